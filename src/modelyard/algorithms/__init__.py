@@ -1,0 +1,1 @@
+"""What runs inside managed images; imports nothing of the control plane."""

@@ -1,0 +1,200 @@
+"""SQL for the store and for the measured hot paths: one seam over SQLite (WAL) and PostgreSQL.
+
+Statements are written once in the subset both understand, with `?` for parameters
+(`INSERT … ON CONFLICT DO UPDATE … RETURNING` is in both). Where they differ, `db.dialect` says which
+it is ("sqlite" or "postgres"). JSON is TEXT in both; times are DOUBLE PRECISION epoch seconds.
+
+    with db.write() as tx:            # one transaction; commits at the end, rolls back on an exception
+        tx.execute("UPDATE …", (…))
+    rows = db.read("SELECT …", (…))   # a list of tuples, on a connection of the calling thread
+
+Why not an ORM or SQLAlchemy Core: docs/design/store.md.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+
+
+class Tx(Protocol):
+    """A transaction under way."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Runs one statement and answers its rows (of a SELECT or of RETURNING; else [])."""
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
+
+
+class Database(Protocol):
+    dialect: str
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]: ...
+
+    def write(self) -> Any:
+        """Context manager of one transaction (serialised per process; BEGIN IMMEDIATE in SQLite)."""
+
+    def grouped(self, work: Callable[[Tx], Any]) -> Any:
+        """Runs `work(tx)` in a transaction shared with whatever other threads ask for at the same time
+        (group commit) and answers its result once that transaction is durable. A `work` that raises
+        spoils only itself (savepoint) and its exception is raised here."""
+
+    def migrate(self, component: str, steps: Sequence[str]) -> None:
+        """Brings `component` to len(steps); each step is one or more statements, separated by `;`."""
+
+    def close(self) -> None: ...
+
+
+class SQLite:
+    """SQLite in WAL mode: one writing connection per process, one reading connection per thread.
+
+    `durable` chooses synchronous=FULL (a commit survives power loss) over NORMAL (survives kill -9).
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path, durable: bool = True) -> None:
+        self._path, self._durable = path, durable
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._all_lock = threading.Lock()
+        self._writer = self._connect()
+        self._group = GroupCommit(self)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=512)
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={'FULL' if self._durable else 'NORMAL'}",
+            "busy_timeout=30000",
+            "temp_store=MEMORY",
+            "cache_size=-8192",
+            "mmap_size=67108864",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        with self._all_lock:
+            self._all.append(connection)
+        return connection
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield _SQLiteTx(self._writer)
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    def grouped(self, work: Callable[[Tx], Any]) -> Any:
+        return self._group.run(work)
+
+    def migrate(self, component: str, steps: Sequence[str]) -> None:
+        _migrate(self, component, steps)
+
+    def close(self) -> None:
+        with self._all_lock:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+
+
+class _SQLiteTx:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._connection.executemany(sql, rows)
+
+
+class GroupCommit:
+    """Whoever comes first leads: it commits the work of all who came while the last commit ran."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._queue: list[_Job] = []
+
+    def run(self, work: Callable[[Tx], Any]) -> Any:
+        job = _Job(work)
+        with self._lock:
+            self._queue.append(job)
+        with self._turn:
+            if not job.done:
+                self._lead()
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _lead(self) -> None:
+        with self._lock:
+            jobs, self._queue = self._queue, []
+        try:
+            with self._db.write() as tx:
+                for job in jobs:
+                    tx.execute("SAVEPOINT job")
+                    try:
+                        job.result = job.work(tx)
+                        tx.execute("RELEASE SAVEPOINT job")
+                    except BaseException as problem:
+                        tx.execute("ROLLBACK TO SAVEPOINT job")
+                        tx.execute("RELEASE SAVEPOINT job")
+                        job.error = problem
+        except BaseException as problem:
+            for job in jobs:
+                job.error = job.error or problem
+        for job in jobs:
+            job.done = True
+
+
+class _Job:
+    __slots__ = ("done", "error", "result", "work")
+
+    def __init__(self, work: Callable[[Tx], Any]) -> None:
+        self.work, self.done, self.result, self.error = work, False, None, None
+
+
+def _migrate(db: Database, component: str, steps: Sequence[str]) -> None:
+    with db.write() as tx:
+        tx.execute("CREATE TABLE IF NOT EXISTS migrations (component TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        have = tx.execute("SELECT version FROM migrations WHERE component = ?", (component,))
+        version = have[0][0] if have else 0
+        if version > len(steps):
+            raise RuntimeError(
+                f"the data of {component!r} has format {version}, this program knows {len(steps)}: it was written by a newer release"
+            )
+        for step in steps[version:]:
+            for statement in filter(None, (part.strip() for part in step.split(";"))):
+                tx.execute(statement)
+        tx.execute(
+            "INSERT INTO migrations (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+            (component, len(steps)),
+        )
+
+
+def open_database(url: str, path: Path, durable: bool = True) -> Database:
+    """`url` is a PostgreSQL URL, or empty for SQLite at `path`."""
+    if not url:
+        return SQLite(path, durable)
+    from modelyard.kernel.postgres import Postgres
+
+    return Postgres(url)

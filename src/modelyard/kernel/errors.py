@@ -1,0 +1,63 @@
+"""Errors that reach a client.
+
+`ApiError` is what operations raise; the gateway alone turns it into bytes of the protocol at hand.
+Any other exception is a bug: the client sees InternalFailure (500) and a request id, the log the trace.
+
+Modelled errors come from the service's own `api.error.<Name>` (see `service.py`), which looks code and
+HTTP status up in botocore's model. The common ones that every AWS service may answer are here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """An AWS error: code, message, HTTP status, and further modelled members of the error shape."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        *,
+        fields: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.fields = fields or {}
+        self.headers = headers or {}
+
+    @property
+    def sender_fault(self) -> bool:
+        return self.status < 500
+
+
+def validation(message: str) -> ApiError:
+    """`ValidationException`, as the JSON services answer a request that has the wrong meaning."""
+    return ApiError("ValidationException", message, 400)
+
+
+def access_denied(message: str) -> ApiError:
+    """The message says who may not do what, on which resource, and why (see the evaluation engine)."""
+    return ApiError("AccessDeniedException", message, 400)
+
+
+def not_built(service: str, operation: str) -> ApiError:
+    """An operation that AWS has and this platform has not built yet.
+
+    The code is 501-class in meaning, the HTTP status is 4xx: clients retry 5xx answers for minutes.
+    """
+    return ApiError(
+        "NotImplemented",
+        f"Modelyard has not built {service}:{operation} yet; nothing was done. "
+        "docs/reference/coverage.md lists what is there.",
+        400,
+    )
+
+
+def internal() -> ApiError:
+    return ApiError("InternalFailure", "The request failed because of an internal error; the log has the trace.", 500)

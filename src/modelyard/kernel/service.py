@@ -1,0 +1,185 @@
+"""Services, operations and the call that reaches them.
+
+A service file per resource does
+
+    from modelyard.services.sagemaker import api          # api = Service("sagemaker")
+
+    @api.operation
+    def create_model(call, request): ...
+
+`operation` looks the name up in botocore's model at import and refuses unknown or duplicate ones. The
+function gets the request as boto3 would take it (already parsed and validated against the model) and
+returns the response as boto3 would give it. It may be `async def`: then it runs on the gateway's loop
+and must never block; a plain function runs on a thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modelyard.kernel import models
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.identity import Principal
+
+if TYPE_CHECKING:
+    from modelyard.kernel.lifecycle import Lifecycle
+    from modelyard.kernel.platform import Platform
+    from modelyard.kernel.reconcile import Reconciler
+    from modelyard.kernel.records import Record
+
+
+class ServiceErrors:
+    """`api.error.ResourceInUse("text", Field=…)`: modelled errors, code and status from the model."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __getattr__(self, shape: str) -> Callable[..., ApiError]:
+        found = models.error(self._service, shape)
+        if found is None:
+            raise AttributeError(f"{self._service} has no error shape {shape}")
+
+        def make(message: str, **fields: Any) -> ApiError:
+            return ApiError(found.code, message, found.status, fields=fields)
+
+        return make
+
+
+@dataclass(frozen=True)
+class Operation:
+    service: str
+    name: str
+    function: Callable[[Call, dict[str, Any]], Any]
+    is_async: bool
+
+
+class Service:
+    """One AWS service: its operations and reconcilers, filled by the files of its package.
+
+    `name` is botocore's (`sagemaker-runtime`, `logs`, `cloudwatch`, `s3`).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.operations: dict[str, Operation] = {}
+        self.reconcilers: list[Reconciler] = []
+        self.error = ServiceErrors(name)
+
+    def operation(self, function: Callable[[Call, dict[str, Any]], Any]) -> Callable[[Call, dict[str, Any]], Any]:
+        name = models.operation_name(self.name, function.__name__)
+        if name is None:
+            raise LookupError(f"botocore's {self.name} has no operation for {function.__name__}")
+        if name in self.operations:
+            raise LookupError(f"{self.name}:{name} is defined twice")
+        self.operations[name] = Operation(self.name, name, function, inspect.iscoroutinefunction(function))
+        return function
+
+    def reconciler(self, lifecycle: Lifecycle, observe: Callable[..., Any]) -> Callable[..., Any]:
+        """Decorates the pure `decide(record, observation, now) -> Step` of a kind."""
+        from modelyard.kernel.reconcile import Reconciler
+
+        def register(decide: Callable[..., Any]) -> Callable[..., Any]:
+            self.reconcilers.append(Reconciler(lifecycle, observe, decide))
+            return decide
+
+        return register
+
+
+@dataclass
+class Call:
+    """One authenticated call of one operation: who, where, with what platform."""
+
+    platform: Platform
+    service: str
+    operation: str
+    account: str
+    region: str
+    principal: Principal
+    request_id: str
+    source_ip: str = "127.0.0.1"
+    user_agent: str = ""
+    secure: bool = False
+    host: str = ""
+    """The Host header the client used, e.g. `127.0.0.1:4566`: for URLs that an answer carries."""
+    condition: dict[str, Any] = field(default_factory=dict)
+    """Global condition keys of this request (aws:SourceIp, aws:SecureTransport, …), for policies."""
+    held: tuple[str, int] | None = None
+
+    @property
+    def store(self):
+        return self.platform.store
+
+    @property
+    def clock(self):
+        return self.platform.clock
+
+    def now(self) -> float:
+        return self.platform.clock.now()
+
+    def hold(self, record: Record) -> None:
+        """Patient describe: this answer is of a record on its way; the gateway may wait for its next
+        *status* (at most the patience of the settings) and call the operation again, holding no thread."""
+        self.held = (record.uid, record.revision)
+
+    def authorize(self, action: str, resource: str, condition: dict[str, Any] | None = None) -> None:
+        """A further permission that this operation needs (`iam:PassRole`, …); raises AccessDenied."""
+        self.platform.identity.require(self, action, resource, {**self.condition, **(condition or {})})
+
+    def invoke(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Another operation in the name of the same principal, authorised as if it came by wire."""
+        return self.platform.dispatch.call(self, service, operation, request)
+
+
+# --- bodies ------------------------------------------------------------------------------------
+
+
+class Body:
+    """A streaming request body, read on a thread: `read()` blocks until bytes are there.
+
+    `length` is the decoded length when the client said it, else None. Reading to the end verifies
+    what the client signed and promised (length, payload hash, chunk signatures) and raises ApiError
+    where it does not hold. `trailers` has the HTTP trailers (lower-case names) once the end was read.
+    """
+
+    length: int | None = None
+    trailers: dict[str, str]
+
+    def read(self, size: int = 1 << 18) -> bytes:
+        """Up to `size` bytes; b"" at the end."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read():
+            yield chunk
+
+
+class BytesBody(Body):
+    """A body that is in memory already (tests, in-process calls)."""
+
+    def __init__(self, data: bytes, trailers: dict[str, str] | None = None) -> None:
+        self._view, self._at = memoryview(data), 0
+        self.length = len(data)
+        self.trailers = trailers or {}
+
+    def read(self, size: int = 1 << 18) -> bytes:
+        piece = bytes(self._view[self._at : self._at + size])
+        self._at += len(piece)
+        return piece
+
+
+@dataclass(frozen=True)
+class FileSlice:
+    """A streaming response body that is a piece of an open file: sent with sendfile, then closed.
+
+    `file` is a binary file object opened by the operation, so that a later delete of the path does not
+    hurt an answer under way.
+    """
+
+    file: Any
+    offset: int
+    length: int
+
+

@@ -1,0 +1,1 @@
+"""Running what AWS calls containers: sandboxed processes, their shims and their images."""
