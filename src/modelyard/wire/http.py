@@ -1,0 +1,44 @@
+"""HTTP as the gateway sees it: plain values, no sockets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+from modelyard.kernel.service import Body, BytesBody, FileSlice
+
+Headers = list[tuple[str, str]]
+"""Names lower-case, in the order received; values latin-1 decoded and stripped."""
+
+
+@dataclass
+class HttpRequest:
+    """One request. `path` and `query` are as received, still percent-encoded (signatures need them so).
+
+    `body` is streaming: the server fills it while the request runs. `secure` says whether it came by TLS.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: Body = field(default_factory=lambda: BytesBody(b""))
+    secure: bool = False
+    client: str = "127.0.0.1"
+    _index: dict[str, str] | None = field(default=None, repr=False)
+
+    def header(self, name: str, default: str = "") -> str:
+        """The (last) value of a header by its lower-case name."""
+        if self._index is None:
+            self._index = dict(self.headers)
+        return self._index.get(name, default)
+
+
+@dataclass
+class HttpResponse:
+    """One answer. `body`: bytes; a FileSlice (sent with sendfile); or an (async) iterator of bytes (sent chunked
+    unless `content-length` is among the headers)."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes | FileSlice | Iterator[bytes] | AsyncIterator[bytes] = b""
