@@ -52,7 +52,7 @@ def test_an_event_that_a_handler_failed_on_comes_again_and_holds_up_nobody_else(
 
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_anywhere_no_event_is_skipped(store, seed):
-    chaos, seen = Chaos(seed, 0.3), []
+    chaos, seen = Chaos(seed, 0.6), []
     for n in range(30):
         make(store, f"j{n}")
     for _ in range(500):
