@@ -24,7 +24,8 @@ MIGRATIONS = [
     CREATE TABLE metric_points (
         series_id BIGINT NOT NULL, at DOUBLE PRECISION NOT NULL, unit TEXT NOT NULL,
         samples DOUBLE PRECISION NOT NULL, total DOUBLE PRECISION NOT NULL, low DOUBLE PRECISION NOT NULL, high DOUBLE PRECISION NOT NULL);
-    CREATE INDEX metric_points_place ON metric_points (series_id, at)
+    CREATE INDEX metric_points_place ON metric_points (series_id, at);
+    CREATE TABLE metric_sources (source TEXT PRIMARY KEY, place BIGINT NOT NULL)
     """,
 ]
 
@@ -104,13 +105,21 @@ class MetricStore:
         self._db, self._clock = db, clock
         serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if db.dialect == "sqlite" else "BIGSERIAL PRIMARY KEY"
         db.migrate("metrics", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
-        self._ids: dict[tuple[str, ...], int] = {}
 
-    def put(self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]]) -> None:
-        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time)."""
+    def put(
+        self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, int] | None = None
+    ) -> None:
+        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name, place):
+        data of a place that is in already is dropped, so a follower of a file may repeat itself after a crash."""
         now = self._clock.now()
 
         def work(tx: Tx) -> None:
+            if source is not None and not tx.execute(
+                "INSERT INTO metric_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place "
+                "WHERE metric_sources.place < excluded.place RETURNING place",
+                source,
+            ):
+                return
             for datum in data:
                 at = datum.get("Timestamp", now)
                 series = self._series(tx, (account, region, namespace, datum["MetricName"], canonical(datum.get("Dimensions", []))), at)

@@ -27,7 +27,7 @@ class Followed:
     group: str
     stream: str
     path: Path
-    on_lines: Callable[[list[tuple[int, str]]], None] | None = None
+    on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None
     place: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,10 +51,10 @@ class LogFollower:
         group: str,
         stream: str,
         path: Path,
-        on_lines: Callable[[list[tuple[int, str]]], None] | None = None,
+        on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None,
     ) -> None:
-        """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees each
-        batch of (timestamp ms, text) before it is committed; it may see a batch again after a crash."""
+        """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees
+        (place after it, lines) of each batch before it is committed; it may see a batch again after a crash."""
         with self._lock:
             if key not in self._files:
                 self._files[key] = Followed(account, region, group, stream, Path(path), on_lines)
@@ -110,21 +110,19 @@ class LogFollower:
                 if not (last or len(chunk) == CHUNK_BYTES):
                     return False
                 end = len(chunk)
-            shift_ms = self._shift_ms()
-            lines = [_line(raw, shift_ms) for raw in chunk[:end].splitlines()]
+            lines = [line_of(raw, self._clock) for raw in chunk[:end].split(b"\n") if raw]
             if followed.on_lines is not None:
-                followed.on_lines(lines)
+                followed.on_lines(followed.place + end, lines)
             self._store.append(
                 followed.account, followed.region, followed.group, followed.stream, lines, source=(key, followed.place + end)
             )
             followed.place += end
             return end > 0
 
-    def _shift_ms(self) -> int:
-        """What to add to a real time of just now to have it in platform time."""
-        return 0 if self._clock.speed == 1.0 else int((self._clock.now() - real_now()) * 1000)
 
-
-def _line(raw: bytes, shift_ms: int) -> tuple[int, str]:
-    stamp, _, text = raw.decode("utf-8", "replace").partition(" ")
-    return (int(stamp) + shift_ms, text) if stamp.isdigit() else (int(real_now() * 1000) + shift_ms, raw.decode("utf-8", "replace"))
+def line_of(raw: bytes, clock: Clock) -> tuple[int, str]:
+    """(platform ms, text) of one line of a run's log."""
+    text = raw.decode("utf-8", "replace")
+    stamp, _, rest = text.partition(" ")
+    real, said = (int(stamp) / 1000, rest) if stamp.isdigit() else (real_now(), text)
+    return int(clock.of_real(real) * 1000), said

@@ -1,0 +1,3 @@
+from modelyard.kernel.service import Service
+
+api = Service("sagemaker")
