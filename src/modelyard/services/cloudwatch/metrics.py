@@ -130,9 +130,13 @@ def _bad(message: str):
 
 def _check_datum(datum: dict, where: str, now: float) -> None:
     if "Value" not in datum and "StatisticValues" not in datum and "Values" not in datum:
-        raise api.error.MissingRequiredParameterException(f"At least one of the parameters {where}.Value or {where}.StatisticValues must be specified.")
+        raise api.error.MissingRequiredParameterException(
+            f"At least one of the parameters {where}.Value or {where}.StatisticValues must be specified."
+        )
     if "Value" in datum and ("Values" in datum or "StatisticValues" in datum):
-        raise api.error.InvalidParameterCombinationException(f"The parameters {where}.Value and {where}.Values are mutually exclusive and you have specified both.")
+        raise api.error.InvalidParameterCombinationException(
+            f"The parameters {where}.Value and {where}.Values are mutually exclusive and you have specified both."
+        )
     counts = datum.get("Counts")
     if counts is not None and len(counts) != len(datum.get("Values", [])):
         raise api.error.InvalidParameterValueException(f"The parameters {where}.Values and {where}.Counts must be of the same size.")

@@ -85,9 +85,7 @@ def filter_log_events(call, request):
     place = tuple(decode_token(request.get("nextToken"), api.error.InvalidParameterException) or START)
     by_id = {stream.id: stream.name for stream in streams}
     answer = {"events": [], "searchedLogStreams": []}
-    seen = logs.events(
-        list(by_id), after=place, start_ms=request.get("startTime"), end_ms=request.get("endTime"), limit=SCAN_EVENTS
-    )
+    seen = logs.events(list(by_id), after=place, start_ms=request.get("startTime"), end_ms=request.get("endTime"), limit=SCAN_EVENTS)
     size = 0
     for count, event in enumerate(seen, 1):
         if matches(event.message):
@@ -115,11 +113,11 @@ def _check_batch(events: list[tuple[int, str]]) -> None:
         raise api.error.InvalidParameterException(f"Upload too large: {size} bytes exceeds limit of {BATCH_BYTES}")
     times = [at for at, _ in events]
     if times != sorted(times):
-        raise api.error.InvalidParameterException(
-            "Log events in a single PutLogEvents request must be in chronological order."
-        )
+        raise api.error.InvalidParameterException("Log events in a single PutLogEvents request must be in chronological order.")
     if times and times[-1] - times[0] > SPAN_MS:
-        raise api.error.InvalidParameterException("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
+        raise api.error.InvalidParameterException(
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours."
+        )
 
 
 def _bounded(events: list[LogEvent]) -> list[LogEvent]:

@@ -94,9 +94,7 @@ class LogStore:
             stream_id = self._ensure_stream(tx, group_id, stream, now)
             self._insert(tx, stream_id, events, now)
             if source is not None:
-                tx.execute(
-                    "INSERT INTO log_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", source
-                )
+                tx.execute("INSERT INTO log_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", source)
 
         self._db.grouped(work)
 
@@ -202,9 +200,7 @@ class LogStore:
             where.append(f"name {sign} ?")
             values.append(after)
         order = f"coalesce(last_ms, 0) {direction}, name {direction}" if by_time else f"name {direction}"
-        rows = self._db.read(
-            f"SELECT {_STREAM} FROM log_streams WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", (*values, limit)
-        )
+        rows = self._db.read(f"SELECT {_STREAM} FROM log_streams WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", (*values, limit))
         return [Stream(*row) for row in rows]
 
     def events(

@@ -17,7 +17,7 @@ def matcher(pattern: str, error: Callable[[str], Exception]) -> Callable[[str], 
     if not text:
         return lambda message: True
     if text[0] in "{[":
-        raise error("JSON and space-delimited filter patterns are not built yet; use terms, \"phrases\", ?either, -without or %regex%.")
+        raise error('JSON and space-delimited filter patterns are not built yet; use terms, "phrases", ?either, -without or %regex%.')
     every: list[Callable[[str], bool]] = []
     either: list[Callable[[str], bool]] = []
     without: list[Callable[[str], bool]] = []

@@ -85,7 +85,9 @@ def parse_s3_uri(uri: str, member: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise validation(f"1 validation error detected: Value '{uri}' at '{member}' failed to satisfy constraint: it must be an S3 URI (s3://bucket/key).")
+        raise validation(
+            f"1 validation error detected: Value '{uri}' at '{member}' failed to satisfy constraint: it must be an S3 URI (s3://bucket/key)."
+        )
     return bucket, key
 
 

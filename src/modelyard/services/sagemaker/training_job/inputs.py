@@ -83,7 +83,9 @@ def fetch(session: RoleSession, channels: list[dict[str, Any]], data: Path, say:
             try:
                 session.download(item.bucket, item.key, folder / item.name)
             except ApiError as problem:
-                raise client_error(f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})") from None
+                raise client_error(
+                    f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})"
+                ) from None
             except (FileExistsError, IsADirectoryError, NotADirectoryError, OSError) as problem:
                 raise client_error(f"Data download failed:{problem.strerror or problem} ('{item.key}')") from problem
             total += item.size

@@ -33,7 +33,11 @@ STARTING_FIRST = "Starting the training job"
 
 
 def first_state(now: float) -> dict[str, Any]:
-    return {"version": 1, "secondary": "Starting", "transitions": [{"Status": "Starting", "StartTime": now, "StatusMessage": STARTING_FIRST}]}
+    return {
+        "version": 1,
+        "secondary": "Starting",
+        "transitions": [{"Status": "Starting", "StartTime": now, "StatusMessage": STARTING_FIRST}],
+    }
 
 
 def moved(state: Mapping[str, Any], secondary: str, now: float, message: str | None = None) -> dict[str, Any]:

@@ -8,7 +8,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
-_XGBOOST = ("accuracy", "auc", "aucpr", "error", "f1", "logloss", "mae", "map", "merror", "mlogloss", "mse", "ndcg", "precision", "r2", "recall", "rmse")
+_XGBOOST = (
+    "accuracy",
+    "auc",
+    "aucpr",
+    "error",
+    "f1",
+    "logloss",
+    "mae",
+    "map",
+    "merror",
+    "mlogloss",
+    "mse",
+    "ndcg",
+    "precision",
+    "r2",
+    "recall",
+    "rmse",
+)
 
 
 def built_in_definitions(image: str, hyperparameters: dict[str, str]) -> list[dict[str, str]]:

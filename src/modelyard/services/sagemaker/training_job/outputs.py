@@ -83,7 +83,9 @@ def _upload_model(session: RoleSession, job: Record, folder: Path) -> str:
 def _upload_data(session: RoleSession, job: Record, folder: Path) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    bucket, key = parse_s3_uri(job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath")
+    bucket, key = parse_s3_uri(
+        job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath"
+    )
     _upload_packed(session, folder, bucket, key)
 
 

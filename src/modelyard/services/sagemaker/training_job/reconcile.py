@@ -84,7 +84,9 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
     if seen.inputs.state == "failed":
         return _end(job, "Failed", now, _reason(seen.inputs.error))
     if seen.inputs.state == "done":
-        return Step(job.status, {"phase": "run", **moved(job.state, "Training", now)}, do=[StartRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(
+            job.status, {"phase": "run", **moved(job.state, "Training", now)}, do=[StartRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG
+        )
     again = [FetchInputs(job, job.state["attempt"])] if seen.inputs.state == "absent" else []
     return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
 
@@ -140,7 +142,9 @@ def _outcome(run: RunState, failure: str, stop: bool) -> tuple[str, str, str | N
     return "Failed", "Failed", f"AlgorithmError: {failure}, exit code: {run.exit_code}"
 
 
-def _end(job: Record, status: str, now: float, reason: str | None = None, secondary: str | None = None, left: dict[str, Any] | None = None) -> Step:
+def _end(
+    job: Record, status: str, now: float, reason: str | None = None, secondary: str | None = None, left: dict[str, Any] | None = None
+) -> Step:
     """The last step; once it is committed one more look cleans up."""
     state: dict[str, Any] = {"ended_at": now, "phase": "end", **moved(job.state, secondary or status, now)}
     if "started_at" not in job.state:
