@@ -102,6 +102,12 @@ def _tasks(platform: Platform) -> Any:
     return Tasks()
 
 
+def _runtime(platform: Platform) -> Any:
+    from modelyard.runtime.process import ProcessRuntime
+
+    return ProcessRuntime(platform.settings)
+
+
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
@@ -115,6 +121,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("metrics", _metrics, ALL),
     ("follower", _follower, ENGINE),
     ("tasks", _tasks, ENGINE),
+    ("runtime", _runtime, ENGINE),
     ("invoker", _invoker, GATEWAY),
 ]
 """Name, maker, roles that have it; in order, a later one may use an earlier one."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from modelyard import __version__, datafolder, processes, timekeeping
+from modelyard import __version__, datafolder, leftovers, processes, timekeeping
 from modelyard.config import Settings
 from modelyard.kernel.clock import real_now
 
@@ -72,7 +72,7 @@ class Supervisor:
         datafolder.prepare(folder)
         lock = datafolder.Lock(folder)
         try:
-            end_children(folder)
+            leftovers.end_children(folder, GRACE_SECONDS)
             self._listener = listen(self.settings.host, self.settings.port)
         except BaseException:
             lock.free()
@@ -171,7 +171,7 @@ class Supervisor:
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
-        end_runs(self.settings.data)
+        leftovers.end_runs(self.settings.data)
         timekeeping.stop_clock(self.settings.data)
         datafolder.save_state(self.settings.data, {})
 
@@ -207,25 +207,6 @@ def answers(host: str, port: int) -> bool:
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
-
-
-def end_children(folder: Path, grace_s: float = GRACE_SECONDS) -> int:
-    """Ends what a killed supervisor left of gateways and engines; answers how many there were."""
-    listed = [p for p in datafolder.load_state(folder).get("processes", []) if p["role"] in ("gateway", "engine")]
-    left = [(p["pid"], p["start"]) for p in listed if processes.alive(p["pid"], p["start"])]
-    processes.end(left, grace_s)
-    return len(left)
-
-
-def living_runs(folder: Path) -> list[tuple[str, int]]:
-    """(run id, pid of its shim) of the runs of this data folder that are alive."""
-    return []
-
-
-def end_runs(folder: Path) -> int:
-    """Kills the shims and what they watch, leaving no verdict: the next start finds those runs lost and the
-    reconcilers begin the jobs again. Answers how many there were."""
-    return 0
 
 
 def open_log(folder: Path, name: str) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from modelyard import datafolder, processes, timekeeping
+from modelyard import datafolder, leftovers, processes, timekeeping
 from modelyard.cli import exits, output
 
 
@@ -38,7 +37,7 @@ def status(folder: Path) -> dict[str, Any] | None:
     said = health(found["endpoint"])
     clock = timekeeping.read_clock(folder)
     listed = [{**p, "alive": processes.alive(p["pid"], p["start"])} for p in found["processes"]]
-    shims = [{"role": "shim", "pid": pid, "run": run, "alive": True} for run, pid in _shims(folder)]
+    shims = [{"role": "shim", "pid": pid, "run": run, "alive": True} for run, pid in leftovers.living_runs(folder)]
     return {
         "running": True,
         "ready": bool(said),
@@ -60,9 +59,3 @@ def not_running(folder: Path) -> int:
     """Tells so and answers the exit code."""
     output.problem(f"no platform runs on {folder}", "Start it with  modelyard up --detach")
     return exits.NOT_RUNNING
-
-
-def _shims(folder: Path) -> list[tuple[str, int]]:
-    from modelyard.supervisor import living_runs
-
-    return living_runs(folder)
