@@ -1,0 +1,168 @@
+"""The composition root: everything is put together here, from lists, and nowhere else.
+
+`build_platform(settings, role)` makes the platform as one process sees it: role "gateway", "engine" or "tool" (a
+command that looks at the store). `child_main` is the whole life of a gateway or engine process. What a role does
+not need, it does not import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import pkgutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelyard import datafolder
+from modelyard.config import Settings
+from modelyard.kernel.platform import Platform
+from modelyard.kernel.service import Service
+from modelyard.timekeeping import read_clock
+
+log = logging.getLogger("modelyard")
+
+LEASH_SECONDS = 600.0
+"""How long a gateway or engine goes on without its supervisor (a new `up` takes over, `down` ends it)."""
+
+
+def build_platform(settings: Settings, role: str) -> Platform:
+    """The platform of one process; its first account is there when this returns."""
+    from modelyard.kernel.database import open_database
+    from modelyard.kernel.dispatch import Dispatch
+    from modelyard.kernel.store import Store
+
+    clock = read_clock(settings.data)
+    platform = Platform(settings, clock, Store(open_database(settings.store, settings.data / "store.db"), clock))
+    platform.identity = _identity(platform)
+    for name, make, roles in PARTS:
+        if role in roles:
+            platform.parts[name] = make(platform)
+    platform.services = load_services() if role != "tool" else {}
+    platform.dispatch = Dispatch(platform)
+    if role != "tool":
+        from modelyard.services.iam.bootstrap import ensure_account
+
+        ensure_account(platform, settings.account)
+    return platform
+
+
+def load_services() -> dict[str, Service]:
+    """Imports every file of every service, which registers its operations and reconcilers."""
+    from modelyard.services import SERVICES
+
+    found = {}
+    for name in SERVICES:
+        package = importlib.import_module(f"modelyard.services.{name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+        found[package.api.name] = package.api
+    return found
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _identity(platform: Platform) -> Any:
+    from modelyard.services.iam.identity import IamIdentity
+
+    return IamIdentity(platform)
+
+
+def _logs(platform: Platform) -> Any:
+    from modelyard.kernel.database import open_database
+    from modelyard.services.logs.log_store import LogStore
+
+    settings = platform.settings
+    return LogStore(open_database(settings.store, settings.data / "logs.db", durable=False), platform.clock)
+
+
+def _follower(platform: Platform) -> Any:
+    from modelyard.services.logs.follow import LogFollower
+
+    return LogFollower(platform.logs, platform.clock)
+
+
+def _metrics(platform: Platform) -> Any:
+    from modelyard.kernel.database import open_database
+    from modelyard.services.cloudwatch.metric_store import MetricStore
+
+    settings = platform.settings
+    return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False), platform.clock)
+
+
+def _tasks(platform: Platform) -> Any:
+    from modelyard.kernel.tasks import Tasks
+
+    return Tasks()
+
+
+def _runtime(platform: Platform) -> Any:
+    from modelyard.runtime.process import ProcessRuntime
+
+    return ProcessRuntime(platform.settings)
+
+
+def _invoker(platform: Platform) -> Any:
+    from modelyard.serving.invoker import Invoker
+
+    return Invoker(platform.store, platform.clock, platform.metrics.put)
+
+
+GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
+
+PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
+    ("logs", _logs, ALL),
+    ("metrics", _metrics, ALL),
+    ("follower", _follower, ENGINE),
+    ("tasks", _tasks, ENGINE),
+    ("runtime", _runtime, ENGINE),
+    ("invoker", _invoker, GATEWAY),
+]
+"""Name, maker, roles that have it; in order, a later one may use an earlier one."""
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def child_main(role: str, words: list[str]) -> int:
+    """A gateway or engine process, started by the supervisor."""
+    parser = argparse.ArgumentParser(prog=f"modelyard _{role}")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--leash", type=int, help="pipe that ends with the supervisor")
+    parser.add_argument("--listener", type=int, help="listening socket (gateway)")
+    args = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if args.leash is not None:
+        threading.Thread(target=_hold_leash, args=(args.leash,), name="leash", daemon=True).start()
+    settings = datafolder.load_settings(args.data)
+    platform = build_platform(settings, role)
+    return gateway_main(platform, args.listener) if role == "gateway" else engine_main(platform)
+
+
+def engine_main(platform: Platform) -> int:
+    """Reconciles until SIGTERM."""
+    from modelyard.kernel.reconcile import Engine
+
+    reconcilers = [r for service in platform.services.values() for r in service.reconcilers]
+    engine = Engine(platform, reconcilers)
+    platform.parts["engine"] = engine
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: engine.stop())
+    engine.run()
+    return 0
+
+
+def _hold_leash(fd: int) -> None:
+    """Ends this process some time after its supervisor was killed."""
+    while os.read(fd, 1):
+        pass
+    log.warning("the supervisor is gone; serving for another %.0f s unless a new one takes over", LEASH_SECONDS)
+    threading.Event().wait(LEASH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
