@@ -19,7 +19,8 @@ from modelyard.kernel.store import Moved, Store
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
-from modelyard.services.sagemaker.training_job import operations, reconcile as job_reconcile
+from modelyard.services.sagemaker.training_job import operations
+from modelyard.services.sagemaker.training_job import reconcile as job_reconcile
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
 from tests.support.chaos import Chaos, Crash
 

@@ -76,7 +76,12 @@ def uv_env() -> dict[str, str]:
 def paths() -> list[str]:
     """Folders and files of this machine that the configuration names: a box needs them, read-only."""
     known = settings()
-    words = [*known.get("find-links", "").split(), *known.get("extra-index-url", "").split(), known.get("index-url", ""), known.get("cert", "")]
+    words = [
+        *known.get("find-links", "").split(),
+        *known.get("extra-index-url", "").split(),
+        known.get("index-url", ""),
+        known.get("cert", ""),
+    ]
     found = []
     for word in words:
         parts = urlsplit(word)
@@ -85,7 +90,9 @@ def paths() -> list[str]:
         elif parts.scheme:
             continue
         if word and os.path.exists(word):
-            found.append(os.path.abspath(word))
+            found.append(os.path.abspath(word.rstrip("/")))
+    # The pages of an index folder called "simple" link to files beside it (../../packages/…).
+    found = [os.path.dirname(path) if os.path.basename(path) == "simple" and path.count("/") > 2 else path for path in found]
     found += [os.path.realpath(path) for path in found if os.path.realpath(path) != path]
     return [path for path in dict.fromkeys(found) if not path.startswith(("/usr/", "/etc/ssl"))]
 

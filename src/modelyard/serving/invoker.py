@@ -151,7 +151,16 @@ class Invoker:
     # --- invocations -----------------------------------------------------------------------------------
 
     async def invoke(
-        self, account: str, region: str, endpoint: str, head: bytes, body: bytes, *, target: str | None = None, streaming: bool = False, inference_id: str | None = None
+        self,
+        account: str,
+        region: str,
+        endpoint: str,
+        head: bytes,
+        body: bytes,
+        *,
+        target: str | None = None,
+        streaming: bool = False,
+        inference_id: str | None = None,
     ) -> Outcome:
         """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica."""
         began = perf_counter()

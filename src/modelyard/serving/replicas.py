@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from time import monotonic
 
-from modelyard.serving.routes import Replica, RouteTable, Variant, use_file
+from modelyard.serving.routes import RouteTable, Variant, use_file
 from modelyard.serving.upstream import Upstream
 
 MOST_CONNECTIONS = 256
@@ -115,28 +115,3 @@ def _hold(path: str) -> int | None:
         pass
     os.close(fd)
     return None
-
-
-def make_usable(replica: Replica) -> None:
-    """Engine side: from now on gateways may use this replica."""
-    with open(use_file(replica.socket), "a"):
-        pass
-
-
-def retire(replica: Replica) -> bool:
-    """Engine side: True once no gateway uses the replica, and from then on none can start to."""
-    path = use_file(replica.socket)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-        return True
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)

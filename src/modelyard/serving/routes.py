@@ -66,6 +66,4 @@ def from_body(body: Mapping[str, Any]) -> RouteTable:
         Variant(v["name"], v["weight"], tuple(Replica(r["id"], r["socket"]) for r in v["replicas"]), v.get("timeout_s", 60.0))
         for v in body["variants"]
     )
-    return RouteTable(
-        body["key"], body["account"], body["region"], body["endpoint"], body["version"], variants, body.get("capture")
-    )
+    return RouteTable(body["key"], body["account"], body["region"], body["endpoint"], body["version"], variants, body.get("capture"))

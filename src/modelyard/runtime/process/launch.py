@@ -1,8 +1,8 @@
 """Starting the box of a run, in each tier. Every launcher answers a `Box`: what the shim steers.
 
-    child   our child process: its end is the run's end, its exit status the payload's
-    init    process 1 of the box, whose end takes the whole box with it (None: there is no such process)
-    release lets the payload start (the box waits, so that sockets can be put into it first)
+child   our child process: its end is the run's end, its exit status the payload's
+init    process 1 of the box, whose end takes the whole box with it (None: there is no such process)
+release lets the payload start (the box waits, so that sockets can be put into it first)
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ from modelyard.runtime import index_config
 from modelyard.runtime.base import RunSpec
 from modelyard.runtime.process import layer, root
 
+ALGORITHMS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../algorithms"))
+"""What runs inside managed images; importable there as `modelyard_algorithms`, wherever an environment is given."""
+
 PIDS = 8192
 PORT = 8080
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,8 +65,9 @@ def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None
     if spec.env_path:
         home = root.python_home(spec.env_path)
         (folder / "venv").mkdir(exist_ok=True)
-        layer.make(folder / "venv", spec.env_path, Path(root.IMAGE))
+        layer.make(folder / "venv", spec.env_path, Path(root.IMAGE), root.ALGORITHMS)
         steps += [("ro", home, home)] if home else []
+        steps.append(("ro", ALGORITHMS, f"{root.ALGORITHMS}/modelyard_algorithms"))
         steps += [("ro", spec.env_path, root.IMAGE), ("rw", str(folder / "venv"), root.VENV)]
         env["PATH"] = f"{root.VENV}/bin:{root.IMAGE}/bin:{PATH}"
     if plan["serve"]:
@@ -96,7 +100,10 @@ def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:
     env = {"PATH": PATH, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "SAGEMAKER_BASE_DIR": spec.ml}
     if spec.env_path:
         (folder / "venv").mkdir(exist_ok=True)
-        layer.make(folder / "venv", spec.env_path, Path(spec.env_path))
+        (folder / "lib").mkdir(exist_ok=True)
+        if not (folder / "lib" / "modelyard_algorithms").is_symlink():
+            (folder / "lib" / "modelyard_algorithms").symlink_to(ALGORITHMS)
+        layer.make(folder / "venv", spec.env_path, Path(spec.env_path), str(folder / "lib"))
         env["PATH"] = f"{folder / 'venv'}/bin:{spec.env_path}/bin:{PATH}"
     if plan["serve"]:
         env["MODELYARD_SERVE_SOCKET"] = plan["serve"]["direct"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-VENV, IMAGE, SOCKETS = "/opt/venv", "/opt/image", "/run/modelyard"
+VENV, IMAGE, SOCKETS, ALGORITHMS = "/opt/venv", "/opt/image", "/run/modelyard", "/opt/modelyard"
 
 ETC = (
     "ssl", "ca-certificates", "pki", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "alternatives", "mime.types",

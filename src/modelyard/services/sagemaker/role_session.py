@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential
 from modelyard.kernel.service import Body, Call, FileSlice
 
@@ -41,6 +42,16 @@ class RoleSession:
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def exists(self, bucket: str, key: str) -> bool:
+        """Whether the role sees this object; raises AccessDenied where it may not look."""
+        try:
+            self._call.invoke("s3", "HeadObject", {"Bucket": bucket, "Key": key})
+        except ApiError as problem:
+            if problem.status != 404:
+                raise
+            return False
+        return True
 
     def read(self, bucket: str, key: str, limit: int) -> bytes | None:
         """A small object whole; None where it has more than `limit` bytes."""

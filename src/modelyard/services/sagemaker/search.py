@@ -75,7 +75,8 @@ def values(document: Any, path: str) -> list[Any]:
         head, _, tail = rest.partition(".")
         flat = [item for value in found for item in (value if isinstance(value, list) else [value])]
         if any(isinstance(item, dict) and rest in item for item in flat):
-            return [item[rest] for item in flat if isinstance(item, dict) and rest in item]
+            found = [item[rest] for item in flat if isinstance(item, dict) and rest in item]
+            break
         found = [item[head] for item in flat if isinstance(item, dict) and head in item]
         rest = tail
     return [item for value in found for item in (value if isinstance(value, list) else [value])]
