@@ -109,7 +109,7 @@ class FakeIdentity:
 def fakes(monkeypatch):
     monkeypatch.setattr(job_reconcile, "fetch", lambda *a, **k: 0)
     monkeypatch.setattr(job_reconcile, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})
-    monkeypatch.setattr(job_reconcile.job_run, "look_at_image", lambda job, world: ("ready", ""))
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lambda job, world, attempt: world.settings.data)
     monkeypatch.setattr(
         job_reconcile.job_run, "run_spec", lambda job, world, role: type("S", (), {"id": job_reconcile.job_run.run_id(job)})

@@ -138,10 +138,10 @@ def _images(board: Board, folder: Path) -> Path:
     for uri in IMAGES:
         image = images.find(uri)
         images.ensure(image, log=lambda text, env=image.env: board.progress("images", f"{env}: {text[:90]}"))
-    client = images.environment("client-sdk2")
+    client = images.of_environment("client-sdk2")
     images.ensure(client, log=lambda text: board.progress("images", f"client: {text[:90]}"))
     board.done("images", f"{', '.join(IMAGES)} and the SageMaker SDK v2")
-    return Path(client.path) / "bin" / "python"
+    return images.path(client) / "bin" / "python"
 
 
 def _main_job(board: Board, folder: Path, log: Path, python: Path, facts: dict[str, Any]) -> None:

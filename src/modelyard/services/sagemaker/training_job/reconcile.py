@@ -18,6 +18,7 @@ from modelyard.kernel.reconcile import Step
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.images import look_at_image
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.inputs import fetch
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
@@ -48,7 +49,7 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen()
     if phase == "image":
-        return Seen(*job_run.look_at_image(job, world))
+        return Seen(*look_at_image(world, job_run.image_uri(job)))
     if phase == "inputs":
         return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")))
     run = world.runtime.look(job_run.run_id(job))
@@ -69,7 +70,7 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
     if job.spec.get("stop"):
         return _end(job, "Stopped", now)
     if seen.image == "unknown":
-        return _end(job, "Failed", now, NO_IMAGE + seen.image_reason)
+        return _end(job, "Failed", now, f"{NO_IMAGE} ({seen.image_reason})")
     if seen.image == "failed":
         return _end(job, "Failed", now, "ClientError: Cannot pull algorithm container. " + seen.image_reason)
     if seen.image == "ready":
@@ -168,7 +169,7 @@ class BuildImage:
     job: Record
 
     def perform(self, world: Any) -> None:
-        job_run.build_image(self.job, world)
+        job_run.build(self.job, world)
 
 
 @dataclass(frozen=True)

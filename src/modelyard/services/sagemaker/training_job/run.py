@@ -10,6 +10,7 @@ from modelyard.kernel.clock import real_now
 from modelyard.kernel.records import Record
 from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
+from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, found
@@ -53,31 +54,9 @@ def image_uri(job: Record) -> str:
     return job.spec["AlgorithmSpecification"]["TrainingImage"]
 
 
-def look_at_image(job: Record, world: Any) -> tuple[str, str]:
-    """(unknown | absent | building | ready | failed, reason)."""
-    image = world.images.find(image_uri(job))
-    if image is None:
-        known = ", ".join(world.images.repositories())
-        return "unknown", f" ({image_uri(job)} is no image of this platform; there are: {known})"
-    task = world.tasks.look(f"image-{image.env}")
-    if task.state == "failed":
-        world.tasks.forget(f"image-{image.env}")
-        return "failed", str(task.error)
-    state = world.images.look(image)
-    return (state, "") if state != "failed" else ("absent", "")
-
-
-def build_image(job: Record, world: Any) -> None:
-    """Builds the image's environment beside the loop; its progress goes to the job's log."""
-    image = world.images.find(image_uri(job))
-
-    def say(line: str) -> None:
-        say_in_log(job, world, line)
-
-    def work() -> None:
-        world.images.ensure(image, log=say)
-
-    world.tasks.ensure(f"image-{image.env}", work, on_end=lambda: world.wake(job.uid))
+def build(job: Record, world: Any) -> None:
+    """Its progress goes to the job's log."""
+    build_image(world, image_uri(job), lambda line: say_in_log(job, world, line), job.uid)
 
 
 def say_in_log(job: Record, world: Any, line: str) -> None:
@@ -118,7 +97,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         "SAGEMAKER_REGION": job.region,
         "AWS_REGION": job.region,
         "AWS_DEFAULT_REGION": job.region,
-        **image.environment,
+        **image.variables,
         **({} if isolated else role.environment() | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{world.settings.port}"}),
         **spec.get("Environment", {}),
     }
@@ -129,12 +108,12 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         argv=[*entry, *arguments] if entry else [*image.train, *arguments],
         env=environment,
         ml=str(ml_folder(job, world)),
-        env_path=str(image.path),
-        mounts=list(image.mounts),
+        env_path=str(world.images.path(image)),
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         platform_port=None if isolated else world.settings.port,
         egress=not isolated,
+        egress_port=None if isolated else world.parts.get("egress_port"),
         max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
         first_log_lines=[note for note in [image.note] if note],
     )
