@@ -105,7 +105,15 @@ def _tasks(platform: Platform) -> Any:
 def _runtime(platform: Platform) -> Any:
     from modelyard.runtime.process import ProcessRuntime
 
-    return ProcessRuntime(platform.settings)
+    runtime = ProcessRuntime(platform.settings)
+    datafolder.write_text(platform.settings.data / "run/tier", runtime.tier)  # gateways tell it without probing
+    return runtime
+
+
+def _images(platform: Platform) -> Any:
+    from modelyard.runtime.images import ImageStore
+
+    return ImageStore(platform.settings)
 
 
 def _invoker(platform: Platform) -> Any:
@@ -122,6 +130,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("follower", _follower, ENGINE),
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
+    ("images", _images, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
 ]
 """Name, maker, roles that have it; in order, a later one may use an earlier one."""
