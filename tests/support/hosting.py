@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import socketserver
@@ -11,7 +12,6 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from modelyard.config import Settings
@@ -26,6 +26,8 @@ from modelyard.kernel.service import Call, Service
 from modelyard.kernel.store import Store
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec, RunState
+from modelyard.runtime.images.recipes import Image
+from modelyard.runtime.images.store import ImageState
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/hosting"
@@ -99,10 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def handle(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             super().handle()
-        except OSError:
-            pass
 
 
 @dataclass
@@ -199,13 +199,13 @@ class FakeImages:
     def find(self, uri: str) -> Any:
         if uri != IMAGE:
             return None
-        return SimpleNamespace(env="echo", path="/none", serve=["serve"], train=["train"], environment={}, mounts=[], note="")
+        return Image(uri, "echo", "echo", serve=("serve",))
 
-    def look(self, image: Any) -> str:
-        return "ready"
+    def look(self, image: Image) -> ImageState:
+        return ImageState("ready")
 
-    def repositories(self) -> list[str]:
-        return ["echo"]
+    def path(self, image: Image) -> Path:
+        return Path("/none")
 
 
 # --- S3 and identity -------------------------------------------------------------------------------

@@ -143,11 +143,7 @@ def boost(given: dict, matrices: dict, layout: Layout, version: tuple[int, int])
             save_best=version > (1, 2),
         )
         callbacks.append(stop)
-    extra = {
-        "custom_metric" if hasattr(xgboost.XGBModel, "get_booster") and _newer(xgboost) else "feval": own_metric(
-            own, given.get("objective")
-        )
-    }
+    extra = {"custom_metric" if _newer(xgboost) else "feval": own_metric(own, given.get("objective"))} if own else {}
     return xgboost.train(
         given,
         matrices["train"],
@@ -156,7 +152,7 @@ def boost(given: dict, matrices: dict, layout: Layout, version: tuple[int, int])
         callbacks=callbacks,
         xgb_model=start,
         verbose_eval=False,
-        **(extra if own else {}),
+        **extra,
     )
 
 
@@ -172,10 +168,7 @@ def _metrics(given: dict, version: tuple[int, int]) -> tuple[list[str], str | No
     if tuning:
         tuning = tuning.split(":")[-1]
         logging.info(f"Setting up HPO optimized metric to be : {tuning}")
-    if tuning and asked:
-        names = sorted({tuning, *asked})
-    else:
-        names = [tuning] if tuning else asked or []
+    names = sorted({tuning, *asked}) if tuning and asked else [tuning] if tuning else asked or []
     if not names and (default := default_metric(version, given.get("objective"))):
         names = [default]
     return names, tuning or (names[-1] if names else None)

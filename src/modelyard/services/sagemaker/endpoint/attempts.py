@@ -20,7 +20,7 @@ class BuildImage:
     replica: Record
 
     def perform(self, world: Any) -> None:
-        container.build_image(self.replica, world)
+        container.build(self.replica, world)
 
 
 @dataclass(frozen=True)

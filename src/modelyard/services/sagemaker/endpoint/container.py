@@ -14,6 +14,7 @@ from modelyard.kernel.records import Record
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.common import parse_s3_uri
 from modelyard.services.sagemaker.endpoint.archive import UnsafeArchive, extract_model
+from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
 
@@ -71,28 +72,14 @@ def retire(replica: Record, attempt: int, world: Any) -> bool:
 # --- image ---------------------------------------------------------------------------------------
 
 
-def look_at_image(replica: Record, world: Any) -> tuple[str, str]:
-    """(unknown | absent | building | ready | failed, reason)."""
-    image = world.images.find(replica.spec["image"])
-    if image is None:
-        return "unknown", f"The image '{replica.spec['image']}' does not exist."
-    task = world.tasks.look(f"image-{image.env}")
-    if task.state == "failed":
-        world.tasks.forget(f"image-{image.env}")
-        return "failed", f"The image '{replica.spec['image']}' could not be built: {task.error}"
-    state = world.images.look(image)
-    return (state, "") if state != "failed" else ("absent", "")
-
-
-def build_image(replica: Record, world: Any) -> None:
-    """Builds the image's environment beside the loop; its progress goes to the endpoint's log."""
-    image = world.images.find(replica.spec["image"])
+def build(replica: Record, world: Any) -> None:
+    """Its progress goes to the endpoint's log."""
 
     def say(line: str) -> None:
         at = int(world.clock.now() * 1000)
         world.logs.append(replica.account, replica.region, log_group(replica), log_stream(replica), [(at, line)])
 
-    world.tasks.ensure(f"image-{image.env}", lambda: world.images.ensure(image, log=say), on_end=lambda: world.wake(replica.uid))
+    build_image(world, replica.spec["image"], say, replica.uid)
 
 
 # --- model ---------------------------------------------------------------------------------------
@@ -174,7 +161,7 @@ def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
         "AWS_REGION": replica.region,
         "AWS_DEFAULT_REGION": replica.region,
         "SAGEMAKER_REGION": replica.region,
-        **image.environment,
+        **image.variables,
         **({} if isolated else _platform_access(replica, world)),
         **spec["environment"],
     }
@@ -183,10 +170,9 @@ def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
         argv=list(image.serve),
         env=environment,
         ml=str(ml_folder(replica, world)),
-        env_path=str(image.path),
+        env_path=str(world.images.path(image)),
         hostname="model",
         hosts=["model"],
-        mounts=list(image.mounts),
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         platform_port=None if isolated else world.settings.port,

@@ -11,6 +11,7 @@ from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.endpoint import container, replica, rollout
 from modelyard.services.sagemaker.endpoint.health import probes
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA
+from modelyard.services.sagemaker.images import look_at_image
 
 
 def see_endpoint(endpoint: Record, world: Any) -> rollout.Seen:
@@ -35,7 +36,7 @@ def see_replica(record: Record, world: Any) -> replica.Seen:
         retired = record.status == "Stopping" and container.retire(record, attempt, world)
         return replica.Seen(now, wanted=False, files=world.tasks.look(container.files_key(record)), run=run, retired=retired)
     if record.status == "Preparing":
-        image, reason = container.look_at_image(record, world)
+        image, reason = look_at_image(world, record.spec["image"])
         files = world.tasks.look(container.files_key(record))
         return replica.Seen(now, True, image, reason, files, container.files_ready(record, world), run)
     health = probes(world).look(run_id)

@@ -66,7 +66,7 @@ def decide(replica: Record, seen: Seen, now: float) -> Step:
 
 def _prepare(replica: Record, seen: Seen) -> Step:
     if seen.image in ("unknown", "failed"):
-        return _fail(seen.image_reason)
+        return _fail(f"The image for production variant {replica.spec['name']} cannot be used: {seen.image_reason}")
     if seen.files.state == "failed" and not seen.files_ready:
         return _fail(str(seen.files.error))
     do: list[Any] = []

@@ -1,0 +1,5 @@
+"""To come."""
+
+
+def resource_policy(call, request):
+    return None, None
