@@ -113,13 +113,14 @@ def plain(plan: dict, output: int, before_exec) -> Box:
         os.chdir(plan["cwd"])
 
     argv = plan["argv"]
-    return PlainBox(fork_exec([_on_path(argv[0], plan), *argv[1:]], plan["env"], output, [], prepare), None, None)
+    return PlainBox(fork_exec([on_path(argv[0], plan["env"]), *argv[1:]], plan["env"], output, [], prepare), None, None)
 
 
-def _on_path(program: str, plan: dict) -> str:
+def on_path(program: str, env: dict[str, str]) -> str:
+    """Where `program` is by the payload's own PATH (`os.execvpe` would import modules that a box may not have)."""
     if "/" in program:
         return program
-    folders = plan["env"].get("PATH", os.defpath).split(":")
+    folders = env.get("PATH", os.defpath).split(":")
     found = (os.path.join(folder, program) for folder in folders)
     return next((path for path in found if os.access(path, os.X_OK)), program)
 
