@@ -27,6 +27,8 @@ from modelyard.timekeeping import read_clock
 
 log = logging.getLogger("modelyard")
 
+GRACE_SECONDS = 8.0
+"""What requests under way get to finish at the end; the supervisor waits a little longer."""
 LEASH_SECONDS = 600.0
 """How long a gateway or engine goes on without its supervisor (a new `up` takes over, `down` ends it)."""
 
@@ -106,8 +108,24 @@ def _runtime(platform: Platform) -> Any:
     from modelyard.runtime.process import ProcessRuntime
 
     runtime = ProcessRuntime(platform.settings)
-    datafolder.write_text(platform.settings.data / "run/tier", runtime.tier)  # gateways tell it without probing
+    datafolder.write_text(platform.settings.data / "run/tier", runtime.tier)
     return runtime
+
+
+def _tier(platform: Platform) -> Any:
+    """What the engine found: gateways tell it without probing."""
+    path = platform.settings.data / "run/tier"
+    return lambda: path.read_text() if path.exists() else None
+
+
+def _readiness(platform: Platform) -> Any:
+    """Every service stands on the store: it is asked for something small."""
+
+    def look() -> dict[str, Any]:
+        platform.store.last_seq()
+        return {}
+
+    return look
 
 
 def _images(platform: Platform) -> Any:
@@ -132,6 +150,8 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
+    ("tier", _tier, GATEWAY),
+    ("readiness", _readiness, GATEWAY),
 ]
 """Name, maker, roles that have it; in order, a later one may use an earlier one."""
 
@@ -153,6 +173,37 @@ def child_main(role: str, words: list[str]) -> int:
     settings = datafolder.load_settings(args.data)
     platform = build_platform(settings, role)
     return gateway_main(platform, args.listener) if role == "gateway" else engine_main(platform)
+
+
+def gateway_main(platform: Platform, listener: int | None) -> int:
+    """Serves until SIGTERM, on the listening socket the supervisor handed over."""
+    import socket
+
+    import uvloop
+
+    uvloop.run(serve(platform, socket.socket(fileno=listener) if listener is not None else None))
+    return 0
+
+
+async def serve(platform: Platform, listener: Any = None) -> None:
+    """The front door, until SIGTERM or SIGINT: nothing new is accepted then, and what runs has time to finish."""
+    import asyncio
+
+    from modelyard.wire.gateway import Gateway
+    from modelyard.wire.server import Server
+
+    gateway = Gateway(platform)
+    server = Server(gateway.handle, pool=gateway.pool)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    platform.invoker.start(loop)
+    await server.start(platform.settings.host, platform.settings.port, listener=listener)
+    await ended.wait()
+    await server.stop(GRACE_SECONDS)
+    platform.invoker.stop()
+    gateway.close()
 
 
 def engine_main(platform: Platform) -> int:
