@@ -10,14 +10,15 @@ from typing import Any
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.runtime.ml_layout import pack
+from modelyard.runtime.archives import pack
+from modelyard.runtime.ml_layout import failure
 from modelyard.services.logs.follow import line_of
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
 from modelyard.services.sagemaker.training_job.operations import model_uri
 
-FAILURE_BYTES = 1024
+FAILURE_CHARACTERS = 1024
 
 
 def collect(session: RoleSession, job: Record, ml: Path, log: Path, clock: Clock, *, keep_model: bool) -> dict[str, Any]:
@@ -39,12 +40,7 @@ def collect(session: RoleSession, job: Record, ml: Path, log: Path, clock: Clock
 
 def failure_text(ml: Path, log: Path) -> str:
     """The first 1,024 characters of /opt/ml/output/failure, else the last line of the log that says something."""
-    try:
-        with (ml / "output" / "failure").open("rb") as file:
-            text = file.read(4 * FAILURE_BYTES).decode("utf-8", "replace").strip()[:FAILURE_BYTES]
-    except OSError:
-        text = ""
-    return text or _last_line(log)[:FAILURE_BYTES]
+    return (failure(ml) or _last_line(log))[:FAILURE_CHARACTERS]
 
 
 def _last_line(log: Path) -> str:
