@@ -10,7 +10,7 @@ from typing import Any
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.runtime.archives import pack
+from modelyard.runtime.archives import files, pack
 from modelyard.runtime.ml_layout import failure
 from modelyard.services.logs.follow import line_of
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
@@ -69,10 +69,10 @@ def _upload_model(session: RoleSession, job: Record, folder: Path) -> str:
     uri = model_uri(job)
     bucket, key = parse_s3_uri(uri, "s3OutputPath")
     if uri.endswith("/"):
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
-            session.upload(path, bucket, key + path.relative_to(folder).as_posix())
+        for name, path in files(folder):
+            session.upload(path, bucket, key + name)
     else:
-        _upload_packed(session, folder, bucket, key)
+        _upload_packed(session, folder, bucket, key, "/opt/ml/model")
     return uri
 
 
@@ -85,8 +85,8 @@ def _upload_data(session: RoleSession, job: Record, folder: Path) -> None:
     _upload_packed(session, folder, bucket, key)
 
 
-def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str) -> None:
+def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str, seen_as: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pack-") as scratch:
         path = Path(scratch) / "packed.tar.gz"
-        pack(folder, path)
+        pack(folder, path, seen_as)
         session.upload(path, bucket, key)
