@@ -134,6 +134,12 @@ def _images(platform: Platform) -> Any:
     return ImageStore(platform.settings)
 
 
+def _s3(platform: Platform) -> Any:
+    from modelyard.services.s3 import install
+
+    return install(platform)  # and with it `objects` and S3's resource policies
+
+
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
@@ -149,6 +155,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
+    ("s3", _s3, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),

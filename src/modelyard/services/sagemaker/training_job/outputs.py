@@ -82,7 +82,7 @@ def _upload_data(session: RoleSession, job: Record, folder: Path) -> None:
     bucket, key = parse_s3_uri(
         job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath"
     )
-    _upload_packed(session, folder, bucket, key)
+    _upload_packed(session, folder, bucket, key, "/opt/ml/output/data")
 
 
 def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str, seen_as: str) -> None:
