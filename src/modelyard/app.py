@@ -45,9 +45,11 @@ def build_platform(settings: Settings, role: str) -> Platform:
     for name, make, roles in PARTS:
         if role in roles:
             platform.parts[name] = make(platform)
-    platform.services = load_services() if role != "tool" else {}
     platform.dispatch = Dispatch(platform)
     if role != "tool":
+        platform.services = load_services()
+        for install in INSTALLERS:
+            install(platform)
         from modelyard.services.iam.bootstrap import ensure_account
 
         ensure_account(platform, settings.account)
@@ -139,6 +141,15 @@ def _invoker(platform: Platform) -> Any:
 
     return Invoker(platform.store, platform.clock, platform.metrics.put)
 
+
+def _install_s3(platform: Platform) -> None:
+    from modelyard.services.s3 import install
+
+    install(platform)
+
+
+INSTALLERS: list[Callable[[Platform], Any]] = [_install_s3]
+"""Services that bring several parts at once."""
 
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 

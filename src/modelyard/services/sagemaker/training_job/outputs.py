@@ -10,7 +10,7 @@ from typing import Any
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.runtime.ml_layout import pack
+from modelyard.runtime.archives import pack
 from modelyard.services.logs.follow import line_of
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
