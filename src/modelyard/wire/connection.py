@@ -9,10 +9,12 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from modelyard.kernel.errors import ApiError
 from modelyard.wire import answer
 from modelyard.wire.body import incomplete, timed_out
 from modelyard.wire.exchange import Exchange, Reader, Refused
 from modelyard.wire.http import HttpResponse
+from modelyard.wire.plainerror import plain_error
 
 if TYPE_CHECKING:
     from modelyard.wire.server import Server
@@ -33,7 +35,7 @@ class Connection(asyncio.Protocol):
         self._held_back = 0
         self._blocked: asyncio.Future[None] | None = None
         self._closing = self._deaf = False
-        self._lost = False
+        self._lost = self._lingering = False
         self._since = monotonic()
         self._body_seen, self._body_at, self._body_start = -1, 0.0, 0.0
         self._write_since = NEVER
@@ -68,7 +70,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers to what it asked whole."""
         self._cut_off()
-        return bool(self._queue) and not self.secure
+        return bool(self._queue) and not self.secure and not self._lingering
 
     def connection_lost(self, problem: Exception | None) -> None:
         self._lost = True
@@ -148,6 +150,8 @@ class Connection(asyncio.Protocol):
             if exchange.authority and self.server.proxy is not None:
                 return await self.server.proxy.forward(exchange)
             return await self.server.handle(exchange.request)
+        except ApiError as error:
+            return plain_error(error, "")
         except Exception:
             log.exception("the handler failed")
             return HttpResponse(500, [("content-type", "text/plain")], b"Internal failure.")
@@ -180,6 +184,7 @@ class Connection(asyncio.Protocol):
         await self.flushed()
         self._deaf = True
         if linger and not self._lost:
+            self._lingering = True
             self._resume_reading()
             if not self.secure and self.transport.can_write_eof():
                 self.transport.write_eof()

@@ -29,6 +29,7 @@ from modelyard.wire.body import InflowBody, gather
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
 from modelyard.wire.pages import PREFIX, Pages
+from modelyard.wire.plainerror import plain_error
 from modelyard.wire.requestid import new_request_id
 from modelyard.wire.sigv4 import Authenticated
 
@@ -85,10 +86,10 @@ class Gateway:
         try:
             response = await self._answer(request, request_id, began, exchange)
         except ApiError as error:
-            response = self._error(exchange, error, request_id)
+            response = self._error(request, exchange, error, request_id)
         except Exception:
             log.exception("request %s failed", request_id, extra={"request_id": request_id})
-            response = self._error(exchange, internal(), request_id)
+            response = self._error(request, exchange, internal(), request_id)
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
@@ -225,13 +226,19 @@ class Gateway:
         said = await plan.operation.function(call, asked)
         return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
 
-    def _error(self, exchange: _Progress, error: ApiError, request_id: str) -> HttpResponse:
-        """In the dialect of the operation, or in plain JSON where none was found."""
+    def _error(self, request: HttpRequest, exchange: _Progress, error: ApiError, request_id: str) -> HttpResponse:
+        """In the dialect of the operation, else in that which the router guessed, else in plain JSON."""
         if exchange.plan is not None:
-            return exchange.plan.codec.error(error, request_id)
-        from modelyard.wire.plainerror import plain_error
+            response = exchange.plan.codec.error(error, request_id)
+        elif getattr(error, "protocol", None):
+            from modelyard.wire.codec import error_response
 
-        return plain_error(error, request_id)
+            response = error_response(error.protocol, error, request_id, getattr(error, "service", None))
+        else:
+            response = plain_error(error, request_id)
+        if request.method == "HEAD":
+            response.body = b""
+        return response
 
 
 class _Progress:
