@@ -48,23 +48,13 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) -> int:
-        """Listens and answers the port. `reuse_port`: several processes share it. OSError: it is taken."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False, listener: socket.socket | None = None) -> int:
+        """Listens (or takes over a listening socket) and answers the port. `reuse_port`: several processes share it. OSError: it is taken."""
         self.loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((host, port))
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-        self._socket, self.port = listener, listener.getsockname()[1]
-        self.loop.add_reader(listener, self._accept)
+        self._socket = listener or _listen(host, port, reuse_port)
+        self._socket.setblocking(False)
+        self.port = self._socket.getsockname()[1]
+        self.loop.add_reader(self._socket, self._accept)
         return self.port
 
     async def stop(self, grace_s: float = 10.0) -> None:
@@ -175,3 +165,18 @@ class Server:
             connection.expire(now)
         if self._opening or self.connections:
             self._keep_sweeping()
+
+
+def _listen(host: str, port: int, reuse_port: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
