@@ -45,11 +45,9 @@ def build_platform(settings: Settings, role: str) -> Platform:
     for name, make, roles in PARTS:
         if role in roles:
             platform.parts[name] = make(platform)
+    platform.services = load_services() if role != "tool" else {}
     platform.dispatch = Dispatch(platform)
     if role != "tool":
-        platform.services = load_services()
-        for install in INSTALLERS:
-            install(platform)
         from modelyard.services.iam.bootstrap import ensure_account
 
         ensure_account(platform, settings.account)
@@ -136,20 +134,17 @@ def _images(platform: Platform) -> Any:
     return ImageStore(platform.settings)
 
 
+def _s3(platform: Platform) -> Any:
+    from modelyard.services.s3 import install
+
+    return install(platform)  # and with it `objects` and S3's resource policies
+
+
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
     return Invoker(platform.store, platform.clock, platform.metrics.put)
 
-
-def _install_s3(platform: Platform) -> None:
-    from modelyard.services.s3 import install
-
-    install(platform)
-
-
-INSTALLERS: list[Callable[[Platform], Any]] = [_install_s3]
-"""Services that bring several parts at once."""
 
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 
@@ -160,6 +155,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
+    ("s3", _s3, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),

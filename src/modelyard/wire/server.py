@@ -48,13 +48,17 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False, listener: socket.socket | None = None) -> int:
-        """Listens (or takes over a listening socket) and answers the port. `reuse_port`: several processes share it. OSError: it is taken."""
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False, listener: socket.socket | None = None
+    ) -> int:
+        """Listens and answers the port. `reuse_port`: several processes share it. `listener` is a listening socket made
+        by somebody else (a supervisor that keeps it open while this process is replaced). OSError: the port is taken."""
         self.loop = asyncio.get_running_loop()
-        self._socket = listener or _listen(host, port, reuse_port)
-        self._socket.setblocking(False)
-        self.port = self._socket.getsockname()[1]
-        self.loop.add_reader(self._socket, self._accept)
+        if listener is None:
+            listener = _listen(host, port, reuse_port)
+        listener.setblocking(False)
+        self._socket, self.port = listener, listener.getsockname()[1]
+        self.loop.add_reader(listener, self._accept)
         return self.port
 
     async def stop(self, grace_s: float = 10.0) -> None:
@@ -168,8 +172,7 @@ class Server:
 
 
 def _listen(host: str, port: int, reuse_port: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:

@@ -71,14 +71,10 @@ def lay_out(job: Record, world: Any, attempt: int) -> Path:
     ml = ml_folder(job, world, attempt)
     shutil.rmtree(ml, ignore_errors=True)
     spec = job.spec
+    resources = resource_config("algo-1", ["algo-1"], spec["ResourceConfig"].get("InstanceType", ""))
     mode = spec["AlgorithmSpecification"]["TrainingInputMode"]
-    prepare_training(
-        ml,
-        spec.get("HyperParameters", {}),
-        resource_config("algo-1", ["algo-1"], spec["ResourceConfig"].get("InstanceType", "")),
-        [{"InputMode": mode, **channel} for channel in spec.get("InputDataConfig", [])],
-        spec.get("CheckpointConfig"),
-    )
+    channels = [{"InputMode": mode, **channel} for channel in spec.get("InputDataConfig", [])]
+    prepare_training(ml, spec.get("HyperParameters", {}), resources, channels, spec.get("CheckpointConfig"))
     return ml
 
 
