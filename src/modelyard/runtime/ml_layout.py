@@ -10,7 +10,9 @@ import json
 import os
 from pathlib import Path
 
-from modelyard.runtime.archives import extract
+from modelyard.runtime.archives import extract, pack
+
+__all__ = ["channel_folder", "failure", "input_data_config", "lay_out_serving", "lay_out_training", "pack", "resource_config"]
 
 FAILURE_CHARACTERS = 1024
 
@@ -27,13 +29,13 @@ def resource_config(current_host: str, hosts: list[str], instance_type: str, gro
     }
 
 
-def input_data_config(channels: list[dict]) -> dict:
-    """`inputdataconfig.json` from a request's `InputDataConfig` (`[]` when there is none)."""
+def input_data_config(channels: list[dict], input_mode: str = "File") -> dict:
+    """`inputdataconfig.json` from a request's `InputDataConfig` (`[]` when there is none) and `TrainingInputMode`."""
     config = {}
     for channel in channels:
         source = channel.get("DataSource", {}).get("S3DataSource", {})
         entry = {
-            "TrainingInputMode": channel.get("InputMode", "File"),
+            "TrainingInputMode": channel.get("InputMode", input_mode),
             "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
             "RecordWrapperType": channel.get("RecordWrapperType", "None"),
         }
@@ -43,13 +45,20 @@ def input_data_config(channels: list[dict]) -> dict:
     return config
 
 
-def prepare_training(
-    ml: Path, hyperparameters: dict[str, str], resources: dict, channels: list[dict], checkpoints: dict | None = None
+def lay_out_training(
+    ml: Path,
+    hyperparameters: dict[str, str],
+    channels: list[dict],
+    input_mode: str,
+    instance_type: str,
+    hosts: tuple[str, ...] = ("algo-1",),
+    current_host: str = "algo-1",
+    checkpoints: dict | None = None,
 ) -> None:
     """Make the folders and configuration files of a training job. Doing it twice is doing it once.
 
-    `hyperparameters` are opaque strings; `resources` comes from `resource_config`, `channels` is the request's
-    InputDataConfig, `checkpoints` its CheckpointConfig. All output folders exist before the payload: the training
+    `hyperparameters` are opaque strings; `channels` is the request's InputDataConfig, `input_mode` its
+    TrainingInputMode (a channel may have its own), `checkpoints` its CheckpointConfig. All output folders exist before the payload: the training
     toolkit takes a failure before that for a success.
     """
     config = ml / "input/config"
@@ -58,11 +67,11 @@ def prepare_training(
     for channel in channels:
         channel_folder(ml, channel["ChannelName"]).mkdir(exist_ok=True)
     _write(config / "hyperparameters.json", hyperparameters)
-    _write(config / "resourceconfig.json", resources)
-    data = input_data_config(channels)
+    _write(config / "resourceconfig.json", resource_config(current_host, list(hosts), instance_type))
+    data = input_data_config(channels, input_mode)
     _write(config / "inputdataconfig.json", data)
     distribution = {name: {"s3DistributionType": entry["S3DistributionType"]} for name, entry in data.items()}
-    _write(config / "init-config.json", {"inputMode": "File", "channels": distribution})
+    _write(config / "init-config.json", {"inputMode": input_mode, "channels": distribution})
     if checkpoints:
         local = checkpoints.get("LocalPath") or "/opt/ml/checkpoints"
         _write(config / "checkpointconfig.json", {"S3Uri": checkpoints["S3Uri"], "LocalPath": local})
@@ -73,7 +82,7 @@ def channel_folder(ml: Path, channel: str) -> Path:
     return ml / "input/data" / channel
 
 
-def prepare_serving(ml: Path, archive: Path | None) -> None:
+def lay_out_serving(ml: Path, archive: Path | None) -> None:
     """Make /opt/ml for a model server, with `archive` (model.tar.gz) unpacked in /opt/ml/model.
 
     Raises `archives.BadArchive` with the member and what is wrong with it.

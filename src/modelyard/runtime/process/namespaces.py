@@ -42,26 +42,27 @@ def start(plan: dict, output: int, before_exec) -> Box:
     """See `launch.bubblewrap`: the box waits at a gate before its payload."""
     ready_read, ready_write = os.pipe()
     gate_read, gate_write = os.pipe()
+    report_read, report_write = os.pipe()
     os.makedirs(plan["root"], exist_ok=True)
     child = os.fork()
     if child == 0:
         try:
             os.close(ready_read)
             os.close(gate_write)
-            _watcher(plan, output, before_exec, ready_write, gate_read)
+            _watcher(plan, output, before_exec, (ready_write, gate_read, report_write))
         except BaseException as error:
-            os.write(output, f"[modelyard] the sandbox could not be set up: {error}\n".encode())
+            os.write(report_write, f"the sandbox could not be set up: {error}".encode())
         finally:
             os._exit(126)
-    os.close(ready_write)
-    os.close(gate_read)
-    told = os.read(ready_read, 1)  # nothing: it failed, and said why in the log
+    for fd in (ready_write, gate_read, report_write):
+        os.close(fd)
+    told = os.read(ready_read, 1)  # nothing: it failed, and reported why
     os.close(ready_read)
     init = next(iter(rundir.children(child)), None) if told else None
-    return Box(child, init, gate_write)
+    return Box(child, init, gate_write, report_read)
 
 
-def _watcher(plan: dict, output: int, before_exec, ready: int, gate: int) -> None:
+def _watcher(plan: dict, output: int, before_exec, pipes: tuple[int, int, int]) -> None:
     _die_with_parent()
     before_exec()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -70,7 +71,7 @@ def _watcher(plan: dict, output: int, before_exec, ready: int, gate: int) -> Non
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    _close_all_but(ready, gate)
+    _close_all_but(*pipes)
     uid, gid = os.geteuid(), os.getegid()
     _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     _put("/proc/self/setgroups", "deny")
@@ -79,18 +80,18 @@ def _watcher(plan: dict, output: int, before_exec, ready: int, gate: int) -> Non
     init = os.fork()
     if init == 0:
         try:
-            _process_one(plan, ready, gate)
+            _process_one(plan, *pipes)
         except BaseException as error:
-            os.write(2, f"[modelyard] the sandbox could not be set up: {error}\n".encode())
+            os.write(pipes[2], f"the sandbox could not be set up: {error}".encode())
         finally:
             os._exit(126)
-    os.close(ready)
-    os.close(gate)
+    for fd in pipes:
+        os.close(fd)
     _, status = os.waitpid(init, 0)
     os._exit(_shell_code(status))
 
 
-def _process_one(plan: dict, ready: int, gate: int) -> None:
+def _process_one(plan: dict, ready: int, gate: int, report: int) -> None:
     _die_with_parent()
     os.setsid()
     _call("sethostname", plan["hostname"].encode(), len(plan["hostname"]))
@@ -103,7 +104,8 @@ def _process_one(plan: dict, ready: int, gate: int) -> None:
     os.close(gate)
     payload = os.fork()
     if payload == 0:
-        _payload(plan)
+        _payload(plan, report)
+    os.close(report)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     while True:
         pid, status = os.wait()
@@ -111,7 +113,7 @@ def _process_one(plan: dict, ready: int, gate: int) -> None:
             os._exit(_shell_code(status))
 
 
-def _payload(plan: dict) -> None:
+def _payload(plan: dict, report: int) -> None:
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
@@ -119,7 +121,7 @@ def _payload(plan: dict) -> None:
         os.chdir(plan["cwd"])
         os.execve(on_path(plan["argv"][0], plan["env"]), plan["argv"], plan["env"] | {"PWD": plan["cwd"]})
     except BaseException as error:
-        os.write(2, f"[modelyard] cannot start {plan['argv'][0]}: {error}\n".encode())
+        os.write(report, f"cannot start {plan['argv'][0]!r}: {error}".encode())
     finally:
         os._exit(127)
 
