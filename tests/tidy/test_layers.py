@@ -11,7 +11,7 @@ MAY_IMPORT = {
     "modelyard.algorithms": ["modelyard.algorithms"],
     "modelyard.services": [
         "modelyard.services", "modelyard.kernel", "modelyard.config",
-        "modelyard.runtime.base", "modelyard.runtime.ml_layout", "modelyard.serving.routes",
+        "modelyard.runtime.base", "modelyard.runtime.ml_layout", "modelyard.runtime.archives", "modelyard.serving.routes",
     ],
 }  # fmt: skip
 """Layer → what it may import. Only `app`, the commands and what starts processes stand above all of them."""
