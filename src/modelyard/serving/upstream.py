@@ -14,6 +14,7 @@ from time import monotonic
 import httptools
 
 CONNECT_TIMEOUT_S = 5.0
+FULL_QUEUE_PAUSE_S = 0.005
 SWEEP_SECONDS = 0.25
 MOST_REPLY_BYTES = 64 << 20
 LONGEST_STREAM_SECONDS = 480.0  # AWS ends a response stream after 8 minutes
@@ -290,10 +291,14 @@ class Upstream:
     async def _dial(self) -> Connection:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await self.loop.create_unix_connection(lambda: Connection(self), self.socket)
+                while True:
+                    try:
+                        _, connection = await self.loop.create_unix_connection(lambda: Connection(self), self.socket)
+                        return connection
+                    except BlockingIOError:  # the server's accept queue is full: a unix socket says so at once
+                        await asyncio.sleep(FULL_QUEUE_PAUSE_S)
         except (OSError, TimeoutError) as problem:
             raise UpstreamError(f"the model server does not take connections: {problem}", sent=False) from None
-        return connection
 
     def back(self, connection: Connection) -> None:
         """The connection has had its whole answer."""
