@@ -27,6 +27,8 @@ from modelyard.timekeeping import read_clock
 
 log = logging.getLogger("modelyard")
 
+GRACE_SECONDS = 8.0
+"""What requests under way get to finish at the end; the supervisor waits a little longer."""
 LEASH_SECONDS = 600.0
 """How long a gateway or engine goes on without its supervisor (a new `up` takes over, `down` ends it)."""
 
@@ -105,7 +107,37 @@ def _tasks(platform: Platform) -> Any:
 def _runtime(platform: Platform) -> Any:
     from modelyard.runtime.process import ProcessRuntime
 
-    return ProcessRuntime(platform.settings)
+    runtime = ProcessRuntime(platform.settings)
+    datafolder.write_text(platform.settings.data / "run/tier", runtime.tier)
+    return runtime
+
+
+def _tier(platform: Platform) -> Any:
+    """What the engine found: gateways tell it without probing."""
+    path = platform.settings.data / "run/tier"
+    return lambda: path.read_text() if path.exists() else None
+
+
+def _readiness(platform: Platform) -> Any:
+    """Every service stands on the store: it is asked for something small."""
+
+    def look() -> dict[str, Any]:
+        platform.store.last_seq()
+        return {}
+
+    return look
+
+
+def _images(platform: Platform) -> Any:
+    from modelyard.runtime.images import ImageStore
+
+    return ImageStore(platform.settings)
+
+
+def _s3(platform: Platform) -> Any:
+    from modelyard.services.s3 import install
+
+    return install(platform)  # and with it `objects` and S3's resource policies
 
 
 def _invoker(platform: Platform) -> Any:
@@ -122,7 +154,11 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("follower", _follower, ENGINE),
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
+    ("images", _images, ("gateway", "engine")),
+    ("s3", _s3, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
+    ("tier", _tier, GATEWAY),
+    ("readiness", _readiness, GATEWAY),
 ]
 """Name, maker, roles that have it; in order, a later one may use an earlier one."""
 
@@ -144,6 +180,37 @@ def child_main(role: str, words: list[str]) -> int:
     settings = datafolder.load_settings(args.data)
     platform = build_platform(settings, role)
     return gateway_main(platform, args.listener) if role == "gateway" else engine_main(platform)
+
+
+def gateway_main(platform: Platform, listener: int | None) -> int:
+    """Serves until SIGTERM, on the listening socket the supervisor handed over."""
+    import socket
+
+    import uvloop
+
+    uvloop.run(serve(platform, socket.socket(fileno=listener) if listener is not None else None))
+    return 0
+
+
+async def serve(platform: Platform, listener: Any = None) -> None:
+    """The front door, until SIGTERM or SIGINT: nothing new is accepted then, and what runs has time to finish."""
+    import asyncio
+
+    from modelyard.wire.gateway import Gateway
+    from modelyard.wire.server import Server
+
+    gateway = Gateway(platform)
+    server = Server(gateway.handle, pool=gateway.pool)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    platform.invoker.start(loop)
+    await server.start(platform.settings.host, platform.settings.port, listener=listener)
+    await ended.wait()
+    await server.stop(GRACE_SECONDS)
+    platform.invoker.stop()
+    gateway.close()
 
 
 def engine_main(platform: Platform) -> int:

@@ -32,3 +32,8 @@ class PlatformError(ToolkitError):
 
 for _kind in (UserError, AlgorithmError, PlatformError):
     _kind.__module__ = "sagemaker_algorithm_toolkit.exceptions"
+
+
+def without_stack(error: BaseException) -> str:
+    """An error's text without the C++ stack that XGBoost adds to it."""
+    return str(error).partition("\nStack trace:")[0].strip()

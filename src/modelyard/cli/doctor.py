@@ -17,6 +17,12 @@ TOOLS = {
     "podman": ("podman", "bring-your-own container images through podman"),
     "git": ("git", "code repositories"),
 }
+TIERS = {
+    "full": "bubblewrap, everything private",
+    "no-proc": "bubblewrap without a /proc of its own (a container's masks forbid it)",
+    "ctypes": "own namespaces, bubblewrap being absent or refused",
+    "degraded": "no sandbox: jobs are ordinary processes of this user",
+}
 FREE_BYTES = 10 << 30
 
 
@@ -53,7 +59,8 @@ def examine(folder: Path) -> dict[str, Any]:
             "uv": _version("uv"),
             "kernel": platform.release(),
         },
-        "tier": _tier(settings),
+        **_sandbox(),
+        "runtimes": ["process"],
         "cpus": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "disk": {"path": str(folder), "free_bytes": disk.free, "total_bytes": disk.total},
@@ -75,14 +82,17 @@ def advice(found: dict[str, Any]) -> list[str]:
         said.append("to run your own container images later: apt install podman")
     if found["disk"]["free_bytes"] < FREE_BYTES:
         said.append(f"only {output.size(found['disk']['free_bytes'])} of disk are free at {found['disk']['path']}; images take about 1 GiB each")
-    if not any(image["built"] for image in found["images"]):
+    if not any(image["state"] == "ready" for image in found["images"]):
         said.append("no image is built yet; the first job of each builds it, or do it ahead: modelyard images build")
     return said
 
 
 def _show(found: dict[str, Any]) -> None:
     print(output.paint("versions", "bold") + "  " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))
-    print(output.paint("sandbox", "bold") + f"   tier {found['tier'] or 'unknown'}")
+    print(output.paint("sandbox", "bold") + f"   tier {found['tier']}: {TIERS[found['tier']]}")
+    for tier, why in found["refused"].items():
+        print(f"          not {tier}: {why}")
+    print(output.paint("runtimes", "bold") + f"  {', '.join(found['runtimes'])}")
     print(output.paint("machine", "bold") + f"   {found['cpus']} CPUs, {output.size(found['memory_bytes'])} memory")
     disk = found["disk"]
     print(output.paint("disk", "bold") + f"      {output.size(disk['free_bytes'])} free of {output.size(disk['total_bytes'])} at {disk['path']}")
@@ -91,18 +101,23 @@ def _show(found: dict[str, Any]) -> None:
         print(f"  {name:8} {path or 'not found'}  ({TOOLS[name][1]})")
     print(output.paint("images", "bold"))
     for image in found["images"]:
-        print(f"  {image['name']:40} {'built' if image['built'] else 'not built'}")
+        print(f"  {image['env']:24} {image['state']:8} {output.size(image['bytes']) if image['bytes'] else ''}".rstrip())
     print(output.paint("advice", "bold") + ("" if found["advice"] else "    nothing is missing"))
     for line in found["advice"]:
         print(f"  {line}")
 
 
-def _tier(settings: Any) -> str | None:
-    return None
+def _sandbox() -> dict[str, Any]:
+    from modelyard.runtime.process import probe
+
+    found = probe.probe()
+    return {"tier": found.tier, "refused": found.refused}
 
 
 def _images(settings: Any) -> list[dict[str, Any]]:
-    return []
+    from modelyard.runtime.images import ImageStore
+
+    return ImageStore(settings).list()
 
 
 def _version(package: str) -> str:

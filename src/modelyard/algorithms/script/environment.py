@@ -109,6 +109,7 @@ class Environment:
             "hyperparameters": self.user,
             "is_master": self.resources["current_host"] == hosts[0],
             "is_modelparallel_enabled": None,
+            "is_smddpmprun_installed": False,
             "job_name": self.job_name,
             "master_hostname": hosts[0],
         }
@@ -117,14 +118,16 @@ class Environment:
         return command_line(self.user)
 
     def variables(self) -> dict[str, str]:
-        """Every `SM_*` variable."""
-        named = self.shared() | {
-            "channels": sorted(self.channels),
-            "framework_params": self.framework,
-            "hps": self.user,
-            "training_env": self.training_env(),
-            "user_args": self.arguments(),
-        }
+        """Every `SM_*` variable, in the toolkit's order."""
+        shared = self.shared()
+        named = {name: shared[name] for name in ("hosts", "network_interface_name")}
+        named |= {"hps": self.user, "user_entry_point": self.program, "framework_params": self.framework}
+        named |= {name: shared[name] for name in ("resource_config", "input_data_config", "output_data_dir")}
+        named |= {"channels": sorted(self.channels), "current_host": shared["current_host"]} | self.groups()
+        last = "module_name log_level framework_module input_dir input_config_dir output_dir num_cpus num_gpus num_neurons model_dir module_dir"
+        named |= {name: shared[name] for name in last.split()}
+        named |= {"training_env": self.training_env(), "user_args": self.arguments()}
+        named["output_intermediate_dir"] = shared["output_intermediate_dir"]
         named |= {f"channel_{name}": self.layout.channel(name) for name in self.channels}
         named |= {f"hp_{name}": value for name, value in self.user.items()}
         return {"SM_" + name.upper(): as_text(value) for name, value in named.items()}

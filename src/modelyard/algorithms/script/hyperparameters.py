@@ -39,10 +39,11 @@ def command_line(values: dict) -> list[str]:
     """`{"epochs": 3, "x": "a"}` as `["--epochs", "3", "-x", "a"]`: sorted by name, mappings as `k=v,k=v`."""
     arguments = []
     for name in sorted(values):
-        value = values[name]
-        if isinstance(value, dict):
-            text = ",".join(f"{k}={v}" for k, v in sorted(value.items()))
-        else:
-            text = "" if value is None else str(value)
-        arguments += [("--" if len(name) > 1 else "-") + name, text]
+        arguments += [("--" if len(name) > 1 else "-") + name, _argument(values[name])]
     return arguments
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{k}={v}" for k, v in sorted(value.items()))
+    return "" if value is None else str(value)

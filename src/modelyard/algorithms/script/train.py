@@ -16,7 +16,7 @@ import traceback
 
 from ..layout import Layout
 from .environment import Environment
-from .packages import InstallError, install
+from .packages import InstallError, install, overlay
 from .process import error_message, run
 from .say import say
 from .source import fetch
@@ -45,11 +45,13 @@ def train(layout: Layout, environment: Environment) -> int:
     say("No GPUs detected (normal if no gpus installed)")
     say("Invoking user training script.")
     fetch(environment.submit_directory, layout.code)
-    command, folders = _prepare(layout, environment)
+    command = _command(layout, environment)
+    packages = overlay()
+    install(layout.code, packages)
     variables = environment.variables()
-    variables["PYTHONPATH"] = os.pathsep.join(_path(layout, folders))
+    variables["PYTHONPATH"] = os.pathsep.join([layout.code, packages["PYTHONPATH"]])
     say(_banner(environment, variables, command))
-    code, tail = run(command, layout.code, os.environ | variables | {"PYTHONUNBUFFERED": "1"})
+    code, tail = run(command, layout.code, os.environ | packages | variables | {"PYTHONUNBUFFERED": "1"})
     if code == 0:
         say("Reporting training SUCCESS")
         with open(os.path.join(layout.output, "success"), "w"):
@@ -57,25 +59,18 @@ def train(layout: Layout, environment: Environment) -> int:
     return _failed(layout, "ExecuteUserScriptError", code, error_message(tail), " ".join(command))
 
 
-def _prepare(layout: Layout, environment: Environment) -> tuple[list[str], list[str]]:
-    """The command to run and the folders of packages installed for it."""
+def _command(layout: Layout, environment: Environment) -> list[str]:
+    """The command to run for the entry point. Raises FileNotFoundError when it is not there."""
     name, arguments = environment.program, environment.arguments()
     if os.path.exists(os.path.join(layout.code, "setup.py")) and not name.endswith((".py", ".sh")):
-        return [sys.executable, "-m", name, *arguments], install(layout.code)
+        return [sys.executable, "-m", name, *arguments]
     path = os.path.join(layout.code, name)
     if not os.path.exists(path):
         raise FileNotFoundError(f"The entry point {name} is not in {environment.submit_directory}")
     if name.endswith(".py"):
-        return [sys.executable, name, *arguments], install(layout.code)
+        return [sys.executable, name, *arguments]
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    return ["/bin/sh", "-c", f"./{name} {shlex.join(arguments)}".strip()], install(layout.code)
-
-
-def _path(layout: Layout, folders: list[str]) -> list[str]:
-    """PYTHONPATH of the user's program: its own folder first, as the toolkit sets it; ours is not among them."""
-    ours = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    inherited = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and os.path.abspath(p) != ours]
-    return [layout.code, *folders, *inherited]
+    return ["/bin/sh", "-c", f"./{name} {shlex.join(arguments)}".strip()]
 
 
 def _banner(environment: Environment, variables: dict[str, str], command: list[str]) -> str:

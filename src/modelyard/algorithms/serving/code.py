@@ -8,7 +8,7 @@ import sys
 import types
 
 from ..layout import Layout
-from ..script.packages import install
+from ..script.packages import install, overlay
 from ..script.source import fetch
 
 
@@ -23,8 +23,9 @@ def user_module(layout: Layout) -> types.ModuleType | None:
     if place.startswith("s3://") or os.path.isfile(place):
         folder = layout.code
         fetch(place, folder)
-    for path in reversed(install(folder) if os.path.isdir(folder) else []):
-        sys.path.insert(0, path)
+    packages = overlay()
+    install(folder, packages)
+    sys.path[:0] = packages["PYTHONPATH"].split(os.pathsep)
     for path in (layout.model, folder):
         sys.path.insert(0, path)
     name = (program or "inference.py").removesuffix(".py").replace("/", ".")

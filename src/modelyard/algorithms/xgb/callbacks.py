@@ -6,7 +6,7 @@ import os
 import re
 import signal
 
-import xgboost
+from .engine import xgboost
 
 MODEL = "xgboost-model"
 CHECKPOINT = "xgboost-checkpoint"

@@ -8,7 +8,8 @@ import os
 import pickle
 
 import numpy as np
-import xgboost
+
+from .engine import predict, xgboost
 
 VOTES = ("multi:softmax", "binary:hinge")
 
@@ -32,7 +33,7 @@ class Model:
 
     def predict(self, data: object) -> np.ndarray:
         """Predictions for a float array (NaN is missing) or a CSR matrix, as AWS's server computes them."""
-        answers = [_predict(booster, data) for booster in self.boosters]
+        answers = [predict(booster, data) for booster in self.boosters]
         if len(answers) == 1:
             return answers[0]
         if self.objective in VOTES:
@@ -57,9 +58,3 @@ def _load(path: str) -> tuple[xgboost.Booster, bool]:
             raise RuntimeError(f"Model {path} cannot be loaded:\nPickle load error={first}\nXGB load model error={second}") from second
     booster.set_param({"nthread": 1})
     return booster, pickled
-
-
-def _predict(booster: xgboost.Booster, data: object) -> np.ndarray:
-    best = booster.attr("best_iteration")
-    rounds = (0, int(best) + 1) if best is not None else (0, 0)
-    return booster.predict(xgboost.DMatrix(data), iteration_range=rounds, validate_features=False)

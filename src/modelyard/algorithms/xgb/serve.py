@@ -20,9 +20,9 @@ def main() -> int:
     from ..serving.workers import serve
 
     if os.environ.get("SAGEMAKER_PROGRAM"):
-        from .script import ScriptHandler
+        from .script import XgboostScriptHandler
 
-        return serve(ScriptHandler())
+        return serve(XgboostScriptHandler())
     return serve(BoosterHandler())
 
 

@@ -10,7 +10,7 @@ import time
 import traceback
 
 from ..cpus import cpus
-from ..errors import AlgorithmError, UserError
+from ..errors import AlgorithmError, UserError, without_stack
 from ..layout import Layout
 from ..script.environment import Environment
 from ..script.train import main as script_mode
@@ -51,10 +51,11 @@ def main() -> int:
         logging.getLogger("sagemaker_xgboost_container.training").info("Running XGBoost Sagemaker in algorithm mode")
         train(layout, version, environment.resources["hosts"])
     except Exception as error:
-        text = f"framework error: \n{traceback.format_exc(limit=-1)}\n{error}"
-        layout.fail(text)
+        # The file's first 1,024 characters are all that DescribeTrainingJob shows: one frame is enough there, the log has all.
+        short = "".join(traceback.format_exception(error, limit=-1, chain=False))
+        layout.fail(f"framework error: \n{short}\n{error}")
         logging.error("Reporting training FAILURE")
-        logging.error(text)
+        logging.error(f"framework error: \n{traceback.format_exc()}\n{error}")
         return 1
     return 0
 
@@ -88,9 +89,10 @@ def train(layout: Layout, version: tuple[int, int], hosts: list[str]) -> None:
     try:
         booster = boost(given, matrices, layout, version)
     except Exception as error:
-        if any(text in str(error) for text in USERS_FAULT):
-            raise UserError(str(error)) from error
-        raise AlgorithmError(f"XGB train call failed with exception:\n {error}") from error
+        text = without_stack(error)
+        if any(fault in text for fault in USERS_FAULT):
+            raise UserError(text) from error
+        raise AlgorithmError(f"XGB train call failed with exception:\n {text}") from error
     save(booster, layout.model, version)
 
 
@@ -110,9 +112,8 @@ def _load(layout: Layout, channels: dict[str, dict], weights: bool) -> dict:
 
 def boost(given: dict, matrices: dict, layout: Layout, version: tuple[int, int]) -> object:
     """Run xgboost.train with the job's callbacks; answers the booster."""
-    import xgboost
-
     from .callbacks import Checkpoints, Intermediate, MetricLines, latest
+    from .engine import xgboost
     from .metrics import MAXIMIZE, OWN, own_metric
 
     rounds = given.pop("num_round")
@@ -143,11 +144,7 @@ def boost(given: dict, matrices: dict, layout: Layout, version: tuple[int, int])
             save_best=version > (1, 2),
         )
         callbacks.append(stop)
-    extra = {
-        "custom_metric" if hasattr(xgboost.XGBModel, "get_booster") and _newer(xgboost) else "feval": own_metric(
-            own, given.get("objective")
-        )
-    }
+    extra = {"custom_metric" if _newer(xgboost) else "feval": own_metric(own, given.get("objective"))} if own else {}
     return xgboost.train(
         given,
         matrices["train"],
@@ -156,7 +153,7 @@ def boost(given: dict, matrices: dict, layout: Layout, version: tuple[int, int])
         callbacks=callbacks,
         xgb_model=start,
         verbose_eval=False,
-        **(extra if own else {}),
+        **extra,
     )
 
 
@@ -172,10 +169,7 @@ def _metrics(given: dict, version: tuple[int, int]) -> tuple[list[str], str | No
     if tuning:
         tuning = tuning.split(":")[-1]
         logging.info(f"Setting up HPO optimized metric to be : {tuning}")
-    if tuning and asked:
-        names = sorted({tuning, *asked})
-    else:
-        names = [tuning] if tuning else asked or []
+    names = sorted({tuning, *asked}) if tuning and asked else [tuning] if tuning else asked or []
     if not names and (default := default_metric(version, given.get("objective"))):
         names = [default]
     return names, tuning or (names[-1] if names else None)

@@ -48,17 +48,21 @@ def _unified(root: str, own: str) -> dict:
         try:
             os.makedirs(base, exist_ok=True)
             for place in (folder, base):
-                have = set(open(os.path.join(place, "cgroup.subtree_control")).read().split())
-                offered = set(open(os.path.join(place, "cgroup.controllers")).read().split())
+                have, offered = (_words(place, name) for name in ("cgroup.subtree_control", "cgroup.controllers"))
                 for name in (set(CONTROLLERS) & offered) - have:
                     _write(os.path.join(place, "cgroup.subtree_control"), f"+{name}")
-            usable = set(open(os.path.join(base, "cgroup.subtree_control")).read().split())
+            usable = _words(base, "cgroup.subtree_control")
         except OSError:
             continue
         found = {name: base for name in CONTROLLERS if name in usable}
         if found and _can_make_group(base):
             return {"version": 2, **found}
     return {}
+
+
+def _words(folder: str, name: str) -> set[str]:
+    with open(os.path.join(folder, name)) as file:
+        return set(file.read().split())
 
 
 def _can_make_group(base: str) -> bool:

@@ -16,9 +16,16 @@ from modelyard.runtime.process import rundir
 
 
 class Box:
-    def __init__(self, child: int, init: int | None, gate: int | None) -> None:
-        self.child, self.init, self._gate = child, init, gate
+    def __init__(self, child: int, init: int | None, gate: int | None, report: int) -> None:
+        self.child, self.init, self._gate, self._report = child, init, gate, report
         self.payload: int | None = None if init else child
+        os.set_blocking(report, False)
+
+    def complaint(self) -> str | None:
+        """After the end: why the payload never ran; None when it did."""
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._report, 4096).decode("utf-8", "replace") or None
+        return None
 
     def release(self) -> None:
         if self._gate is not None:
@@ -43,8 +50,9 @@ class Box:
             os.kill(self.init or self.child, signal.SIGKILL)
 
 
-def fork_exec(argv: list[str], env: dict[str, str], output: int, keep: list[int], before_exec) -> int:
-    """Start a process with `output` as stdout and stderr and nothing as stdin; `keep` stay open in it."""
+def fork_exec(argv: list[str], env: dict[str, str], output: int, keep: list[int], before_exec, report: int = 2) -> int:
+    """Start a process with `output` as stdout and stderr and nothing as stdin; `keep` stay open in it. What keeps it from
+    starting is written to `report`."""
     child = os.fork()
     if child:
         return child
@@ -60,9 +68,18 @@ def fork_exec(argv: list[str], env: dict[str, str], output: int, keep: list[int]
             signal.signal(number, signal.SIG_DFL)
         os.execve(argv[0], argv, env)
     except BaseException as error:
-        os.write(2, f"[modelyard] cannot start {argv[0]}: {error}\n".encode())
+        os.write(report, f"cannot start {argv[0]!r}: {error}".encode())
     finally:
         os._exit(127)
+
+
+class Bubblewrap(Box):
+    def complaint(self) -> str | None:
+        """bubblewrap reports an exit code only of a payload that it could start; else it has said why in the log."""
+        said = b""
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(self._report, 4096)
+        return None if b'"exit-code"' in said else "the payload could not be started; the last line of the log says why"
 
 
 def bubblewrap(plan: dict, output: int, before_exec) -> Box:
@@ -83,8 +100,7 @@ def bubblewrap(plan: dict, output: int, before_exec) -> Box:
     init = None
     if b'"child-pid":' in said:
         init = int(said.split(b'"child-pid":', 1)[1].lstrip().split(b",")[0].split(b"\n")[0].strip(b" }"))
-    os.set_blocking(status_read, False)
-    return Box(child, init, gate_write)
+    return Bubblewrap(child, init, gate_write, status_read)
 
 
 class PlainBox(Box):
@@ -113,13 +129,26 @@ def plain(plan: dict, output: int, before_exec) -> Box:
         os.chdir(plan["cwd"])
 
     argv = plan["argv"]
-    return PlainBox(fork_exec([_on_path(argv[0], plan), *argv[1:]], plan["env"], output, [], prepare), None, None)
+    report_read, report_write = os.pipe()
+    adopt_orphans()
+    child = fork_exec([on_path(argv[0], plan["env"]), *argv[1:]], plan["env"], output, [], prepare, report_write)
+    os.close(report_write)
+    return PlainBox(child, None, None, report_read)
 
 
-def _on_path(program: str, plan: dict) -> str:
+def adopt_orphans() -> None:
+    """Descendants whose parent ends become our children (prctl(2), Linux): a daemon of the payload cannot slip away."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def on_path(program: str, env: dict[str, str]) -> str:
+    """Where `program` is by the payload's own PATH (`os.execvpe` would import modules that a box may not have)."""
     if "/" in program:
         return program
-    folders = plan["env"].get("PATH", os.defpath).split(":")
+    folders = env.get("PATH", os.defpath).split(":")
     found = (os.path.join(folder, program) for folder in folders)
     return next((path for path in found if os.access(path, os.X_OK)), program)
 
@@ -143,30 +172,39 @@ def _is_zombie(pid: int) -> bool:
 
 
 def start_guardian(box: Box) -> int:
-    """Without namespaces nothing dies with the shim by itself: a small process waits for the shim's end (also
-    by SIGKILL, seen as end of file) and then kills the payload's session. Answers its process id."""
+    """Without namespaces nothing dies with the shim by itself: a small process waits for the shim's end (also by SIGKILL,
+    seen as end of file) and then kills the payload's session and every descendant it had seen. Answers its process id."""
     read_end, write_end = os.pipe()
+    shim = os.getpid()
     guardian = os.fork()
     if guardian:
         os.close(read_end)
         return guardian
+    try:
+        _guard(read_end, write_end, shim, box.child)
+    finally:
+        os._exit(0)
+
+
+def _guard(read_end: int, write_end: int, shim: int, child: int) -> None:
+    import select
+
     os.close(write_end)
     os.setsid()
-    for fd in range(3, 64):
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for fd in range(3, 256):
         if fd != read_end:
             with contextlib.suppress(OSError):
                 os.close(fd)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    known: list[int] = []
-    import select
-
     poll = select.poll()
     poll.register(read_end, select.POLLIN)
+    known: dict[int, int | None] = {}
     while not poll.poll(500):
-        known = descendants(box.child) or known
+        known = {pid: rundir.start_ticks(pid) for pid in descendants(shim) if pid != os.getpid()}
     with contextlib.suppress(OSError):
-        os.killpg(box.child, signal.SIGKILL)
-    for pid in known:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-    os._exit(0)
+        os.killpg(child, signal.SIGKILL)
+    for pid, ticks in known.items():
+        if ticks is not None and rundir.start_ticks(pid) == ticks:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)

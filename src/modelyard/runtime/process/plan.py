@@ -1,11 +1,13 @@
 """From a RunSpec to what a shim executes: plain data, computed once by the caller, with no choice left in it.
 
-`{"id", "launcher": bwrap|ctypes|plain, "argv", "env", "cwd", "mounts", "hostname", "new_proc", "ports": [host ports to relay],
+`{"group", "launcher": bwrap|ctypes|plain, "argv", "env", "cwd", "mounts", "hostname", "new_proc", "ports": [host ports to relay],
 "serve": {"public", "direct", "port"} | None, "memory", "cpus", "pids", "nice", "cgroups", "max_runtime", "grace", "first_lines"}`
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -31,7 +33,7 @@ def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | Non
     boxed = tier != "degraded"
     serve = _serve(spec, boxed)
     plan = {
-        "id": spec.id,
+        "group": group_name(folder),
         "argv": list(spec.argv),
         "cwd": spec.cwd,
         "mounts": [],
@@ -52,6 +54,20 @@ def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | Non
     return _boxed(plan, spec, folder, tier, bwrap) if boxed else _unboxed(plan, spec, folder)
 
 
+def group_name(folder: Path) -> str:
+    """The name of a run's control group: two data folders may both have a run of this id."""
+    return f"{folder.name[:100]}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def _algorithms() -> str:
+    """The folder of `modelyard_algorithms`, compiled: a box sees it read-only and could not keep what it compiles."""
+    import compileall
+
+    compileall.compile_dir(ALGORITHMS, quiet=2)
+    return ALGORITHMS
+
+
 def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None) -> dict:
     steps = [
         *root.system(),
@@ -67,12 +83,13 @@ def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None
         (folder / "venv").mkdir(exist_ok=True)
         layer.make(folder / "venv", spec.env_path, Path(root.IMAGE), root.ALGORITHMS)
         steps += [("ro", home, home)] if home else []
-        steps.append(("ro", ALGORITHMS, f"{root.ALGORITHMS}/modelyard_algorithms"))
+        steps.append(("ro", _algorithms(), f"{root.ALGORITHMS}/modelyard_algorithms"))
         steps += [("ro", spec.env_path, root.IMAGE), ("rw", str(folder / "venv"), root.VENV)]
         env["PATH"] = f"{root.VENV}/bin:{root.IMAGE}/bin:{PATH}"
+        env["MODELYARD_PACKAGES"] = root.VENV
     if plan["serve"]:
         steps.append(("rw", os.path.dirname(plan["serve"]["direct"]), root.SOCKETS))
-        env["MODELYARD_SERVE_SOCKET"] = f"{root.SOCKETS}/serve.sock"
+        env["MODELYARD_SERVE_SOCKET"] = f"{root.SOCKETS}/http"
     if spec.egress and spec.egress_port:
         env |= index_config.proxy_env(spec.egress_port, spec.hosts) | index_config.pip_env()
         steps += [("ro", path, path) for path in index_config.paths()]
@@ -81,7 +98,7 @@ def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None
     for step in steps:
         if step[0] in ("ro", "rw") and not os.path.exists(step[1]):
             raise FileNotFoundError(f"{step[1]} (to be mounted at {step[2]}) does not exist")
-    plan["env"] = _base_env() | env | spec.env
+    plan["env"] = _base_env(spec) | env | spec.env
     if tier == "ctypes":
         return plan | {"launcher": "ctypes", "mounts": steps, "root": str(folder / "root")}
     argv = [
@@ -102,9 +119,10 @@ def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:
         (folder / "venv").mkdir(exist_ok=True)
         (folder / "lib").mkdir(exist_ok=True)
         if not (folder / "lib" / "modelyard_algorithms").is_symlink():
-            (folder / "lib" / "modelyard_algorithms").symlink_to(ALGORITHMS)
+            (folder / "lib" / "modelyard_algorithms").symlink_to(_algorithms())
         layer.make(folder / "venv", spec.env_path, Path(spec.env_path), str(folder / "lib"))
         env["PATH"] = f"{folder / 'venv'}/bin:{spec.env_path}/bin:{PATH}"
+        env["MODELYARD_PACKAGES"] = str(folder / "venv")
     if plan["serve"]:
         env["MODELYARD_SERVE_SOCKET"] = plan["serve"]["direct"]
         env["SAGEMAKER_BIND_TO_PORT"] = str(plan["serve"]["port"])
@@ -114,13 +132,15 @@ def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:
     return plan | {
         "argv": [here(word) for word in spec.argv],
         "cwd": here(spec.cwd),
-        "env": _base_env() | env | {key: here(value) for key, value in spec.env.items()},
+        "env": _base_env(spec) | env | {key: here(value) for key, value in spec.env.items()},
         "first_lines": [*plan["first_lines"], warning],
     }
 
 
-def _base_env() -> dict[str, str]:
+def _base_env(spec: RunSpec) -> dict[str, str]:
     env = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "UTF-8"}
+    if spec.cpus:
+        env["MODELYARD_CPUS"] = f"{spec.cpus:g}"
     bundle = index_config.certificates()
     return env | ({"SSL_CERT_FILE": bundle} if bundle else {})
 
@@ -128,9 +148,15 @@ def _base_env() -> dict[str, str]:
 def _serve(spec: RunSpec, boxed: bool) -> dict | None:
     if not spec.serve_socket:
         return None
-    direct = Path(spec.serve_socket + ".d")
+    direct = direct_folder(spec.serve_socket)
     direct.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return {"public": spec.serve_socket, "direct": str(direct / "serve.sock"), "port": PORT if boxed else _free_port()}
+    return {"public": spec.serve_socket, "direct": str(direct / "http"), "port": PORT if boxed else _free_port()}
+
+
+def direct_folder(serve_socket: str) -> Path:
+    """The folder, beside a run's public socket, that the box may write: a server may listen there. Short, because unix
+    sockets' paths may have 107 bytes."""
+    return Path(serve_socket).parent / (hashlib.sha256(serve_socket.encode()).hexdigest()[:12] + ".d")
 
 
 def _free_port() -> int:

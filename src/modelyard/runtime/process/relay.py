@@ -159,7 +159,7 @@ def serve_forever(public: str, direct: str, port: int, parent_pipe: int) -> None
     ended = [False]
     loop.watch(parent_pipe, READ, lambda events: ended.__setitem__(0, True))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    relay_path = public + ".relay"
+    relay_path = os.path.dirname(direct)[: -len(".d")] + ".r"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(relay_path)
     listener.bind(relay_path)
@@ -185,7 +185,7 @@ def serve_forever(public: str, direct: str, port: int, parent_pipe: int) -> None
 
 def hand_over(direct: str, public: str) -> bool:
     """Put the server's own socket in the place of the relay's."""
-    temporary = public + ".link"
+    temporary = os.path.dirname(direct)[: -len(".d")] + ".l"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import marshal
 import os
@@ -38,6 +39,11 @@ class ProcessRuntime:
         self.sandbox = probe.probe()
         self.tier = self.sandbox.tier
         self.cgroups = cgroup.bases()
+
+    @property
+    def isolates_network(self) -> bool:
+        """Whether a run without `platform_port` and `egress` really reaches nothing."""
+        return self.tier != "degraded"
 
     def folder(self, run_id: str) -> Path:
         if not RUN_ID.fullmatch(run_id):
@@ -153,13 +159,23 @@ class ProcessRuntime:
             time.sleep(0.005)
         if rundir.is_locked(str(folder)):
             self._signal_shim(folder, signal.SIGKILL)
-        cgroup.Group(self.cgroups, run_id).remove()
+        cgroup.Group(self.cgroups, plan.group_name(folder)).remove()
+        self._remove_sockets(folder)
         leaving = self._root / f"{LEAVING}{run_id}-{os.getpid()}-{time.monotonic_ns()}"
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, leaving)
             _delete(leaving)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._socket_folder(run_id))
+
+    def _remove_sockets(self, folder: Path) -> None:
+        try:
+            public = json.loads((folder / rundir.SPEC).read_bytes())["serve_socket"]
+        except FileNotFoundError:
+            return
+        if public:
+            direct = plan.direct_folder(public)
+            shutil.rmtree(direct, ignore_errors=True)
+            for path in (Path(public), direct.with_suffix(".r"), direct.with_suffix(".l")):
+                path.unlink(missing_ok=True)
 
     def sweep(self, live_ids: Iterable[str]) -> list[str]:
         """Remove every run whose record is gone, and what a killed `remove` left; answers the removed ids."""
@@ -173,15 +189,8 @@ class ProcessRuntime:
 
     def serve_socket(self, run_id: str) -> str:
         """A path for `RunSpec.serve_socket`: short enough for a unix socket, the same for the same run."""
-        return str(self._socket_folder(run_id) / "http")
-
-    def _socket_folder(self, run_id: str) -> Path:
-        import hashlib
-
-        self.folder(run_id)
-        folder = self._sockets / ("r" + hashlib.sha256(run_id.encode()).hexdigest()[:12])
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder
+        self._sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return str(self._sockets / (hashlib.sha256(self.folder(run_id).name.encode()).hexdigest()[:16] + ".http"))
 
 
 def _delete(folder: Path) -> None:

@@ -46,7 +46,7 @@ class Shim:
         self.folder, self.lock_fd, self.plan = folder, lock_fd, plan
         self.loop = Loop()
         self.log = LogFile(os.path.join(folder, rundir.LOG))
-        self.group = Group(plan["cgroups"], plan["id"])
+        self.group = Group(plan["cgroups"], plan["group"])
         self.state: dict = {"state": "starting", "pid": os.getpid(), "start_ticks": rundir.start_ticks(os.getpid())}
         self.box: launch.Box | None = None
         self.ended_by: str | None = None
@@ -215,9 +215,13 @@ class Shim:
         code = os.waitstatus_to_exitcode(self.exit_status)
         number = -code if code < 0 else code - 128 if 128 < code < 160 else None
         code = 128 - code if code < 0 else code
-        if self.ended_by is None and code != 0 and self.group.oom_kills():
+        complaint = self.box.complaint() if self.ended_by is None and code in (1, 126, 127) else None
+        if complaint is not None:
+            self.log.say(f"[modelyard] {complaint}")
+            code, number = 127, None
+        elif self.ended_by is None and code != 0 and self.group.oom_kills():
             self.ended_by = "oom"
-        self._finish(exit_code=code, signal=number, ended_by=self.ended_by)
+        self._finish(exit_code=code, signal=number, ended_by=self.ended_by, detail=complaint or "")
 
     def _kill_quietly(self) -> None:
         if self.box is not None:

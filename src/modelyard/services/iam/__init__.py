@@ -4,4 +4,15 @@ from modelyard.kernel.service import Service
 
 api = Service("iam")
 
-from modelyard.services.iam import role  # noqa: E402, F401
+from modelyard.services.iam import (  # noqa: E402, F401
+    access_key,
+    group,
+    group_policies,
+    policy,
+    role,
+    role_policies,
+    simulate,
+    summary,
+    user,
+    user_policies,
+)

@@ -14,6 +14,7 @@ crash anywhere in between, or a second call, ends in the same account.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -95,10 +96,8 @@ def _credentials(secrets: dict[str, Any]) -> list[Credential]:
 
 
 def _ensure_record(platform: Platform, account: str) -> None:
-    try:
+    with suppress(Taken):
         platform.store.create(names.ACCOUNT, account=account, region=names.GLOBAL, name=account, arn=names.root_arn(account), spec={})
-    except Taken:
-        pass
 
 
 def _ensure_role(platform: Platform, secrets: dict[str, Any]) -> None:
@@ -122,7 +121,5 @@ def _ensure_role(platform: Platform, secrets: dict[str, Any]) -> None:
         "Attached": [names.ADMINISTRATOR_ACCESS],
         "Inline": {},
     }
-    try:
+    with suppress(Taken):
         platform.store.create(names.ROLE, account=account, region=names.GLOBAL, name=role["RoleName"], arn=role["RoleArn"], spec=spec)
-    except Taken:
-        pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.records import Record
@@ -54,14 +53,15 @@ class Directory:
         return found
 
     def _read(self, principal: Principal) -> Caller:
-        sessions = tuple(PolicySet(compile_policy(document, "the session policy")) for document in principal.session_policies)
+        documents = principal.session_policies
+        session = PolicySet(tuple(s for d in documents for s in compile_policy(d, "the session policy"))) if documents else None
         record, name = self._record(principal)
         if record is None:
-            return Caller(Policies(NOTHING, None, sessions), principal.tags, name)
+            return Caller(Policies(NOTHING, None, session), principal.tags, name)
         boundary = record.spec.get("PermissionsBoundary")
         limit = PolicySet(self.managed_statements(record.account, boundary)) if boundary else None
         tags = {**self._store.tags(record.arn), **principal.tags}
-        return Caller(Policies(PolicySet(self.identity_statements(record)), limit, sessions), tags, name)
+        return Caller(Policies(PolicySet(self.identity_statements(record)), limit, session), tags, name)
 
     def _record(self, principal: Principal) -> tuple[Record | None, str]:
         """The role or user behind a caller: the very one, not a later one of the same name."""
@@ -103,7 +103,3 @@ class Directory:
         if record is None or record.arn != arn:
             return None
         return record.spec["Versions"][record.spec["DefaultVersionId"]]["Document"]
-
-
-def inline_documents(record: Record) -> dict[str, Any]:
-    return record.spec.get("Inline", {})

@@ -12,7 +12,7 @@ import orjson
 from modelyard.kernel.identity import Principal
 from modelyard.services.iam.conditions import Test, compile_conditions
 from modelyard.services.iam.context import Context
-from modelyard.services.iam.patterns import glob, glob_with, has_variables
+from modelyard.services.iam.patterns import glob, glob_with, has_variables, variable_names
 from modelyard.services.iam.principals import matches
 
 
@@ -20,7 +20,8 @@ from modelyard.services.iam.principals import matches
 class Statement:
     """One compiled statement. `policy` is the policy's name for messages, `number` counts from 1.
 
-    `resources` are patterns without variables, `resource_templates` those with; `negated` says NotResource.
+    `resources` are patterns without variables, `resource_templates` those with; `not_resource` says that they are NotResource.
+    `keys` are the condition keys (lower case) that conditions and variables read.
     """
 
     policy: str
@@ -34,6 +35,7 @@ class Statement:
     not_resource: bool
     any_resource: bool
     conditions: tuple[Test, ...]
+    keys: frozenset[str]
     principal: Any
     not_principal: Any
 
@@ -124,6 +126,18 @@ def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool
         not_resource=not_resource,
         any_resource=not not_resource and "*" in patterns,
         conditions=compile_conditions(raw.get("Condition", {}), variables),
+        keys=_keys(raw, patterns, variables),
         principal=raw.get("Principal"),
         not_principal=raw.get("NotPrincipal"),
     )
+
+
+def _keys(raw: Mapping[str, Any], resources: list[str], variables: bool) -> frozenset[str]:
+    texts = list(resources)
+    found = set()
+    for keys in raw.get("Condition", {}).values():
+        found.update(key.lower() for key in keys)
+        texts += [value for values in keys.values() for value in as_list(values) if isinstance(value, str)]
+    if variables:
+        found.update(name for text in texts for name in variable_names(text))
+    return frozenset(found)

@@ -22,11 +22,14 @@ _ROOT_MAY = frozenset({"s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebuc
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """What applies to a caller. None for boundary: there is none. `sessions`: every one of them must allow."""
+    """What applies to a caller. `boundary` and `session` limit the rest; None: there is none."""
 
     identity: PolicySet
     boundary: PolicySet | None = None
-    sessions: tuple[PolicySet, ...] = ()
+    session: PolicySet | None = None
+
+    def limits(self) -> list[tuple[str, PolicySet]]:
+        return [(kind, limit) for kind, limit in ((BOUNDARY, self.boundary), (SESSION, self.session)) if limit is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,10 @@ def evaluate(
     context: Context,
     resource_policy: PolicySet | None = None,
     resource_account: str | None = None,
+    must_grant: bool = False,
 ) -> Verdict:
-    """`resource_account` None: the caller's own."""
+    """`resource_account` None: the caller's own. `must_grant`: the resource's policy must allow it within the account
+    too (trust policies of roles, key policies), be it by naming the account."""
     action = action.lower()
     own = resource_account is None or resource_account == principal.account
     denied = _denied(principal, policies, action, resource, context, resource_policy, own)
@@ -57,7 +62,7 @@ def evaluate(
     granted, how = _granted_by_resource(principal, action, resource, context, resource_policy)
     if principal.kind in ("anonymous", "service"):
         return Verdict(granted is not None, False, RESOURCE, granted)
-    if not own and how is None:
+    if (must_grant or not own) and how is None:
         return Verdict(False, False, RESOURCE)
     if own and how == DIRECT:
         return Verdict(True, False, RESOURCE, granted)
@@ -79,11 +84,9 @@ def _denied(
     found = first_match(policies.identity.for_action(action)[0], resource, context)
     if found is not None:
         return Verdict(False, True, IDENTITY, found)
-    if policies.boundary is not None and (found := first_match(policies.boundary.for_action(action)[0], resource, context)):
-        return Verdict(False, True, BOUNDARY, found)
-    for session in policies.sessions:
-        if found := first_match(session.for_action(action)[0], resource, context):
-            return Verdict(False, True, SESSION, found)
+    for kind, limit in policies.limits():
+        if found := first_match(limit.for_action(action)[0], resource, context):
+            return Verdict(False, True, kind, found)
     if resource_policy is not None and not (own and principal.kind == "root" and action in _ROOT_MAY):
         for statement in resource_policy.for_action(action)[0]:
             if statement.for_principal(principal) and statement.for_resource(resource, context) and statement.for_conditions(context):
@@ -120,11 +123,9 @@ def _allowed_by_identity(principal: Principal, policies: Policies, action: str, 
 
 def _lacking_limit(policies: Policies, action: str, resource: str, context: Context) -> Verdict | None:
     """The limit (boundary, session policy) that does not allow it; None: every limit does."""
-    if policies.boundary is not None and first_match(policies.boundary.for_action(action)[1], resource, context) is None:
-        return Verdict(False, False, BOUNDARY)
-    for session in policies.sessions:
-        if first_match(session.for_action(action)[1], resource, context) is None:
-            return Verdict(False, False, SESSION)
+    for kind, limit in policies.limits():
+        if first_match(limit.for_action(action)[1], resource, context) is None:
+            return Verdict(False, False, kind)
     return None
 
 

@@ -1,7 +1,12 @@
-"""AWS-managed policies: real ARNs, documents after AWS's public documentation, as data (`data/managed_policies.json`)."""
+"""AWS-managed policies: real ARNs, documents after AWS's public documentation, as data (`data/managed_policies.json`).
+
+The long ones are shortened to the services that matter here; docs/design/identity.md says which.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,11 +40,21 @@ def _policies() -> dict[str, ManagedPolicy]:
     rows: list[dict[str, Any]] = orjson.loads((Path(__file__).parent / "data/managed_policies.json").read_bytes())
     made = [
         ManagedPolicy(
-            r["name"], r.get("path", "/"), r["id"], r.get("version", "v1"), r["description"], orjson.dumps(r["document"]).decode()
+            r["name"],
+            r.get("path", "/"),
+            r.get("id") or _id(r["name"]),
+            r.get("version", "v1"),
+            r["description"],
+            orjson.dumps(r["document"]).decode(),
         )
         for r in rows
     ]
     return {policy.arn: policy for policy in sorted(made, key=lambda p: p.name)}
+
+
+def _id(name: str) -> str:
+    """A stable id in AWS's shape for a policy whose real one is not at hand."""
+    return "ANPA" + base64.b32encode(hashlib.sha256(name.encode()).digest()).decode()[:17]
 
 
 def find(arn: str) -> ManagedPolicy | None:

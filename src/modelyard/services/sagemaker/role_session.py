@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential
-from modelyard.kernel.service import Body, Call, FileSlice
+from modelyard.kernel.service import Call, FileSlice
+from modelyard.services.s3.objects import FileBody
 
 SESSION_NAME = "SageMaker"
 SESSION_SECONDS = 12 * 3600.0
@@ -73,18 +74,6 @@ class RoleSession:
     def upload(self, path: Path, bucket: str, key: str) -> None:
         with path.open("rb") as file:
             self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": FileBody(file)})
-
-
-class FileBody(Body):
-    """An open file as a streaming request body."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.length = os.fstat(file.fileno()).st_size
-        self.trailers = {}
-
-    def read(self, size: int = COPY_BYTES) -> bytes:
-        return self._file.read(size)
 
 
 def _pieces(body: Any) -> Iterator[bytes]:

@@ -4,4 +4,4 @@ from modelyard.kernel.service import Service
 
 api = Service("sts")
 
-from modelyard.services.sts import caller  # noqa: E402, F401
+from modelyard.services.sts import assume_role, caller, session_token  # noqa: E402, F401

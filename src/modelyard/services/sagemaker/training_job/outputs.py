@@ -10,14 +10,15 @@ from typing import Any
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.runtime.ml_layout import pack
+from modelyard.runtime.archives import files, pack
+from modelyard.runtime.ml_layout import failure
 from modelyard.services.logs.follow import line_of
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
 from modelyard.services.sagemaker.training_job.operations import model_uri
 
-FAILURE_BYTES = 1024
+FAILURE_CHARACTERS = 1024
 
 
 def collect(session: RoleSession, job: Record, ml: Path, log: Path, clock: Clock, *, keep_model: bool) -> dict[str, Any]:
@@ -39,12 +40,7 @@ def collect(session: RoleSession, job: Record, ml: Path, log: Path, clock: Clock
 
 def failure_text(ml: Path, log: Path) -> str:
     """The first 1,024 characters of /opt/ml/output/failure, else the last line of the log that says something."""
-    try:
-        with (ml / "output" / "failure").open("rb") as file:
-            text = file.read(4 * FAILURE_BYTES).decode("utf-8", "replace").strip()[:FAILURE_BYTES]
-    except OSError:
-        text = ""
-    return text or _last_line(log)[:FAILURE_BYTES]
+    return (failure(ml) or _last_line(log))[:FAILURE_CHARACTERS]
 
 
 def _last_line(log: Path) -> str:
@@ -73,10 +69,10 @@ def _upload_model(session: RoleSession, job: Record, folder: Path) -> str:
     uri = model_uri(job)
     bucket, key = parse_s3_uri(uri, "s3OutputPath")
     if uri.endswith("/"):
-        for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
-            session.upload(path, bucket, key + path.relative_to(folder).as_posix())
+        for name, path in files(folder):
+            session.upload(path, bucket, key + name)
     else:
-        _upload_packed(session, folder, bucket, key)
+        _upload_packed(session, folder, bucket, key, "/opt/ml/model")
     return uri
 
 
@@ -86,11 +82,11 @@ def _upload_data(session: RoleSession, job: Record, folder: Path) -> None:
     bucket, key = parse_s3_uri(
         job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath"
     )
-    _upload_packed(session, folder, bucket, key)
+    _upload_packed(session, folder, bucket, key, "/opt/ml/output/data")
 
 
-def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str) -> None:
+def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str, seen_as: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pack-") as scratch:
         path = Path(scratch) / "packed.tar.gz"
-        pack(folder, path)
+        pack(folder, path, seen_as)
         session.upload(path, bucket, key)
