@@ -50,8 +50,10 @@ def evaluate(
     context: Context,
     resource_policy: PolicySet | None = None,
     resource_account: str | None = None,
+    must_grant: bool = False,
 ) -> Verdict:
-    """`resource_account` None: the caller's own."""
+    """`resource_account` None: the caller's own. `must_grant`: the resource's policy must allow it within the account
+    too (trust policies of roles, key policies), be it by naming the account."""
     action = action.lower()
     own = resource_account is None or resource_account == principal.account
     denied = _denied(principal, policies, action, resource, context, resource_policy, own)
@@ -60,7 +62,7 @@ def evaluate(
     granted, how = _granted_by_resource(principal, action, resource, context, resource_policy)
     if principal.kind in ("anonymous", "service"):
         return Verdict(granted is not None, False, RESOURCE, granted)
-    if not own and how is None:
+    if (must_grant or not own) and how is None:
         return Verdict(False, False, RESOURCE)
     if own and how == DIRECT:
         return Verdict(True, False, RESOURCE, granted)

@@ -17,6 +17,7 @@ from modelyard.services.s3 import (  # noqa: E402, F401  (each file registers it
     policy,
     put,
     tagging,
+    upload_listing,
     versioning,
 )
 from modelyard.services.s3.depot import install  # noqa: E402, F401

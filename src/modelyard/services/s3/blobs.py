@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -155,16 +155,17 @@ def copy_range(source: int, target: int, length: int, progress: Any = None) -> N
             progress(done)
 
 
-def join(blobs: Blobs, sources: Sequence[BinaryIO]) -> str:
-    """One blob of the bytes of several, in order."""
+def join(blobs: Blobs, sources: Iterable[BinaryIO]) -> str:
+    """One blob of the bytes of several, in order; each source is closed when it was read."""
     writer = blobs.writer()
     try:
         for source in sources:
-            if hasattr(writer, "append_file") and _is_file(source):
-                writer.append_file(source)
-            else:
-                while piece := source.read(1 << 20):
-                    writer.write(piece)
+            with source:
+                if hasattr(writer, "append_file") and _is_file(source):
+                    writer.append_file(source)
+                else:
+                    while piece := source.read(1 << 20):
+                        writer.write(piece)
     except BaseException:
         writer.abort()
         raise

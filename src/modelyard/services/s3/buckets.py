@@ -42,7 +42,9 @@ def _region(call: Any, request: dict[str, Any]) -> str:
     """The region a bucket is made in; IllegalLocationConstraintException where request and endpoint disagree."""
     wanted = (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
     if wanted == "us-east-1":
-        raise ApiError("InvalidLocationConstraint", "The specified location-constraint is not valid", 400, fields={"LocationConstraint": wanted})
+        raise ApiError(
+            "InvalidLocationConstraint", "The specified location-constraint is not valid", 400, fields={"LocationConstraint": wanted}
+        )
     if wanted == "EU":
         wanted = "eu-west-1"
     if wanted is None and call.region != "us-east-1":
@@ -133,7 +135,8 @@ def list_buckets(call, request):
     answer = {
         "Owner": owner_of(call.account),
         "Buckets": [
-            {"Name": b.name, "CreationDate": b.created_at, "BucketRegion": b.region, "BucketArn": f"arn:aws:s3:::{b.name}"} for b in found[:limit]
+            {"Name": b.name, "CreationDate": b.created_at, "BucketRegion": b.region, "BucketArn": f"arn:aws:s3:::{b.name}"}
+            for b in found[:limit]
         ],
     }
     if "Prefix" in request:

@@ -54,7 +54,9 @@ def write_condition(request: Mapping[str, Any]) -> Any:
     """What a PUT or CompleteMultipartUpload asks of the live object, checked inside its transaction."""
     if_match, if_none = request.get("IfMatch"), request.get("IfNoneMatch")
     if if_none is not None and if_none != "*":
-        raise ApiError("NotImplemented", "A header you provided implies functionality that is not implemented", 501, fields={"Header": "If-None-Match"})
+        raise ApiError(
+            "NotImplemented", "A header you provided implies functionality that is not implemented", 501, fields={"Header": "If-None-Match"}
+        )
 
     def check(have: Version | None) -> None:
         if if_match is not None:

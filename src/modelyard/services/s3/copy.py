@@ -13,7 +13,7 @@ from modelyard.services.s3.depot import Depot, Draft, check_owner, depot_of, own
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.ingest import LARGEST, Promise, Received, receive
-from modelyard.services.s3.keys import check_key, checksum_members, meta_of, version_member
+from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, meta_of, version_member
 from modelyard.services.s3.put import refuse_unbuilt
 
 
@@ -59,7 +59,9 @@ def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
         return depot.find_open(bucket, key, version, lambda found: check_copy_source(request, found))
     except Exception as problem:
         if getattr(problem, "code", "") == "MethodNotAllowed":
-            raise s3_error("InvalidRequest", "The source of a copy request may not specifically refer to a delete marker by version id.") from None
+            raise s3_error(
+                "InvalidRequest", "The source of a copy request may not specifically refer to a delete marker by version id."
+            ) from None
         raise
 
 
@@ -92,7 +94,7 @@ def copy_object(call, request):
     new = depot.put(home.name, key, Draft(received, meta), write_condition(request))
     return {
         "CopyObjectResult": {"ETag": f'"{new.etag}"', "LastModified": new.modified, **checksum_members(new)},
-        "ServerSideEncryption": "AES256",
+        **encryption_member(meta),
         **version_member(new, home.versioning),
         **({"CopySourceVersionId": source.version} if depot.bucket(source.bucket).versioning else {}),
     }

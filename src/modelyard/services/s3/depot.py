@@ -85,7 +85,9 @@ class Depot:
         except FileNotFoundError:
             return None
 
-    def find_open(self, bucket: str, key: str, version: str | None = None, check: Callable[[Version], None] = lambda v: None) -> tuple[Version, Any]:
+    def find_open(
+        self, bucket: str, key: str, version: str | None = None, check: Callable[[Version], None] = lambda v: None
+    ) -> tuple[Version, Any]:
         """A version and its bytes, also while others overwrite the key. `check` may refuse the version."""
         for _ in range(16):
             found = self.find(bucket, key, version)
@@ -97,7 +99,9 @@ class Depot:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    def put(self, bucket: str, key: str, draft: Draft, condition: Callable[[Version | None], None] = lambda v: None, also: Any = None) -> Version:
+    def put(
+        self, bucket: str, key: str, draft: Draft, condition: Callable[[Version | None], None] = lambda v: None, also: Any = None
+    ) -> Version:
         """Commits a new version. `condition` sees the live object (None: none) in the same transaction and may
         raise; `also(tx)` runs in it too and answers blobs that are free afterwards. On any error the received
         bytes are dropped."""

@@ -124,7 +124,10 @@ def _piece(request: dict[str, Any], version: Version) -> tuple[int, int, bool]:
         length = min(int(last) if last else version.size, version.size - 1) - offset + 1
     if length <= 0:
         raise s3_error(
-            "InvalidRange", RangeRequested=request["Range"], ActualObjectSize=version.size, headers={"content-range": f"bytes */{version.size}"}
+            "InvalidRange",
+            RangeRequested=request["Range"],
+            ActualObjectSize=version.size,
+            headers={"content-range": f"bytes */{version.size}"},
         )
     return offset, length, True
 
@@ -146,4 +149,3 @@ def _refuse_anonymous_overrides(call: Any, request: dict[str, Any]) -> None:
 def _close(data: Any) -> None:
     if not isinstance(data, bytes):
         data.close()
-

@@ -141,7 +141,11 @@ class Index:
     def change_bucket(self, name: str, **columns: Any) -> bool:
         """Sets columns of a bucket; False where it is gone."""
         marks = ", ".join(f"{column} = ?" for column in columns)
-        return bool(self.db.grouped(lambda tx: tx.execute(f"UPDATE s3_buckets SET {marks} WHERE name = ? RETURNING name", (*columns.values(), name))))
+        return bool(
+            self.db.grouped(
+                lambda tx: tx.execute(f"UPDATE s3_buckets SET {marks} WHERE name = ? RETURNING name", (*columns.values(), name))
+            )
+        )
 
     def change_settings(self, name: str, member: str, document: Any | None) -> bool:
         """Puts (None: removes) one sub-resource of a bucket; False where the bucket is gone."""
@@ -174,7 +178,9 @@ class Index:
         if self.db.dialect == "postgres":
             tx.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (f"{bucket}/{key}",))
 
-    def insert(self, tx: Tx, bucket: str, key: str, version: str, marker: bool, size: int, etag: str, modified: float, blob: str, meta: Any) -> Version:
+    def insert(
+        self, tx: Tx, bucket: str, key: str, version: str, marker: bool, size: int, etag: str, modified: float, blob: str, meta: Any
+    ) -> Version:
         tx.execute("UPDATE s3_objects SET latest = 0 WHERE bucket = ? AND key = ? AND latest = 1", (bucket, key))
         text = dump(meta)
         rows = tx.execute(
@@ -217,7 +223,8 @@ class Index:
     def older(self, bucket: str, key: str, below_id: int, limit: int) -> list[Version]:
         """The versions of one key that are older than a row, newest first."""
         rows = self.db.read(
-            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND id < ? ORDER BY id DESC LIMIT ?", (bucket, key, below_id, limit)
+            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND id < ? ORDER BY id DESC LIMIT ?",
+            (bucket, key, below_id, limit),
         )
         return [_version(row) for row in rows]
 
@@ -243,7 +250,9 @@ class Index:
     def known(self, blobs: Sequence[str]) -> set[str]:
         """Which of these files the index refers to (for the sweep)."""
         marks = ",".join("?" * len(blobs))
-        rows = self.db.read(f"SELECT blob FROM s3_objects WHERE blob IN ({marks}) UNION SELECT blob FROM s3_parts WHERE blob IN ({marks})", (*blobs, *blobs))
+        rows = self.db.read(
+            f"SELECT blob FROM s3_objects WHERE blob IN ({marks}) UNION SELECT blob FROM s3_parts WHERE blob IN ({marks})", (*blobs, *blobs)
+        )
         return {row[0] for row in rows}
 
     # --- uploads ---------------------------------------------------------------------------------

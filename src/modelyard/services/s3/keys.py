@@ -48,6 +48,9 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
         meta["redirect"] = request["WebsiteRedirectLocation"]
     if request.get("Tagging"):
         meta["tags"] = tags_of_header(request["Tagging"])
+    for name in ("ServerSideEncryption", "SSEKMSKeyId"):
+        if request.get(name):
+            meta.setdefault("encryption", {})[name] = request[name]
     storage = request.get("StorageClass", "STANDARD")
     if storage not in STORAGE_CLASSES:
         raise s3_error("InvalidRequest", "The storage class you specified is not valid", StorageClassRequested=storage)
@@ -91,7 +94,7 @@ def described(version: Version) -> dict[str, Any]:
         "ETag": f'"{version.etag}"',
         "ContentType": DEFAULT_TYPE,
         "Metadata": meta.get("user", {}),
-        "ServerSideEncryption": "AES256",
+        **encryption_member(meta),
         **meta.get("headers", {}),
     }
     if meta.get("storage"):
@@ -111,6 +114,11 @@ def checksum_members(version: Version) -> dict[str, str]:
     return {**{f"Checksum{name}": value for name, value in kept.items()}, "ChecksumType": version.meta.get("checksum_type", "FULL_OBJECT")}
 
 
+def encryption_member(meta: Mapping[str, Any]) -> dict[str, str]:
+    """The encryption that was asked for is recorded and told again; the bytes lie as the disk keeps them."""
+    return dict(meta.get("encryption", {}))
+
+
 def version_member(version: Version, versioning: str) -> dict[str, str]:
     """`VersionId` is told where the bucket is or was versioned."""
     return {"VersionId": version.version} if versioning else {}
@@ -118,4 +126,3 @@ def version_member(version: Version, versioning: str) -> dict[str, str]:
 
 def _without_aws_chunked(encoding: str) -> str:
     return ", ".join(one for one in (part.strip() for part in encoding.split(",")) if one and one.lower() != "aws-chunked")
-

@@ -46,7 +46,7 @@ def walk(fetch: Fetch, low: str, inclusive: bool, prefix: str, delimiter: str, s
     while True:
         rows = fetch(low, inclusive, batch)
         for row in rows:
-            common = _common(row.key, prefix, delimiter)
+            common = common_prefix(row.key, prefix, delimiter)
             if common is None:
                 yield row
                 continue
@@ -62,7 +62,7 @@ def walk(fetch: Fetch, low: str, inclusive: bool, prefix: str, delimiter: str, s
             low, inclusive, batch = rows[-1].key, False, min(batch * 4, _MOST + 1)
 
 
-def _common(key: str, prefix: str, delimiter: str) -> str | None:
+def common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
     at = key.find(delimiter, len(prefix)) if delimiter else -1
     return None if at < 0 else key[: at + len(delimiter)]
 
@@ -83,7 +83,9 @@ def take(things: Iterator[Version | str], limit: int) -> Page:
     return page
 
 
-def current_page(index: Any, bucket: str, prefix: str, delimiter: str, after: str, limit: int, skip: str = "", inclusive: bool = False) -> Page:
+def current_page(
+    index: Any, bucket: str, prefix: str, delimiter: str, after: str, limit: int, skip: str = "", inclusive: bool = False
+) -> Page:
     """A page of live objects whose keys start with `prefix` and come after `after`."""
     high = successor(prefix) or None
     low = prefix if after < prefix else after
@@ -101,9 +103,9 @@ def current_page(index: Any, bucket: str, prefix: str, delimiter: str, after: st
 def list_objects(call, request):
     home = owned_bucket(call, request)
     prefix, delimiter, marker, most = _asked(request, "Marker")
-    skip = _common(marker, prefix, delimiter) if marker.startswith(prefix) else None
+    skip = common_prefix(marker, prefix, delimiter) if marker.startswith(prefix) else None
     page = current_page(depot_of(call).index, home.name, prefix, delimiter, marker, most, skip or "")
-    url = _encoder(request)
+    url = name_encoder(request)
     answer = {
         **_echo(request, url, page, most),
         "Marker": url(marker),
@@ -118,7 +120,7 @@ def list_objects(call, request):
 def list_objects_v2(call, request):
     home = owned_bucket(call, request)
     prefix, delimiter, after, most = _asked(request, "StartAfter")
-    token, skip, url = request.get("ContinuationToken"), "", _encoder(request)
+    token, skip, url = request.get("ContinuationToken"), "", name_encoder(request)
     start = after
     if token is not None:
         start, skip = _read_token(token)
@@ -142,7 +144,7 @@ def list_objects_v2(call, request):
 def list_object_versions(call, request):
     home, index = owned_bucket(call, request), depot_of(call).index
     prefix, delimiter, marker, most = _asked(request, "KeyMarker")
-    version_marker, url = request.get("VersionIdMarker"), _encoder(request)
+    version_marker, url = request.get("VersionIdMarker"), name_encoder(request)
     if version_marker and not marker:
         raise invalid_argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", version_marker)
     page = take(_walk_versions(index, home.name, prefix, delimiter, marker, version_marker), most)
@@ -161,18 +163,20 @@ def list_object_versions(call, request):
     return answer
 
 
-def _walk_versions(index: Any, bucket: str, prefix: str, delimiter: str, marker: str, version_marker: str | None) -> Iterator[Version | str]:
+def _walk_versions(
+    index: Any, bucket: str, prefix: str, delimiter: str, marker: str, version_marker: str | None
+) -> Iterator[Version | str]:
     """History by key, newest first. Pages of one key go on by row id, so a key may have any number of versions."""
     high = successor(prefix) or None
     at = index.version(bucket, marker, version_marker) if version_marker else None
-    if at is not None and _common(marker, prefix, delimiter) is None:
+    if at is not None and common_prefix(marker, prefix, delimiter) is None:
         yield from _older(index, at)
     low, inclusive = (prefix, True) if marker < prefix else (marker, False)
-    skip = (_common(marker, prefix, delimiter) if marker.startswith(prefix) else None) or ""
+    skip = (common_prefix(marker, prefix, delimiter) if marker.startswith(prefix) else None) or ""
     while high is None or low < high:
         rows = index.history(bucket, low, inclusive, high, _MOST)
         for row in rows:
-            common = _common(row.key, prefix, delimiter)
+            common = common_prefix(row.key, prefix, delimiter)
             if common is not None:
                 if common != skip:
                     yield common
@@ -206,7 +210,7 @@ def _asked(request: dict[str, Any], marker: str) -> tuple[str, str, str, int]:
     return request.get("Prefix") or "", request.get("Delimiter") or "", request.get(marker) or "", min(most, _MOST)
 
 
-def _encoder(request: dict[str, Any]) -> Callable[[str], str]:
+def name_encoder(request: dict[str, Any]) -> Callable[[str], str]:
     if request.get("EncodingType") == "url":
         return lambda name: quote(name, safe="/~*")
     return lambda name: name

@@ -42,15 +42,21 @@ class ObjectStore:
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
 
-    def put_bytes(self, account: str, bucket: str, key: str, data: bytes, content_type: str | None = None, metadata: dict[str, str] | None = None) -> str:
+    def put_bytes(
+        self, account: str, bucket: str, key: str, data: bytes, content_type: str | None = None, metadata: dict[str, str] | None = None
+    ) -> str:
         """Durable when it returns. Answers the ETag (no quotes)."""
         return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata)
 
-    def put_file(self, account: str, bucket: str, key: str, path: Path, content_type: str | None = None, metadata: dict[str, str] | None = None) -> str:
+    def put_file(
+        self, account: str, bucket: str, key: str, path: Path, content_type: str | None = None, metadata: dict[str, str] | None = None
+    ) -> str:
         with open(path, "rb", buffering=0) as file:
             return self.put_stream(account, bucket, key, FileBody(file), content_type, metadata)
 
-    def put_stream(self, account: str, bucket: str, key: str, body: Body, content_type: str | None = None, metadata: dict[str, str] | None = None) -> str:
+    def put_stream(
+        self, account: str, bucket: str, key: str, body: Body, content_type: str | None = None, metadata: dict[str, str] | None = None
+    ) -> str:
         check_key(key)
         self._depot.bucket(bucket)
         received = receive(self._depot.blobs, body, Promise(algorithms={"CRC32"}))

@@ -9,7 +9,7 @@ from modelyard.services.s3.conditions import write_condition
 from modelyard.services.s3.depot import Draft, depot_of, owned_bucket
 from modelyard.services.s3.errors import s3_error
 from modelyard.services.s3.ingest import Promise, as_body, receive
-from modelyard.services.s3.keys import check_key, checksum_members, meta_of, version_member
+from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, meta_of, version_member
 
 
 @api.operation
@@ -29,7 +29,7 @@ def put_object(call, request):
     new = depot.put(home.name, key, Draft(received, meta), condition)
     return {
         "ETag": f'"{new.etag}"',
-        "ServerSideEncryption": "AES256",
+        **encryption_member(meta),
         **checksum_members(new),
         **version_member(new, home.versioning),
     }

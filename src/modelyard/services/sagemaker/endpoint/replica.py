@@ -4,7 +4,8 @@
          └──────────┴→ Failed (only before it was in service for the first time)
 
 Every start is an attempt with a run id of its own, and an attempt begins only when the run before it has ended:
-so there are never two. Times of the server are real times, whatever the platform clock does.
+so there are never two. It is on record before it is started, so that whoever stops the replica knows of it.
+Times of the server are real times, whatever the platform clock does.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _prepare(replica: Record, seen: Seen) -> Step:
         do.append(FetchModel(replica))
     if do:
         return Step("Preparing", do=do, wake_in_real_s=1.0)
-    return Step("Starting", {"attempt": 1, "since": seen.real_now, "tries": 0}, do=[StartAttempt(replica, 1)], wake_in_real_s=QUICK_SECONDS)
+    return Step("Starting", {"attempt": 1, "since": seen.real_now, "tries": 0}, wake_in_real_s=0.0)
 
 
 def _start(replica: Record, seen: Seen) -> Step:
@@ -116,8 +117,7 @@ def _restart(replica: Record, seen: Seen) -> Step:
         return Step("Restarting", wake_in_real_s=max(replica.state["resume_at"] - seen.real_now, 0.02))
     # Before the first service the time for starting is one for all attempts; after it, one for each.
     since = seen.real_now if replica.state.get("served") else replica.state["since"]
-    do = [EndAttempt(replica, attempt), StartAttempt(replica, attempt + 1)]
-    return Step("Starting", {"attempt": attempt + 1, "since": since}, do=do, wake_in_real_s=QUICK_SECONDS)
+    return Step("Starting", {"attempt": attempt + 1, "since": since}, do=[EndAttempt(replica, attempt)], wake_in_real_s=0.0)
 
 
 def _failed(replica: Record, seen: Seen) -> Step:
