@@ -9,7 +9,7 @@ from typing import Any
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.records import Record
 from modelyard.runtime.base import RunSpec, RunState
-from modelyard.runtime.ml_layout import prepare_training, resource_config
+from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
@@ -71,10 +71,14 @@ def lay_out(job: Record, world: Any, attempt: int) -> Path:
     ml = ml_folder(job, world, attempt)
     shutil.rmtree(ml, ignore_errors=True)
     spec = job.spec
-    resources = resource_config("algo-1", ["algo-1"], spec["ResourceConfig"].get("InstanceType", ""))
-    mode = spec["AlgorithmSpecification"]["TrainingInputMode"]
-    channels = [{"InputMode": mode, **channel} for channel in spec.get("InputDataConfig", [])]
-    prepare_training(ml, spec.get("HyperParameters", {}), resources, channels, spec.get("CheckpointConfig"))
+    lay_out_training(
+        ml,
+        hyperparameters=spec.get("HyperParameters", {}),
+        channels=spec.get("InputDataConfig", []),
+        input_mode=spec["AlgorithmSpecification"]["TrainingInputMode"],
+        instance_type=spec["ResourceConfig"].get("InstanceType", ""),
+        checkpoints=spec.get("CheckpointConfig"),
+    )
     return ml
 
 
