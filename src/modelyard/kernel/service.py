@@ -181,5 +181,3 @@ class FileSlice:
     file: Any
     offset: int
     length: int
-
-

@@ -162,7 +162,9 @@ class Gateway:
         who = sigv4.finish(request, claim, credential, kind, body)
         return who, await self._body(request, plan, who, body)
 
-    async def _unverified(self, request: HttpRequest, plan: Plan, route: Any, claim: Any, body: bytes | None) -> tuple[Authenticated, bytes | Body]:
+    async def _unverified(
+        self, request: HttpRequest, plan: Plan, route: Any, claim: Any, body: bytes | None
+    ) -> tuple[Authenticated, bytes | Body]:
         """`--auth open`: any key will do; 12 digits choose the account."""
         key, region = (claim.access_key, claim.region) if claim else (sigv2.access_key(request) or "", self.platform.settings.region)
         credential = self.platform.identity.credential(key)

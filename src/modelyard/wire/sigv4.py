@@ -79,12 +79,14 @@ def _from_header(request: HttpRequest, authorization: str, family: str) -> Claim
     if parts is None:
         parts = _in_any_order(authorization)
     moment = request.header("x-amz-date")
-    if parts is None or not moment and not request.header("date"):
+    if parts is None or (not moment and not request.header("date")):
         raise auth_error(family, "incomplete")
     if not moment:
         moment = _moment_of_date(request.header("date"), family)
     if not _MOMENT(moment):
-        raise auth_error(family, "incomplete", f"Date must be in ISO-8601 'basic format'. Got '{moment}'. See http://en.wikipedia.org/wiki/ISO_8601")
+        raise auth_error(
+            family, "incomplete", f"Date must be in ISO-8601 'basic format'. Got '{moment}'. See http://en.wikipedia.org/wiki/ISO_8601"
+        )
     key, date, region, service, headers, signature = parts.groups()
     if not moment.startswith(date):
         raise auth_error(family, "mismatch" if family == "s3" else "scope", _not_same_day(date, moment) if family != "s3" else None)
@@ -112,9 +114,9 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
     if said.get("X-Amz-Algorithm") != ALGORITHM:
         problem = 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"'
     elif len(scope) != 5 or scope[4] != "aws4_request":
-        problem = "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"."
+        problem = 'Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
     elif not _MOMENT(moment) or not moment.startswith(scope[1]):
-        problem = 'X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"'
+        problem = "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
     elif not expires.isdigit():
         problem = "X-Amz-Expires should be a number"
     elif int(expires) > LONGEST_PRESIGNED_S:
@@ -139,7 +141,9 @@ def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> 
         raise auth_error(family, "key", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "key")
     if credential.token is not None and claim.token is None:
         raise auth_error(family, "key")
-    if claim.token is not None and not (credential.token is not None and hmac.compare_digest(claim.token.encode(), credential.token.encode())):
+    if claim.token is not None and not (
+        credential.token is not None and hmac.compare_digest(claim.token.encode(), credential.token.encode())
+    ):
         raise auth_error(family, "token")
     if credential.expires_at is not None and clock.now() >= credential.expires_at:
         raise auth_error(family, "expired")
@@ -219,11 +223,16 @@ def _check_all_signed(request: HttpRequest, claim: Claim) -> None:
     loose = [name for name, _ in request.headers if name.startswith("x-amz-") and f";{name};" not in signed]
     if loose and not (claim.expires_s is not None and loose == ["x-amz-content-sha256"]):
         raise ApiError(
-            "AccessDenied", "There were headers present in the request which were not signed", 403, fields={"HeadersNotSigned": ", ".join(loose)}
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            fields={"HeadersNotSigned": ", ".join(loose)},
         )
 
 
-def authenticate(request: HttpRequest, identity: Identity, clock: Clock, family: str = "json", payload: bytes | None = None) -> Authenticated | None:
+def authenticate(
+    request: HttpRequest, identity: Identity, clock: Clock, family: str = "json", payload: bytes | None = None
+) -> Authenticated | None:
     """All three steps; None: the request carries no SigV4 signature. `payload` is the gathered body (None where it streams:
     then the signed x-amz-content-sha256 stands for it, and `wire/payload.py` checks it as it is read)."""
     claim = read_claim(request, family)
@@ -260,7 +269,9 @@ def payload_mismatch(family: str, said: str, computed: str) -> ApiError:
 
 def _epoch(moment: str) -> float:
     try:
-        return calendar.timegm((int(moment[:4]), int(moment[4:6]), int(moment[6:8]), int(moment[9:11]), int(moment[11:13]), int(moment[13:15])))
+        return calendar.timegm(
+            (int(moment[:4]), int(moment[4:6]), int(moment[6:8]), int(moment[9:11]), int(moment[11:13]), int(moment[13:15]))
+        )
     except ValueError:
         return 0.0
 
