@@ -14,7 +14,25 @@ def test_good_names(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["ab", "a" * 64, "Abc", "a_b", "-abc", "abc-", ".abc", "abc.", "a..b", "a.-b", "a-.b", "192.168.5.4", "xn--a", "a-s3alias", "sthree-x", "a b", "ü-abc"],
+    [
+        "ab",
+        "a" * 64,
+        "Abc",
+        "a_b",
+        "-abc",
+        "abc-",
+        ".abc",
+        "abc.",
+        "a..b",
+        "a.-b",
+        "a-.b",
+        "192.168.5.4",
+        "xn--a",
+        "a-s3alias",
+        "sthree-x",
+        "a b",
+        "ü-abc",
+    ],
 )
 def test_bad_names(name):
     with pytest.raises(ApiError) as found:
@@ -54,7 +72,9 @@ def test_other_regions(yard, bucket, refused):
     refused(lambda: west.create_bucket(Bucket=name), "IllegalLocationConstraintException", 400)
     west.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     refused(
-        lambda: west.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}), "BucketAlreadyOwnedByYou", 409
+        lambda: west.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}),
+        "BucketAlreadyOwnedByYou",
+        409,
     )
     assert west.get_bucket_location(Bucket=name)["LocationConstraint"] == "eu-west-1"
     assert west.head_bucket(Bucket=name)["BucketRegion"] == "eu-west-1"
@@ -128,9 +148,7 @@ def test_policy_opens_a_bucket_to_everybody_and_block_closes_it(yard, s3, bucket
     assert requests.put(url, data=b"x", timeout=5).status_code == 403
     assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is True
     assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"][0]["Principal"] == "*"
-    s3.put_public_access_block(
-        Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicPolicy": True, "RestrictPublicBuckets": True}
-    )
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicPolicy": True, "RestrictPublicBuckets": True})
     assert requests.get(url, timeout=5).status_code == 403
     refused(lambda: s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket))), "AccessDenied", 403)
     s3.delete_bucket_policy(Bucket=bucket)

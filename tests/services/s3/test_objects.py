@@ -23,7 +23,21 @@ def test_put_and_get_are_the_same_bytes(yard, bucket, scheme, size):
     assert s3.head_object(Bucket=bucket, Key="k")["ContentLength"] == size
 
 
-KEYS = ["a/../../b", "..", ".", "/", "//x//", "a b+c%2Fd", "ü/日本語/😀", "dir/", "a?b#c&d=e", "~'()*!;:@$,[]", "x" * 1024, "back\\slash", "a\nb\tc"]
+KEYS = [
+    "a/../../b",
+    "..",
+    ".",
+    "/",
+    "//x//",
+    "a b+c%2Fd",
+    "ü/日本語/😀",
+    "dir/",
+    "a?b#c&d=e",
+    "~'()*!;:@$,[]",
+    "x" * 1024,
+    "back\\slash",
+    "a\nb\tc",
+]
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -68,7 +82,13 @@ def test_default_type_and_missing(s3, bucket, refused):
 def test_ranges(s3, bucket, refused, size):
     data = os.urandom(size)
     s3.put_object(Bucket=bucket, Key="k", Body=data)
-    cases = {"bytes=2-5": data[2:6], "bytes=-3": data[-3:], "bytes=7-": data[7:], f"bytes=5-{size + 9}": data[5:], f"bytes=-{size + 5}": data}
+    cases = {
+        "bytes=2-5": data[2:6],
+        "bytes=-3": data[-3:],
+        "bytes=7-": data[7:],
+        f"bytes=5-{size + 9}": data[5:],
+        f"bytes=-{size + 5}": data,
+    }
     for text, wanted in cases.items():
         got = s3.get_object(Bucket=bucket, Key="k", Range=text)
         assert got["Body"].read() == wanted, text
@@ -167,7 +187,11 @@ def test_copy(s3, bucket, refused):
     assert s3.get_object(Bucket=bucket, Key="b")["Body"].read() == b"x" * 40_000
     refused(lambda: s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "b"}), "InvalidRequest", 400)
     refused(lambda: s3.copy_object(Bucket=bucket, Key="d", CopySource=source), "NoSuchKey", 404)
-    refused(lambda: s3.copy_object(Bucket=bucket, Key="d", CopySource={"Bucket": bucket, "Key": "b"}, CopySourceIfMatch='"no"'), "PreconditionFailed", 412)
+    refused(
+        lambda: s3.copy_object(Bucket=bucket, Key="d", CopySource={"Bucket": bucket, "Key": "b"}, CopySourceIfMatch='"no"'),
+        "PreconditionFailed",
+        412,
+    )
 
 
 def test_object_tags(s3, bucket, refused):
@@ -198,8 +222,16 @@ def test_presigned(yard, bucket, version):
 
 
 def test_unbuilt_is_refused(s3, bucket, refused):
-    refused(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"x", SSECustomerAlgorithm="AES256", SSECustomerKey="0" * 32), "InvalidRequest")
-    refused(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=datetime.datetime(2030, 1, 1)), "InvalidRequest", 400)
+    refused(
+        lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"x", SSECustomerAlgorithm="AES256", SSECustomerKey="0" * 32), "InvalidRequest"
+    )
+    refused(
+        lambda: s3.put_object(
+            Bucket=bucket, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=datetime.datetime(2030, 1, 1)
+        ),
+        "InvalidRequest",
+        400,
+    )
 
 
 def test_resource_listing(yard, bucket):

@@ -36,6 +36,7 @@ ACCOUNT, OTHER = "123456789012", "210987654321"
 class Yard:
     def __init__(self, data: Path, clock: Clock | None = None) -> None:
         self.data = data
+        self._clients: dict[Any, Any] = {}
         clock = clock or SystemClock()
         self.platform = Platform(Settings(data=data, strict=True), clock, Store(open_database("", data / "store.db"), clock))
         self.platform.identity = IamIdentity(self.platform)
@@ -64,8 +65,11 @@ class Yard:
         return f"{scheme}://127.0.0.1:{self.port}"
 
     def client(self, service: str = "s3", account: str = ACCOUNT, scheme: str = "http", region: str = "us-east-1", **config: Any) -> Any:
-        """As root of an account; no retries."""
-        return self.session(account, region).client(service, **self._options(scheme, config))
+        """As root of an account; no retries. The same client for the same wish: making one takes long."""
+        wish = (service, account, scheme, region, repr(config))
+        if wish not in self._clients:
+            self._clients[wish] = self.session(account, region).client(service, **self._options(scheme, config))
+        return self._clients[wish]
 
     def resource(self, scheme: str = "http") -> Any:
         return self.session(ACCOUNT, "us-east-1").resource("s3", **self._options(scheme, {}))
