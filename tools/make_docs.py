@@ -44,7 +44,7 @@ def _command(module, command: argparse.ArgumentParser) -> str:
         if action.help is argparse.SUPPRESS or "--help" in action.option_strings or "--data" in action.option_strings:
             continue
         names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-        value = "" if action.nargs == 0 or not action.option_strings else f" {action.metavar or '{' + ','.join(map(str, action.choices)) + '}'}"
+        value = _value(action)
         if not action.option_strings and action.choices:
             names = "{" + ",".join(map(str, action.choices)) + "}"
         rows.append(f"| `{names.replace('|', chr(92) + '|')}{value}` | {action.help or ''} |\n")
@@ -55,6 +55,15 @@ def _command(module, command: argparse.ArgumentParser) -> str:
         lines = [line.strip() for line in examples.splitlines()[1:]]
         text += "\n```sh\n" + "\n".join(lines).rstrip() + "\n```\n"
     return text
+
+
+def _value(action: argparse.Action) -> str:
+    """What follows an option on the command line."""
+    if action.nargs == 0 or not action.option_strings:
+        return ""
+    if action.choices and not action.metavar:
+        return " {" + ",".join(map(str, action.choices)) + "}"
+    return f" {action.metavar or action.dest.upper()}"
 
 
 # --- coverage.md -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from typing import Any
 
 from modelyard import datafolder
 from modelyard.config import Settings
+from modelyard.kernel.clock import Clock
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Service
 from modelyard.timekeeping import read_clock
@@ -34,13 +35,13 @@ LEASH_SECONDS = 600.0
 """How long a gateway or engine goes on without its supervisor (a new `up` takes over, `down` ends it)."""
 
 
-def build_platform(settings: Settings, role: str) -> Platform:
-    """The platform of one process; its first account is there when this returns."""
+def build_platform(settings: Settings, role: str, clock: Clock | None = None) -> Platform:
+    """The platform of one process; its first account is there when this returns. A test may bring its own `clock`."""
     from modelyard.kernel.database import open_database
     from modelyard.kernel.dispatch import Dispatch
     from modelyard.kernel.store import Store
 
-    clock = read_clock(settings.data)
+    clock = clock or read_clock(settings.data)
     platform = Platform(settings, clock, Store(open_database(settings.store, settings.data / "store.db"), clock))
     platform.identity = _identity(platform)
     for name, make, roles in PARTS:

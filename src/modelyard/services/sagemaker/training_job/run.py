@@ -73,10 +73,10 @@ def lay_out(job: Record, world: Any, attempt: int) -> Path:
     spec = job.spec
     lay_out_training(
         ml,
-        spec.get("HyperParameters", {}),
-        spec.get("InputDataConfig", []),
-        spec["AlgorithmSpecification"]["TrainingInputMode"],
-        spec["ResourceConfig"].get("InstanceType", ""),
+        hyperparameters=spec.get("HyperParameters", {}),
+        channels=spec.get("InputDataConfig", []),
+        input_mode=spec["AlgorithmSpecification"]["TrainingInputMode"],
+        instance_type=spec["ResourceConfig"].get("InstanceType", ""),
         checkpoints=spec.get("CheckpointConfig"),
     )
     return ml
