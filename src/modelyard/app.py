@@ -145,7 +145,7 @@ def _s3(platform: Platform) -> Any:
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
-    return Invoker(platform.store, platform.clock, platform.metrics.put)
+    return Invoker(platform.store, platform.clock, platform.metrics.put, platform.settings.data / "capture", platform.objects.put_bytes)
 
 
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
