@@ -115,7 +115,9 @@ def wrk(url: str, headers: dict[str, str], body: bytes, connections: int, second
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), int(bad.group(1)) if bad else 0
 
 
-def measure(name: str, pids: list[int], url: str, headers: dict[str, str], body: bytes, connections: int, seconds: int, folder: Path) -> float:
+def measure(
+    name: str, pids: list[int], url: str, headers: dict[str, str], body: bytes, connections: int, seconds: int, folder: Path
+) -> float:
     before, began = cpu_s(pids), time.monotonic()
     rate, bad = wrk(url, headers, body, connections, seconds, folder)
     micros = (cpu_s(pids) - before) / (rate * (time.monotonic() - began)) * 1e6
@@ -164,17 +166,23 @@ def main() -> None:
         if shutil.which("nginx"):
             with nginx(folder) as (port, pids):
                 for connections in (1, 8):
-                    floor = measure("nginx proxy_pass", pids, f"http://127.0.0.1:{port}/x", {}, BODY, connections, arguments.seconds, folder)
+                    floor = measure(
+                        "nginx proxy_pass", pids, f"http://127.0.0.1:{port}/x", {}, BODY, connections, arguments.seconds, folder
+                    )
         process = subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         port = int(process.stdout.readline())
         host, seconds = f"127.0.0.1:{port}", arguments.seconds
         invoke = signed(host, "/endpoints/e/invocations", "sagemaker", BODY, {"Content-Type": "text/csv"})
         for connections in (1, 8):
-            cost = measure("door: InvokeEndpoint", [process.pid], f"http://{host}/endpoints/e/invocations", invoke, BODY, connections, seconds, folder)
+            cost = measure(
+                "door: InvokeEndpoint", [process.pid], f"http://{host}/endpoints/e/invocations", invoke, BODY, connections, seconds, folder
+            )
         health = measure("door: health page", [process.pid], f"http://{host}/_modelyard/health", {}, b"", 8, seconds, folder)
         create = b'{"ModelName":"m","ExecutionRoleArn":"arn:aws:iam::123456789012:role/role"}'
         for target, body in (("CreateModel", create), ("DescribeModel", b'{"ModelName":"m"}')):
-            headers = signed(host, "/", "sagemaker", body, {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"SageMaker.{target}"})
+            headers = signed(
+                host, "/", "sagemaker", body, {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"SageMaker.{target}"}
+            )
             measure(f"door: {target}", [process.pid], f"http://{host}/", headers, body, 8, seconds, folder)
         if floor:
             print(f"InvokeEndpoint without upstream: {cost / floor:.1f} × nginx proxy_pass in CPU; health {health / floor:.1f} ×")

@@ -32,7 +32,11 @@ def describe_endpoint(call, request):
         raise sagemaker.error.ResourceNotFound("gone")
     if record.status == "InProgress":
         call.hold(record)
-    return {"EndpointName": record.name, "EndpointArn": "a" * 20, "EndpointStatus": "Creating" if record.status == "InProgress" else "InService"} | {
+    return {
+        "EndpointName": record.name,
+        "EndpointArn": "a" * 20,
+        "EndpointStatus": "Creating" if record.status == "InProgress" else "InService",
+    } | {
         "CreationTime": 1.0,
         "LastModifiedTime": 1.0,
     }
@@ -87,7 +91,10 @@ def test_waiting_holds_no_thread(world):
         from tests.wire.test_sigv4 import sign
 
         def ask():
-            request = sign(headers={"X-Amz-Target": "SageMaker.DescribeEndpoint", "Content-Type": "application/x-amz-json-1.1"}, body=b'{"EndpointName":"e"}')
+            request = sign(
+                headers={"X-Amz-Target": "SageMaker.DescribeEndpoint", "Content-Type": "application/x-amz-json-1.1"},
+                body=b'{"EndpointName":"e"}',
+            )
             return asyncio.ensure_future(door.handle(request))
 
         waiting = [ask() for _ in range(200)]

@@ -12,7 +12,6 @@ from modelyard.wire.body import InflowBody
 from modelyard.wire.http import Headers, HttpRequest
 from modelyard.wire.limits import Limits
 
-
 _NAMES_KEPT = 1024
 _names: dict[bytes, str] = {}
 """Header names seen, lower-cased: clients send the same ones over and over."""
