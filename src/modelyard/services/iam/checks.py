@@ -1,0 +1,68 @@
+"""What the operations on roles, users, groups and policies share: finding, guarded saving, tags, boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from modelyard.kernel.lifecycle import Lifecycle
+from modelyard.kernel.records import Record
+from modelyard.kernel.service import Call
+from modelyard.kernel.store import Moved
+from modelyard.services.iam import api, managed, names
+
+Spec = dict[str, Any]
+
+
+def find(call: Call, kind: Lifecycle, name: str, missing: str) -> Record:
+    """The caller's account's resource of this name; NoSuchEntity with the given text."""
+    record = call.store.get(kind.kind, call.account, names.GLOBAL, name)
+    if record is None:
+        raise api.error.NoSuchEntityException(missing)
+    return record
+
+
+def taken(call: Call, kind: Lifecycle, name: str, message: str) -> None:
+    """Names are unique whatever their case."""
+    for record in call.store.list(kind.kind, call.account, names.GLOBAL, contains=name):
+        if record.name.lower() == name.lower():
+            raise api.error.EntityAlreadyExistsException(message)
+
+
+def save(call: Call, read: Callable[[], Record], change: Callable[[Record], Spec]) -> Record:
+    """Reads, decides and writes again until nobody came in between. `change` answers the members of the spec to set."""
+    while True:
+        record = read()
+        try:
+            return call.store.request(record, change(record), due=False)
+        except Moved:
+            continue
+
+
+def tags_of(request: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+
+
+def tag_list(call: Call, record: Record) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in call.store.tags(record.arn).items()]
+
+
+def boundary_of(call: Call, request: dict[str, Any]) -> Spec:
+    """The spec of a requested permissions boundary, which must be a policy that is there."""
+    arn = request.get("PermissionsBoundary")
+    if not arn:
+        return {}
+    policy_exists(call, arn)
+    return {"PermissionsBoundary": arn}
+
+
+def policy_exists(call: Call, arn: str) -> None:
+    if managed.find(arn) is None:
+        record = call.store.get(names.POLICY.kind, call.account, names.GLOBAL, arn.rsplit("/", 1)[-1])
+        if record is None or record.arn != arn:
+            raise api.error.NoSuchEntityException(f"Policy {arn} does not exist or is not attachable.")
+
+
+def boundary_field(record: Record) -> dict[str, Any]:
+    arn = record.spec.get("PermissionsBoundary")
+    return {"PermissionsBoundary": {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}} if arn else {}

@@ -1,0 +1,143 @@
+"""Policy documents compiled for evaluation: parsed once, cached by their text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from modelyard.kernel.identity import Principal
+from modelyard.services.iam.conditions import Test, compile_conditions
+from modelyard.services.iam.context import Context
+from modelyard.services.iam.patterns import glob, glob_with, has_variables, variable_names
+from modelyard.services.iam.principals import matches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """One compiled statement. `policy` is the policy's name for messages, `number` counts from 1.
+
+    `resources` are patterns without variables, `resource_templates` those with; `not_resource` says that they are NotResource.
+    `keys` are the condition keys (lower case) that conditions and variables read.
+    """
+
+    policy: str
+    number: int
+    sid: str
+    allow: bool
+    actions: tuple[str, ...]
+    not_actions: tuple[str, ...]
+    resources: tuple[Any, ...]
+    resource_templates: tuple[str, ...]
+    not_resource: bool
+    any_resource: bool
+    conditions: tuple[Test, ...]
+    keys: frozenset[str]
+    principal: Any
+    not_principal: Any
+
+    def for_action(self, action: str) -> bool:
+        """`action` in lower case."""
+        if self.not_actions:
+            return not any(glob(pattern)(action) for pattern in self.not_actions)
+        return any(glob(pattern)(action) for pattern in self.actions)
+
+    def for_resource(self, resource: str, context: Context) -> bool:
+        if self.any_resource:
+            return True
+        found = any(pattern(resource) for pattern in self.resources)
+        if not found and self.resource_templates:
+            filled = (glob_with(template, context) for template in self.resource_templates)
+            found = any(pattern is not None and pattern(resource) for pattern in filled)
+        return found is not self.not_resource
+
+    def for_conditions(self, context: Context) -> bool:
+        return all(test(context) for test in self.conditions)
+
+    def for_principal(self, principal: Principal) -> str | None:
+        """How directly it names the caller (see principals.py); statements without Principal name nobody."""
+        if self.not_principal is not None:
+            return None if matches(self.not_principal, principal) not in (None, "account") else "direct"
+        return matches(self.principal, principal) if self.principal is not None else None
+
+    @property
+    def label(self) -> str:
+        name = f'"{self.sid}"' if self.sid else f"number {self.number}"
+        return f"statement {name} of {self.policy}"
+
+
+class PolicySet:
+    """The statements of several policies together, indexed by action as they are asked for."""
+
+    __slots__ = ("_by_action", "statements")
+
+    def __init__(self, statements: tuple[Statement, ...]) -> None:
+        self.statements = statements
+        self._by_action: dict[str, tuple[tuple[Statement, ...], tuple[Statement, ...]]] = {}
+
+    def for_action(self, action: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+        """(denying, allowing) statements that speak of the lower-case action."""
+        found = self._by_action.get(action)
+        if found is None:
+            speaking = [statement for statement in self.statements if statement.for_action(action)]
+            found = tuple(s for s in speaking if not s.allow), tuple(s for s in speaking if s.allow)
+            if len(self._by_action) < 4096:
+                self._by_action[action] = found
+        return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def parse(document: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    return orjson.loads(document) if isinstance(document, (str, bytes)) else document
+
+
+def compile_policy(document: str | Mapping[str, Any], name: str) -> tuple[Statement, ...]:
+    """The statements of a (valid) document; `name` is how messages call the policy."""
+    text = document if isinstance(document, str) else orjson.dumps(dict(document)).decode()
+    return _compile(text, name)
+
+
+@lru_cache(maxsize=4096)
+def _compile(text: str, name: str) -> tuple[Statement, ...]:
+    document = orjson.loads(text)
+    variables = document.get("Version") == "2012-10-17"
+    return tuple(_statement(s, name, i + 1, variables) for i, s in enumerate(as_list(document.get("Statement", []))))
+
+
+def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool) -> Statement:
+    not_resource = "NotResource" in raw
+    patterns = as_list(raw["NotResource"] if not_resource else raw.get("Resource", "*"))
+    templates = [p for p in patterns if variables and has_variables(p)]
+    return Statement(
+        policy=policy,
+        number=number,
+        sid=raw.get("Sid", ""),
+        allow=raw.get("Effect") == "Allow",
+        actions=tuple(a.lower() for a in as_list(raw.get("Action", []))),
+        not_actions=tuple(a.lower() for a in as_list(raw.get("NotAction", []))),
+        resources=tuple(glob(p) for p in patterns if p not in templates),
+        resource_templates=tuple(templates),
+        not_resource=not_resource,
+        any_resource=not not_resource and "*" in patterns,
+        conditions=compile_conditions(raw.get("Condition", {}), variables),
+        keys=_keys(raw, patterns, variables),
+        principal=raw.get("Principal"),
+        not_principal=raw.get("NotPrincipal"),
+    )
+
+
+def _keys(raw: Mapping[str, Any], resources: list[str], variables: bool) -> frozenset[str]:
+    texts = list(resources)
+    found = set()
+    for keys in raw.get("Condition", {}).values():
+        found.update(key.lower() for key in keys)
+        texts += [value for values in keys.values() for value in as_list(values) if isinstance(value, str)]
+    if variables:
+        found.update(name for text in texts for name in variable_names(text))
+    return frozenset(found)

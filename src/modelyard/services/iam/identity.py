@@ -1,0 +1,176 @@
+"""Who calls and what they may: the one implementation of `kernel.identity.Identity`."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from modelyard.kernel.errors import ApiError, validation
+from modelyard.kernel.identity import Credential, Decision, Principal
+from modelyard.kernel.platform import Platform
+from modelyard.kernel.records import Record
+from modelyard.kernel.service import Call
+from modelyard.services.iam import bootstrap, denial, names
+from modelyard.services.iam.actions import Need, needs
+from modelyard.services.iam.context import Context
+from modelyard.services.iam.credentials import Credentials
+from modelyard.services.iam.directory import Directory
+from modelyard.services.iam.document import PolicySet, compile_policy, parse
+from modelyard.services.iam.evaluate import Verdict, evaluate
+from modelyard.services.iam.principals import names_service
+from modelyard.services.iam.request_context import of_call, of_principal
+from modelyard.services.iam.vault import Vault
+
+
+class IamIdentity:
+    """`parts["resource_policies"]` of the platform: service name → callable(call, request) that answers
+    (policy document or None, account that owns the resource or None: the caller's)."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._open = platform.settings.auth == "open"
+        self.credentials = Credentials(platform.store.db, Vault(platform.settings.secrets), platform.clock)
+        self.directory = Directory(platform.store)
+        self._lock = threading.Lock()
+        self._known: dict[str, Credential] = {}
+        self._known_at = -1
+
+    # --- authentication ----------------------------------------------------------------------------
+
+    def credential(self, access_key: str) -> Credential | None:
+        version = self.directory.version()
+        with self._lock:
+            if version != self._known_at or len(self._known) > 10_000:
+                self._known, self._known_at = {}, version
+            known = self._known
+        found = known.get(access_key)
+        if found is None:
+            found = self._active(self.credentials.get(access_key))
+            if found is not None:
+                known[access_key] = found
+        if found is None and self._open:
+            return self._anyone(access_key)
+        return found
+
+    def _active(self, credential: Credential | None) -> Credential | None:
+        """Keys of users have a record that says whether they are in use; roots and sessions have none."""
+        if credential is None or credential.principal.kind != "user" or credential.token is not None:
+            return credential
+        record = self._platform.store.get(names.ACCESS_KEY.kind, credential.principal.account, names.GLOBAL, credential.access_key)
+        return credential if record is not None and record.spec["Status"] == "Active" else None
+
+    def _anyone(self, access_key: str) -> Credential:
+        """Open mode: any key is the default role of an account; 12 digits choose the account."""
+        account = access_key if re.fullmatch(r"\d{12}", access_key) else self._platform.settings.account
+        secrets = bootstrap.secrets_of(self._platform, account) or bootstrap.ensure_account(self._platform, account)
+        return Credential(access_key, "", bootstrap.default_principal(secrets))
+
+    # --- authorisation -------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str,
+        condition: Mapping[str, Any],
+        resource_policy: Mapping[str, Any] | None = None,
+        resource_account: str | None = None,
+    ) -> Decision:
+        caller = self.directory.caller(principal)
+        context = Context(lambda: of_principal(principal, caller.tags), condition)
+        policy = PolicySet(compile_policy(resource_policy, "the resource's policy")) if resource_policy is not None else None
+        verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account)
+        if verdict.allowed:
+            return Decision(True)
+        return Decision(False, denial.explain(principal, caller.name, action, resource, verdict))
+
+    def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
+        if self._open:
+            return
+        for need in needs(call, request):
+            self._check(call, need, request, {})
+
+    def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
+        if not self._open:
+            self._check(call, Need(action, resource), {}, condition)
+
+    def _check(self, call: Call, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any]) -> None:
+        caller = self.directory.caller(call.principal)
+        context = of_call(call, caller, request, condition, need)
+        policy, account = self._resource_policy(call, need, request)
+        verdict: Verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account)
+        if not verdict.allowed:
+            raise denial.error(call.service, denial.explain(call.principal, caller.name, need.action, need.resource, verdict))
+
+    def _resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None]:
+        service = need.action.partition(":")[0]
+        lookup = self._platform.parts.get("resource_policies", {}).get(service)
+        if lookup is None:
+            return None, _account_of(need.resource)
+        if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
+            # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
+            bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
+            request = {**request, "Bucket": bucket, **({"Key": key} if key else {})}
+        document, account = lookup(call, request)
+        return (PolicySet(compile_policy(document, f"the {service} resource policy")) if document else None), account
+
+    # --- roles for work done in their name --------------------------------------------------------------
+
+    def session_for_role(
+        self, role_arn: str, session_name: str, duration_s: float, *, service: str = "sagemaker.amazonaws.com"
+    ) -> Credential:
+        role = self._trusting_role(role_arn, service)
+        return self.new_role_session(role, session_name, duration_s)
+
+    def new_role_session(
+        self,
+        role: Record,
+        session_name: str,
+        duration_s: float,
+        session_policies: tuple[Mapping[str, Any], ...] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> Credential:
+        """Temporary credentials of a role; whether the caller may have them was decided before."""
+        fields = {
+            "kind": "role",
+            "account": role.account,
+            "arn": names.session_arn(role.account, role.name, session_name),
+            "user_id": f"{role.spec['RoleId']}:{session_name}",
+            "role_arn": role.arn,
+            "session_policies": session_policies,
+            "tags": dict(tags or {}),
+        }
+        return self.credentials.new_session(fields, self._platform.clock.now() + duration_s)
+
+    def check_pass_role(self, call: Call, role_arn: str, service: str = "sagemaker.amazonaws.com") -> None:
+        found = names.split_role_arn(role_arn)
+        if found is not None and found[0] != call.account:
+            raise validation(f"Cross-account pass role is not allowed. The role {role_arn} is not of account {call.account}.")
+        self.require(call, "iam:PassRole", role_arn, {"iam:PassedToService": service})
+        self._trusting_role(role_arn, service)
+
+    def role(self, role_arn: str) -> Record | None:
+        """The role of this ARN, whatever its account."""
+        found = names.split_role_arn(role_arn)
+        record = self._platform.store.get(names.ROLE.kind, found[0], names.GLOBAL, found[1]) if found else None
+        return record if record is not None and record.arn == role_arn else None
+
+    def _trusting_role(self, role_arn: str, service: str) -> Record:
+        role = self.role(role_arn)
+        if role is None or not names_service(parse(role.spec["AssumeRolePolicyDocument"]), service):
+            raise could_not_assume(role_arn, service)
+        return role
+
+
+def could_not_assume(role_arn: str, service: str) -> ApiError:
+    """SageMaker's text for a role that is missing or does not trust it."""
+    return validation(
+        f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal '{service}' to assume the role."
+    )
+
+
+def _account_of(resource: str) -> str | None:
+    parts = resource.split(":", 5)
+    return parts[4] if len(parts) == 6 and parts[4].isdigit() else None

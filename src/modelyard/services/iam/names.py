@@ -1,0 +1,37 @@
+"""ARNs, kinds and the answers' common fields of IAM resources."""
+
+from __future__ import annotations
+
+from modelyard.kernel.lifecycle import static
+
+GLOBAL = "global"
+ACCOUNT = static("iam-account")
+ROLE = static("iam-role")
+USER = static("iam-user")
+GROUP = static("iam-group")
+POLICY = static("iam-policy")
+INSTANCE_PROFILE = static("iam-instance-profile")
+ACCESS_KEY = static("iam-access-key")
+
+ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+
+def arn(account: str, resource: str, path: str, name: str) -> str:
+    """`arn:aws:iam::A:role/path/name`; paths begin and end with a slash."""
+    return f"arn:aws:iam::{account}:{resource}{path}{name}"
+
+
+def root_arn(account: str) -> str:
+    return f"arn:aws:iam::{account}:root"
+
+
+def session_arn(account: str, role_name: str, session_name: str) -> str:
+    return f"arn:aws:sts::{account}:assumed-role/{role_name}/{session_name}"
+
+
+def split_role_arn(role_arn: str) -> tuple[str, str] | None:
+    """(account, role name) of a role's ARN; None where it is not one."""
+    parts = role_arn.split(":", 5)
+    if len(parts) != 6 or parts[2] != "iam" or not parts[5].startswith("role/") or len(parts[5]) < 6:
+        return None
+    return parts[4], parts[5].rsplit("/", 1)[-1]

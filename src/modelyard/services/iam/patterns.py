@@ -1,0 +1,95 @@
+"""Wildcards and policy variables: `*` any run of characters, `?` one character, `${aws:username}` a value of the request.
+
+Source: IAM User Guide, "IAM policy elements: Variables and tags". Variables have meaning in documents of
+version 2012-10-17 only; `${*}`, `${?}` and `${$}` are the characters themselves; a value that a variable
+brings is literal text, never a wildcard; a variable without a value (and without a default) matches nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from modelyard.services.iam.context import Context
+
+Matcher = Callable[[str], bool]
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_DEFAULT = re.compile(r"^(.*?),\s*'(.*)'$", re.DOTALL)
+
+
+@lru_cache(maxsize=16384)
+def glob(text: str) -> Matcher:
+    """A test of a whole string against `text` with wildcards."""
+    if text == "*":
+        return _anything
+    if "?" not in text:
+        star = text.find("*")
+        if star < 0:
+            return text.__eq__
+        if star == len(text) - 1:
+            prefix = text[:-1]
+            return lambda value: value.startswith(prefix)
+    expression = re.compile(_expression(text), re.DOTALL)
+    return lambda value: expression.fullmatch(value) is not None
+
+
+def _anything(value: str) -> bool:
+    return True
+
+
+def _expression(text: str) -> str:
+    return "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in re.sub(r"\*+", "*", text))
+
+
+def has_variables(text: str) -> bool:
+    return "${" in text
+
+
+def variable_names(text: str) -> list[str]:
+    """The condition keys (lower case) that the variables in `text` read."""
+    return [_split(body)[0] for body in _VARIABLE.findall(text) if body not in ("*", "?", "$")]
+
+
+def _split(body: str) -> tuple[str, str | None]:
+    found = _DEFAULT.match(body)
+    return (found[1].strip().lower(), found[2]) if found else (body.strip().lower(), None)
+
+
+def fill(text: str, context: Context) -> str | None:
+    """`text` with its variables replaced by plain values; None where one has no (single) value."""
+    missing = False
+
+    def value(found: re.Match[str]) -> str:
+        nonlocal missing
+        body = found[1]
+        if body in ("*", "?", "$"):
+            return body
+        got = _value(body, context)
+        missing = missing or got is None
+        return got or ""
+
+    filled = _VARIABLE.sub(value, text)
+    return None if missing else filled
+
+
+def glob_with(text: str, context: Context) -> Matcher | None:
+    """As `glob`, with the variables in `text` filled in; None where one has no value."""
+    pieces, at = [], 0
+    for found in _VARIABLE.finditer(text):
+        pieces.append(_expression(text[at : found.start()]))
+        body = found[1]
+        value = body if body in ("*", "?", "$") else _value(body, context)
+        if value is None:
+            return None
+        pieces.append(re.escape(value))
+        at = found.end()
+    pieces.append(_expression(text[at:]))
+    expression = re.compile("".join(pieces), re.DOTALL)
+    return lambda value: expression.fullmatch(value) is not None
+
+
+def _value(body: str, context: Context) -> str | None:
+    key, default = _split(body)
+    values = context.get(key)
+    return values[0] if values and len(values) == 1 else default

@@ -1,0 +1,260 @@
+"""Managed policies: customer ones (records with up to five versions) and AWS's (data)."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any
+
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.records import Record
+from modelyard.kernel.service import Call
+from modelyard.kernel.store import Taken
+from modelyard.services.iam import api, keys, managed, names
+from modelyard.services.iam.checks import save, tag_list, tags_of, taken
+from modelyard.services.iam.managed import ManagedPolicy
+from modelyard.services.iam.pages import page
+from modelyard.services.iam.validate import identity_policy
+
+MAX_DOCUMENT = 6144  # characters, white space not counted
+MAX_VERSIONS = 5
+_ENTITIES = ((names.ROLE, "Role"), (names.USER, "User"), (names.GROUP, "Group"))
+_MANAGED_BY_AWS = "Policy is outside your own account."
+
+
+def find_policy(call: Call, arn: str) -> Record | ManagedPolicy:
+    aws = managed.find(arn)
+    return aws if aws is not None else find_own(call, arn)
+
+
+def find_own(call: Call, arn: str) -> Record:
+    """A customer-managed policy of the caller's account. AWS's own cannot be changed: AccessDenied."""
+    if managed.find(arn) is not None:
+        raise ApiError("AccessDenied", _MANAGED_BY_AWS, 403)
+    record = call.store.get(names.POLICY.kind, call.account, names.GLOBAL, arn.rsplit("/", 1)[-1])
+    if record is None or record.arn != arn:
+        raise api.error.NoSuchEntityException(f"Policy {arn} was not found.")
+    return record
+
+
+def attachments(call: Call) -> dict[str, list[tuple[str, Record]]]:
+    """Policy ARN → the (Role | User | Group, record) it is attached to."""
+    found: dict[str, list[tuple[str, Record]]] = {}
+    for kind, word in _ENTITIES:
+        for record in call.store.list(kind.kind, call.account, names.GLOBAL, order_by="name"):
+            for arn in record.spec["Attached"]:
+                found.setdefault(arn, []).append((word, record))
+    return found
+
+
+def _boundary_uses(call: Call) -> dict[str, list[tuple[str, Record]]]:
+    found: dict[str, list[tuple[str, Record]]] = {}
+    for kind, word in _ENTITIES[:2]:
+        for record in call.store.list(kind.kind, call.account, names.GLOBAL, order_by="name"):
+            if arn := record.spec.get("PermissionsBoundary"):
+                found.setdefault(arn, []).append((word, record))
+    return found
+
+
+def describe(policy: Record | ManagedPolicy, attached: int, boundaries: int) -> dict[str, Any]:
+    """The Policy structure as ListPolicies has it."""
+    if isinstance(policy, ManagedPolicy):
+        own = {"PolicyName": policy.name, "PolicyId": policy.policy_id, "Path": policy.path, "DefaultVersionId": policy.version}
+        created = updated = managed.CREATED_AT
+    else:
+        own = {key: policy.spec[key] for key in ("PolicyName", "PolicyId", "Path", "DefaultVersionId")}
+        created, updated = policy.created_at, policy.updated_at
+    return {
+        **own,
+        "Arn": policy.arn,
+        "AttachmentCount": attached,
+        "PermissionsBoundaryUsageCount": boundaries,
+        "IsAttachable": True,
+        "CreateDate": created,
+        "UpdateDate": updated,
+    }
+
+
+def _document_size(document: str) -> None:
+    if len("".join(document.split())) > MAX_DOCUMENT:
+        raise api.error.LimitExceededException(f"Cannot exceed quota for PolicySize: {MAX_DOCUMENT}")
+
+
+@api.operation
+def create_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    name, path, document = request["PolicyName"], request.get("Path", "/"), request["PolicyDocument"]
+    identity_policy(document)
+    _document_size(document)
+    message = f"A policy called {name} already exists. Duplicate names are not allowed."
+    taken(call, names.POLICY, name, message)
+    spec = {
+        "Path": path,
+        "PolicyName": name,
+        "PolicyId": keys.unique_id(keys.POLICY),
+        "Description": request.get("Description", ""),
+        "DefaultVersionId": "v1",
+        "LastVersion": 1,
+        "Versions": {"v1": {"Document": document, "CreateDate": call.now()}},
+    }
+    arn = names.arn(call.account, "policy", path, name)
+    try:
+        record = call.store.create(
+            names.POLICY, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=tags_of(request)
+        )
+    except Taken:
+        raise api.error.EntityAlreadyExistsException(message)
+    tags = tag_list(call, record)
+    return {"Policy": {**describe(record, 0, 0), **({"Tags": tags} if tags else {})}}
+
+
+@api.operation
+def get_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    arn = request["PolicyArn"]
+    policy = find_policy(call, arn)
+    whole = describe(policy, len(attachments(call).get(arn, [])), len(_boundary_uses(call).get(arn, [])))
+    if isinstance(policy, ManagedPolicy):
+        return {"Policy": {**whole, "Description": policy.description, "Tags": []}}
+    description = policy.spec["Description"]
+    return {"Policy": {**whole, **({"Description": description} if description else {}), "Tags": tag_list(call, policy)}}
+
+
+@api.operation
+def list_policies(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    scope, prefix = request.get("Scope", "All"), request.get("PathPrefix", "/")
+    found: list[Record | ManagedPolicy] = []
+    if scope in ("All", "AWS"):
+        found += [policy for policy in managed.all_policies() if policy.path.startswith(prefix)]
+    if scope in ("All", "Local"):
+        own = call.store.list(names.POLICY.kind, call.account, names.GLOBAL, order_by="name")
+        found += [record for record in own if record.spec["Path"].startswith(prefix)]
+    attached, boundaries = attachments(call), _boundary_uses(call)
+    usage = request.get("PolicyUsageFilter")
+    if request.get("OnlyAttached") or usage == "PermissionsPolicy":
+        found = [policy for policy in found if policy.arn in attached]
+    if usage == "PermissionsBoundary":
+        found = [policy for policy in found if policy.arn in boundaries]
+    shown, more = page(sorted(found, key=lambda p: p.arn), request, lambda policy: policy.arn)
+    return {"Policies": [describe(p, len(attached.get(p.arn, [])), len(boundaries.get(p.arn, []))) for p in shown], **more}
+
+
+@api.operation
+def delete_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    record = find_own(call, request["PolicyArn"])
+    if record.arn in attachments(call) or record.arn in _boundary_uses(call):
+        raise api.error.DeleteConflictException("Cannot delete a policy attached to entities.")
+    if len(record.spec["Versions"]) > 1:
+        raise api.error.DeleteConflictException(
+            "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy."
+        )
+    call.store.delete(record)
+    return {}
+
+
+@api.operation
+def list_entities_for_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    arn = request["PolicyArn"]
+    find_policy(call, arn)
+    uses = _boundary_uses(call) if request.get("PolicyUsageFilter") == "PermissionsBoundary" else attachments(call)
+    wanted, prefix = request.get("EntityFilter"), request.get("PathPrefix", "/")
+    found = [(w, r) for w, r in uses.get(arn, []) if wanted in (None, w) and r.spec["Path"].startswith(prefix)]
+    shown, more = page(sorted(found, key=lambda f: f[1].arn), request, lambda f: f[1].arn)
+    answer: dict[str, Any] = {"PolicyRoles": [], "PolicyUsers": [], "PolicyGroups": []}
+    for word, record in shown:
+        answer[f"Policy{word}s"].append({f"{word}Name": record.name, f"{word}Id": record.spec[f"{word}Id"]})
+    return {**answer, **more}
+
+
+# --- versions ----------------------------------------------------------------------------------------
+
+
+def _version(policy: Record | ManagedPolicy, version: str, with_document: bool) -> dict[str, Any]:
+    if isinstance(policy, ManagedPolicy):
+        known = version == policy.version
+        document, created, default = policy.document, managed.CREATED_AT, policy.version
+    else:
+        known = version in policy.spec["Versions"]
+        found = policy.spec["Versions"].get(version, {})
+        document, created, default = found.get("Document", ""), found.get("CreateDate"), policy.spec["DefaultVersionId"]
+    if not known:
+        raise api.error.NoSuchEntityException(f"Policy {policy.arn} version {version} does not exist or is not attachable.")
+    shown = {"VersionId": version, "IsDefaultVersion": version == default, "CreateDate": created}
+    return {"Document": urllib.parse.quote(document, safe=""), **shown} if with_document else shown
+
+
+@api.operation
+def get_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    return {"PolicyVersion": _version(find_policy(call, request["PolicyArn"]), request["VersionId"], True)}
+
+
+@api.operation
+def list_policy_versions(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Newest first, as AWS lists them. Of AWS's policies only the default version is here."""
+    policy = find_policy(call, request["PolicyArn"])
+    ids = [policy.version] if isinstance(policy, ManagedPolicy) else sorted(policy.spec["Versions"], key=lambda v: -int(v[1:]))
+    shown, more = page(ids, request, lambda version: f"{10**9 - int(version[1:]):09d}")
+    return {"Versions": [_version(policy, version, False) for version in shown], **more}
+
+
+@api.operation
+def create_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    arn, document = request["PolicyArn"], request["PolicyDocument"]
+    find_own(call, arn)
+    identity_policy(document)
+    _document_size(document)
+
+    def change(record: Record) -> dict[str, Any]:
+        versions = record.spec["Versions"]
+        if len(versions) >= MAX_VERSIONS:
+            raise api.error.LimitExceededException(
+                "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version."
+            )
+        number = record.spec["LastVersion"] + 1
+        wanted = {"LastVersion": number, "Versions": {**versions, f"v{number}": {"Document": document, "CreateDate": call.now()}}}
+        return {**wanted, **({"DefaultVersionId": f"v{number}"} if request.get("SetAsDefault") else {})}
+
+    record = save(call, lambda: find_own(call, arn), change)
+    return {"PolicyVersion": _version(record, f"v{record.spec['LastVersion']}", False)}
+
+
+@api.operation
+def set_default_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    def change(record: Record) -> dict[str, Any]:
+        _version(record, request["VersionId"], False)
+        return {"DefaultVersionId": request["VersionId"]}
+
+    save(call, lambda: find_own(call, request["PolicyArn"]), change)
+    return {}
+
+
+@api.operation
+def delete_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    def change(record: Record) -> dict[str, Any]:
+        _version(record, request["VersionId"], False)
+        if request["VersionId"] == record.spec["DefaultVersionId"]:
+            raise api.error.DeleteConflictException("Cannot delete the default version of a policy.")
+        return {"Versions": {v: d for v, d in record.spec["Versions"].items() if v != request["VersionId"]}}
+
+    save(call, lambda: find_own(call, request["PolicyArn"]), change)
+    return {}
+
+
+# --- tags --------------------------------------------------------------------------------------------
+
+
+@api.operation
+def tag_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    record = find_own(call, request["PolicyArn"])
+    call.store.set_tags(record.arn, tags_of(request))
+    return {}
+
+
+@api.operation
+def untag_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    record = find_own(call, request["PolicyArn"])
+    call.store.remove_tags(record.arn, request["TagKeys"])
+    return {}
+
+
+@api.operation
+def list_policy_tags(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    shown, more = page(tag_list(call, find_own(call, request["PolicyArn"])), request, lambda tag: tag["Key"])
+    return {"Tags": shown, **more}

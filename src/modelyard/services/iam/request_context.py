@@ -1,0 +1,94 @@
+"""Condition keys of a call: global ones, those of the service, and tags.
+
+Source: IAM User Guide, "AWS global condition context keys"; the services' own keys are data (`actions.condition_keys`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelyard.kernel.identity import Principal
+from modelyard.kernel.service import Call
+from modelyard.services.iam.actions import Need, condition_keys
+from modelyard.services.iam.context import Context, iso, request_tags
+
+if TYPE_CHECKING:
+    from modelyard.services.iam.directory import Caller
+
+_TAG_MEMBERS = ("Tags", "tags", "TagSet", "TagList")
+_TAG_KEY_MEMBERS = ("TagKeys", "tagKeys")
+_TYPES = {"root": "Account", "user": "User", "role": "AssumedRole", "anonymous": "Anonymous", "service": "AWSService"}
+
+
+def of_principal(principal: Principal, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Keys that depend on the caller only. aws:PrincipalArn is the role's ARN for a session, as AWS has it."""
+    keys: dict[str, Any] = {
+        "aws:PrincipalArn": principal.role_arn or principal.arn,
+        "aws:PrincipalAccount": principal.account or None,
+        "aws:PrincipalType": _TYPES.get(principal.kind),
+        "aws:userid": principal.user_id,
+        "aws:PrincipalIsAWSService": principal.kind == "service",
+    }
+    if principal.kind == "user":
+        keys["aws:username"] = principal.arn.rsplit("/", 1)[-1]
+    for key, value in tags.items():
+        keys[f"aws:PrincipalTag/{key}"] = value
+    return keys
+
+
+def of_call(call: Call, caller: Caller, request: Mapping[str, Any], more: Mapping[str, Any], need: Need) -> Context:
+    """Nothing is computed until a statement asks for a key; tags of the resource are read from the store only then."""
+    return Context(
+        call.condition,
+        lambda: _of_transport(call),
+        lambda: of_request(request, need.action.partition(":")[0]),
+        lambda: of_principal(call.principal, caller.tags),
+        more,
+        lazy=_resource_tags(call, need),
+    )
+
+
+def _of_transport(call: Call) -> dict[str, Any]:
+    now = call.now()
+    return {
+        "aws:SourceIp": call.source_ip,
+        "aws:SecureTransport": call.secure,
+        "aws:UserAgent": call.user_agent or None,
+        "aws:RequestedRegion": call.region,
+        "aws:CurrentTime": iso(now),
+        "aws:EpochTime": int(now),
+        "aws:ViaAWSService": False,
+    }
+
+
+def of_request(request: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for member in _TAG_MEMBERS:
+        if request.get(member) and not isinstance(request[member], str):
+            tags = request_tags(request[member])
+            keys.update({f"aws:RequestTag/{key}": value for key, value in tags.items()})
+            keys["aws:TagKeys"] = list(tags)
+    for member in _TAG_KEY_MEMBERS:
+        if request.get(member):
+            keys["aws:TagKeys"] = list(request[member])
+    for key, path in condition_keys(prefix).items():
+        found = path.values(request)
+        if found:
+            keys[key] = found
+    return keys
+
+
+def _resource_tags(call: Call, need: Need) -> Callable[[str], str | None]:
+    tags: dict[str, str] | None = None
+
+    def value(key: str) -> str | None:
+        nonlocal tags
+        scope, slash, name = key.partition("/")
+        if not slash or not scope.endswith(":resourcetag"):
+            return None
+        if tags is None:
+            tags = {k.lower(): v for k, v in call.store.tags(need.resource).items()}
+        return tags.get(name)
+
+    return value

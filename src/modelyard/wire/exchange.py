@@ -1,0 +1,169 @@
+"""From the parser's callbacks to `HttpRequest`s: what one connection is being asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httptools
+
+from modelyard.wire.body import InflowBody
+from modelyard.wire.http import Headers, HttpRequest
+from modelyard.wire.limits import Limits
+
+
+class Refused(Exception):
+    """A request that is not even HTTP as we take it: answered with `status` and the connection is closed."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+@dataclass
+class Exchange:
+    """One request of a connection and what the answer must know about it. `refused`: there is no request.
+    `authority` is the host:port of an absolute-form or CONNECT target ("" for the ordinary form)."""
+
+    request: HttpRequest | None
+    body: InflowBody | None
+    version: str = "1.1"
+    keep_alive: bool = True
+    authority: str = ""
+    refused: Refused | None = None
+
+
+class Reader:
+    """The callbacks of one httptools parser. Complete heads go to `arrived(exchange)`; bodies fill themselves."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        client: str,
+        secure: bool,
+        arrived: Callable[[Exchange], None],
+        flow: Callable[[bool], None],
+        go_on: Callable[[], None],
+    ) -> None:
+        self._loop, self._limits, self._client, self._secure = loop, limits, client, secure
+        self._arrived, self._flow, self._go_on = arrived, flow, go_on
+        self.exchange: Exchange | None = None
+        self.in_head = False
+        self._started = False
+        self.reset()
+
+    def reset(self) -> None:
+        """A new parser: at the start, and after an `Upgrade:` we do not take up."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.quiet = 0
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Parses on. Answers the bytes after a CONNECT (another protocol), else None. Raises Refused."""
+        self.quiet += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+            if self.exchange is not None and self.exchange.request.method == "CONNECT":
+                return rest
+            self.reset()
+            return self.feed(rest) if rest else None
+        except httptools.HttpParserCallbackError as problem:
+            if isinstance(problem.__context__, Refused):
+                raise problem.__context__ from None
+            raise
+        except httptools.HttpParserError:
+            raise Refused(400, "The request is not valid HTTP/1.1.") from None
+        if self.quiet > self._limits.head_bytes + 4096 and (self.in_head or self._in_framing()):
+            raise Refused(431, "The request header section is too large.")
+        return None
+
+    def _in_framing(self) -> bool:
+        return self.exchange is not None and self.exchange.body is not None and not self.exchange.body.complete
+
+    # --- httptools' callbacks ----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers, self._size = b"", [], 0
+        self.in_head, self.exchange = True, None
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.target_bytes:
+            raise Refused(414, "The request target is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._size += len(name) + len(value) + 4
+        headers = self._headers
+        headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
+        if self._size > self._limits.head_bytes or len(headers) > self._limits.head_count:
+            raise Refused(431, "The request header section is too large.")
+
+    def on_headers_complete(self) -> None:
+        self.in_head, self.quiet = False, 0
+        parser, headers = self.parser, self._headers
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise Refused(400, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+        self.exchange = exchange = self._make(parser.get_method().decode("latin-1"), version, headers)
+        self._headers, self._size = [], 0
+        self._arrived(exchange)
+
+    def _make(self, method: str, version: str, headers: Headers) -> Exchange:
+        path, query, authority = self._target(method)
+        length: int | None = 0
+        expects = False
+        hosts = 0
+        for name, value in headers:
+            if name == "content-length":
+                length = int(value)
+            elif name == "transfer-encoding":
+                if value.lower() != "chunked" or version == "1.0":
+                    raise Refused(400, "The only transfer coding here is chunked.")
+                length = None
+            elif name == "host":
+                hosts += 1
+            elif name == "expect":
+                if value.lower() != "100-continue":
+                    raise Refused(417, "The only expectation here is 100-continue.")
+                expects = version == "1.1"
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise Refused(400, "A request must have one Host header.")
+        body = InflowBody(self._loop, length, self._limits.buffered_bytes, self._flow, self._go_on if expects and length != 0 else None)
+        request = HttpRequest(method, path, query, headers, body, self._secure, self._client)
+        return Exchange(request, body, version, self.parser.should_keep_alive(), authority)
+
+    def _target(self, method: str) -> tuple[str, str, str]:
+        """(path, query, authority) of the request target in its ordinary, absolute or CONNECT form."""
+        url = self._url.decode("latin-1")
+        if method == "CONNECT":
+            return "", "", url
+        authority = ""
+        if not url.startswith("/"):
+            if url == "*" and method == "OPTIONS":
+                return "*", "", ""
+            scheme, mark, rest = url.partition("://")
+            if not mark or scheme.lower() not in ("http", "https") or not rest:
+                raise Refused(400, "The request target is not valid.")
+            cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+            authority, url = rest[:cut], rest[cut:]
+            if not url.startswith("/"):
+                url = "/" + url
+        path, _, query = url.partition("?")
+        return path, query.partition("#")[0], authority
+
+    def on_body(self, data: bytes) -> None:
+        self.quiet = 0
+        self.exchange.body.feed(data)
+
+    def on_chunk_header(self) -> None:
+        self.quiet = 0
+
+    def on_message_complete(self) -> None:
+        self.quiet = 0
+        body = self.exchange.body
+        if self._headers:
+            body.trailers = dict(self._headers)
+        body.finish()

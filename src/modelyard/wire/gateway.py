@@ -1,0 +1,296 @@
+"""The one readable path of a call:
+
+route → authenticate → parse + validate → authorise → call → serialise
+
+`Gateway.handle` is one coroutine without a socket in it. Operations that are plain functions run, with everything from parsing
+to serialising, in one hop on a thread; `async def` operations run on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from modelyard.kernel import models
+from modelyard.kernel.clock import real_now
+from modelyard.kernel.errors import ApiError, internal
+from modelyard.kernel.identity import ANONYMOUS
+from modelyard.kernel.platform import Platform
+from modelyard.kernel.service import Body, Call, Operation
+from modelyard.wire import payload, sigv2, sigv4
+from modelyard.wire.accesslog import AccessLog
+from modelyard.wire.autherrors import auth_error, family
+from modelyard.wire.body import InflowBody, gather
+from modelyard.wire.http import HttpRequest, HttpResponse
+from modelyard.wire.limits import Limits
+from modelyard.wire.pages import PREFIX, Pages
+from modelyard.wire.plainerror import plain_error
+from modelyard.wire.requestid import new_request_id
+from modelyard.wire.sigv4 import Authenticated
+
+log = logging.getLogger("modelyard.gateway")
+THREADS = 48
+ROUTES_KEPT = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is the same for every request of one operation in one protocol."""
+
+    operation: Operation | None
+    codec: Any
+    family: str
+    open_to_all: bool
+    """The model says `authtype: none` (AssumeRoleWithWebIdentity), or it is S3, where a bucket policy decides."""
+
+
+class Gateway:
+    """`router` is (route, NeedsBody) and `codecs` is codec(service, operation, protocol), from `wire/routing.py` and
+    `wire/codec.py` unless a test brings its own. `watch` (kernel/wake.py) makes describes patient; None: they never wait."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        *,
+        router: Any = None,
+        codecs: Callable[[str, str, str], Any] | None = None,
+        watch: Any = None,
+        limits: Limits | None = None,
+        access_log: AccessLog | None = None,
+        threads: int = THREADS,
+    ) -> None:
+        self.platform, self.watch, self.limits = platform, watch, limits or Limits()
+        self.pages = Pages(platform)
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self.access_log = access_log
+        self._open = platform.settings.auth == "open"
+        self._plans: dict[tuple[str, str, str], Plan] = {}
+        self._routes: dict[tuple[str, ...], Any] = {}
+        self._router, self._codecs = router or _router(), codecs or _codecs()
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    # --- the path ----------------------------------------------------------------------------------
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Every answer there is, errors too, comes out here."""
+        began, request_id = monotonic(), new_request_id()
+        if request.path.startswith(PREFIX):
+            return await self.pages.answer(request, self.pool)
+        exchange = _Progress()
+        try:
+            response = await self._answer(request, request_id, began, exchange)
+        except ApiError as error:
+            response = self._error(request, exchange, error, request_id)
+        except Exception:
+            log.exception("request %s failed", request_id, extra={"request_id": request_id})
+            response = self._error(request, exchange, internal(), request_id)
+        if self.access_log is not None:
+            self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
+        return response
+
+    async def _answer(self, request: HttpRequest, request_id: str, began: float, exchange: _Progress) -> HttpResponse:
+        route, body = await self._route(request)
+        exchange.route = route
+        plan = exchange.plan = self._plan(route)
+        who, body = await self._authenticate(request, plan, route, body)
+        exchange.principal = who.principal.arn
+        if plan.operation is None:
+            self.platform.dispatch.find(route.service, route.operation)
+        call = self._call(request, request_id, route, who)
+        while True:
+            if plan.operation.is_async:
+                response = await self._on_loop(plan, route, request, body, call)
+            else:
+                loop = asyncio.get_running_loop()
+                response = await loop.run_in_executor(self.pool, self._on_thread, plan, route, request, body, call)
+            if call.held is None or self.watch is None:
+                return response
+            left = self.platform.settings.patience - (monotonic() - began)
+            if left <= 0 or isinstance(body, Body):
+                return response
+            uid, revision = call.held
+            call.held = None
+            await self.watch.changed(uid, revision, left)
+            began = float("-inf")
+
+    # --- its steps -----------------------------------------------------------------------------------
+
+    async def _route(self, request: HttpRequest) -> tuple[Any, bytes | None]:
+        """Routes found without looking at the body are kept; S3's also depend on headers, so they are not."""
+        signed_for = request.header("authorization").partition("/aws4_request")[0].rpartition("/")[2]
+        key = (request.method, request.path, request.query, signed_for, request.header("x-amz-target"), request.header("content-type"))
+        found = self._routes.get(key)
+        if found is not None:
+            return found, None
+        route, needs_body = self._router
+        try:
+            found = route(request, self.platform.services)
+        except needs_body:
+            body = await gather(request.body, self.limits.gathered_bytes)
+            return route(request, self.platform.services, body), body
+        if signed_for and found.service != "s3":
+            if len(self._routes) >= ROUTES_KEPT:
+                self._routes.clear()
+            self._routes[key] = found
+        return found, None
+
+    def _plan(self, route: Any) -> Plan:
+        key = (route.service, route.operation, route.protocol)
+        plan = self._plans.get(key)
+        if plan is None:
+            service = self.platform.services.get(route.service)
+            operation = service.operations.get(route.operation) if service is not None else None
+            model = models.service_model(route.service)["operations"].get(route.operation, {})
+            kind = family(route.service, route.protocol)
+            plan = Plan(operation, self._codecs(*key), kind, model.get("authtype") == "none" or route.service == "s3")
+            self._plans[key] = plan
+        return plan
+
+    async def _authenticate(self, request: HttpRequest, plan: Plan, route: Any, body: bytes | None) -> tuple[Authenticated, bytes | Body]:
+        """Who calls, and the body: bytes, or for a streaming payload a Body that verifies itself as it is read.
+        Credential, token and times are checked before a byte of the body is asked for."""
+        identity, clock, kind = self.platform.identity, self.platform.clock, plan.family
+        claim = sigv4.read_claim(request, kind)
+        if self._open:
+            return await self._unverified(request, plan, route, claim, body)
+        if claim is None:
+            who = sigv2.authenticate(request, identity, clock) if kind == "s3" else None
+            if who is None:
+                if not plan.open_to_all:
+                    raise auth_error(kind, "missing")
+                who = sigv4.anonymous(ANONYMOUS, self.platform.settings.region, route.service)
+            return who, await self._body(request, plan, who, body)
+        credential = sigv4.check_claim(claim, identity, clock, kind)
+        streams = plan.codec.streams_in and bool(claim.payload)
+        if not streams and body is None and not payload.is_chunked(claim.payload, request):
+            body = await gather(request.body, self.limits.gathered_bytes)
+        who = sigv4.finish(request, claim, credential, kind, body)
+        return who, await self._body(request, plan, who, body)
+
+    async def _unverified(
+        self, request: HttpRequest, plan: Plan, route: Any, claim: Any, body: bytes | None
+    ) -> tuple[Authenticated, bytes | Body]:
+        """`--auth open`: any key will do; 12 digits choose the account."""
+        key, region = (claim.access_key, claim.region) if claim else (sigv2.access_key(request) or "", self.platform.settings.region)
+        credential = self.platform.identity.credential(key)
+        principal = credential.principal if credential is not None else ANONYMOUS
+        who = Authenticated(principal, region, route.service, claim, b"", False)
+        return who, await self._body(request, plan, who, body)
+
+    async def _body(self, request: HttpRequest, plan: Plan, who: Authenticated, body: bytes | None) -> bytes | Body:
+        if plan.codec.streams_in:
+            if body is not None:
+                from modelyard.kernel.service import BytesBody
+
+                return BytesBody(body)
+            if isinstance(request.body, InflowBody):
+                request.body.begin()
+            return payload.verified(request, who, plan.family)
+        if body is not None:
+            return body
+        said = request.header("x-amz-content-sha256")
+        if payload.is_chunked(said, request):
+            coded = payload.verified(request, who, plan.family)
+            return await asyncio.get_running_loop().run_in_executor(self.pool, _read_all, coded, self.limits.gathered_bytes)
+        return await gather(request.body, self.limits.gathered_bytes)
+
+    def _call(self, request: HttpRequest, request_id: str, route: Any, who: Authenticated) -> Call:
+        principal = who.principal
+        return Call(
+            self.platform,
+            route.service,
+            route.operation,
+            principal.account or self.platform.settings.account,
+            who.region,
+            principal,
+            request_id,
+            request.client,
+            request.header("user-agent"),
+            request.secure,
+            request.header("host"),
+            {
+                "aws:SourceIp": request.client,
+                "aws:SecureTransport": "true" if request.secure else "false",
+                "aws:UserAgent": request.header("user-agent"),
+                "aws:RequestedRegion": who.region,
+                "aws:EpochTime": int(real_now()),
+            },
+        )
+
+    def _on_thread(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
+        codec = plan.codec
+        asked = codec.parse(route, request, body)
+        codec.validate(asked)
+        self.platform.identity.authorize(call, asked)
+        said = plan.operation.function(call, asked)
+        return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+
+    async def _on_loop(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
+        codec = plan.codec
+        asked = codec.parse(route, request, body)
+        codec.validate(asked)
+        self.platform.identity.authorize(call, asked)
+        said = await plan.operation.function(call, asked)
+        return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+
+    def _error(self, request: HttpRequest, exchange: _Progress, error: ApiError, request_id: str) -> HttpResponse:
+        """In the dialect of the operation, else in that which the router guessed, else in plain JSON."""
+        if exchange.plan is not None:
+            response = exchange.plan.codec.error(error, request_id)
+        elif getattr(error, "protocol", None):
+            from modelyard.wire.codec import error_response
+
+            response = error_response(error.protocol, error, request_id, getattr(error, "service", None))
+        else:
+            response = plain_error(error, request_id)
+        if request.method == "HEAD":
+            response.body = b""
+        return response
+
+
+class _Progress:
+    """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
+
+    __slots__ = ("plan", "principal", "route")
+
+    def __init__(self) -> None:
+        self.route = self.plan = None
+        self.principal = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.route.service}:{self.route.operation}" if self.route is not None else "-"
+
+
+def _read_all(body: Body, limit: int) -> bytes:
+    from modelyard.wire.body import too_large
+
+    pieces, size = [], 0
+    while piece := body.read():
+        size += len(piece)
+        if size > limit:
+            raise too_large(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _router() -> tuple[Callable[..., Any], type[Exception]]:
+    from modelyard.wire import routing
+
+    return routing.route, routing.NeedsBody
+
+
+def _codecs() -> Callable[[str, str, str], Any]:
+    from modelyard.wire import codec
+
+    return codec.codec
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]

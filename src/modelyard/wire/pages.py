@@ -1,0 +1,70 @@
+"""`/_modelyard/…`: the platform's own pages beside the AWS operations. `health` is here, others register."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import orjson
+
+import modelyard
+from modelyard.kernel.platform import Platform
+from modelyard.wire.http import HttpRequest, HttpResponse
+
+log = logging.getLogger("modelyard.gateway")
+PREFIX = "/_modelyard/"
+Page = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
+
+
+class Pages:
+    """`add("metrics", page)` serves `/_modelyard/metrics` and everything below it; the longest name wins.
+
+    A page is a plain function (run on a thread) or `async def`. Health reads `platform.parts`:
+    `readiness` (callable → {service: bool or text}) and `tier` (text or callable → text), where they are.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._pages: dict[str, Page] = {"health": self._health}
+
+    def add(self, name: str, page: Page) -> None:
+        if name in self._pages:
+            raise LookupError(f"the page {name!r} is there already")
+        self._pages[name] = page
+
+    async def answer(self, request: HttpRequest, pool: Executor) -> HttpResponse:
+        path = request.path[len(PREFIX) :].strip("/")
+        while path and path not in self._pages:
+            path = path.rpartition("/")[0]
+        page = self._pages.get(path)
+        if page is None:
+            return json_page({"message": "There is no such page.", "pages": sorted(self._pages)}, 404)
+        try:
+            if inspect.iscoroutinefunction(page):
+                return await page(request)
+            return await asyncio.get_running_loop().run_in_executor(pool, page, request)
+        except Exception:
+            log.exception("the page %s failed", path)
+            return json_page({"message": "The page failed; the log has the trace."}, 500)
+
+    def _health(self, request: HttpRequest) -> HttpResponse:
+        parts = self._platform.parts
+        tier, readiness = parts.get("tier"), parts.get("readiness")
+        services = dict.fromkeys(sorted(self._platform.services), True)
+        services.update(readiness() if callable(readiness) else readiness or {})
+        ready = all(value is True for value in services.values())
+        body = {
+            "status": "ok" if ready else "starting",
+            "version": modelyard.__version__,
+            "services": {name: "ready" if value is True else (value or "not ready") for name, value in services.items()},
+            "tier": tier() if callable(tier) else tier,
+        }
+        return json_page(body, 200 if ready else 503)
+
+
+def json_page(value: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, [("content-type", "application/json"), ("cache-control", "no-store")], orjson.dumps(value, default=str))

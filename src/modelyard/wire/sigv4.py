@@ -1,0 +1,324 @@
+"""Who signed this request: Signature Version 4 in header or query, checked against real time.
+
+`read_claim` takes apart what the request says, `check_claim` finds the credential and checks times and tokens (no body is
+needed so far, so a stranger cannot make us read one), `verify` compares the signature. `authenticate` does all three.
+"""
+
+from __future__ import annotations
+
+import calendar
+import hmac
+import re
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import unquote
+
+from modelyard.kernel.clock import Clock, real_now
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.identity import Credential, Identity, Principal
+from modelyard.wire import signing
+from modelyard.wire.autherrors import auth_error
+from modelyard.wire.http import HttpRequest
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+SKEW_S = 15 * 60
+LONGEST_PRESIGNED_S = 7 * 24 * 3600
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/aws4_request\s*,\s*SignedHeaders=([^\s,]+)\s*,\s*Signature=([0-9a-f]{64})\s*"
+).fullmatch
+_MOMENT = re.compile(r"\d{8}T\d{6}Z", re.ASCII).fullmatch
+_HEX64 = re.compile(r"[0-9a-f]{64}").fullmatch
+_FRONTS_KEPT = 4096
+_fronts: dict[str, tuple[str, ...]] = {}
+"""Authorization headers without their signatures, taken apart: a client sends the same all day."""
+_epochs: dict[str, float] = {}
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a request says about its signature. `expires_s` is set for presigned ones; `payload` is the
+    x-amz-content-sha256 as said ("" if not)."""
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    signed_headers: str
+    signature: str
+    moment: str
+    time: float
+    token: str | None
+    payload: str
+    expires_s: int | None = None
+
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+@dataclass(slots=True)
+class Authenticated:
+    """Who, and for which region and service it was signed. `key` goes on signing the chunks of a body."""
+
+    principal: Principal
+    region: str
+    service: str
+    claim: Claim | None = None
+    key: bytes = b""
+    verified: bool = True
+
+
+def read_claim(request: HttpRequest, family: str) -> Claim | None:
+    """None: the request is not signed at all (by SigV4). Raises the family's error for a malformed one."""
+    authorization = request.header("authorization")
+    if authorization.startswith(ALGORITHM):
+        return _from_header(request, authorization, family)
+    if "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
+        return _from_query(request, family)
+    return None
+
+
+def _from_header(request: HttpRequest, authorization: str, family: str) -> Claim:
+    signature, front = authorization[-64:], authorization[:-64]
+    parts = _fronts.get(front)
+    if parts is None or not _HEX64(signature):
+        found = _AUTHORIZATION(authorization) or _in_any_order(authorization)
+        if found is None:
+            raise auth_error(family, "incomplete")
+        *parts, signature = found.groups()
+        if found.string is authorization and authorization.endswith(signature):
+            if len(_fronts) >= _FRONTS_KEPT:
+                _fronts.clear()
+            _fronts[front] = tuple(parts)
+    key, date, region, service, headers = parts
+    moment = request.header("x-amz-date") or _moment_of_date(request.header("date"), family)
+    if not moment.startswith(date):
+        raise auth_error(family, "mismatch" if family == "s3" else "scope", _not_same_day(date, moment) if family != "s3" else None)
+    token = request.header("x-amz-security-token") or None
+    payload = request.header("x-amz-content-sha256")
+    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment, family), token, payload)
+
+
+def _in_any_order(authorization: str) -> re.Match[str] | None:
+    """The three parts in another order than usual."""
+    parts = dict(part.strip().partition("=")[::2] for part in authorization[len(ALGORITHM) :].split(","))
+    try:
+        return _AUTHORIZATION(
+            f"{ALGORITHM} Credential={parts['Credential']}, SignedHeaders={parts['SignedHeaders']}, Signature={parts['Signature']}"
+        )
+    except KeyError:
+        return None
+
+
+def _from_query(request: HttpRequest, family: str) -> Claim:
+    said = {unquote(name): unquote(value) for name, value in signing.query_pairs(request.query)}
+    scope = said.get("X-Amz-Credential", "").split("/")
+    moment, expires = said.get("X-Amz-Date", ""), said.get("X-Amz-Expires", "" if family == "s3" else "900")
+    problem = None
+    if said.get("X-Amz-Algorithm") != ALGORITHM:
+        problem = 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"'
+    elif len(scope) != 5 or scope[4] != "aws4_request":
+        problem = 'Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+    elif not _MOMENT(moment) or not moment.startswith(scope[1]):
+        problem = "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
+    elif not expires.isdigit():
+        problem = "X-Amz-Expires should be a number"
+    elif int(expires) > LONGEST_PRESIGNED_S:
+        problem = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
+    elif not said.get("X-Amz-SignedHeaders") or not said.get("X-Amz-Signature"):
+        problem = "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
+    if problem is not None:
+        raise ApiError("AuthorizationQueryParametersError", problem, 400) if family == "s3" else auth_error(family, "incomplete", problem)
+    payload = request.header("x-amz-content-sha256") or said.get("X-Amz-Content-Sha256", "")
+    if family == "s3" and not payload:
+        payload = "UNSIGNED-PAYLOAD"
+    key, date, region, service, _ = scope
+    headers, signature = said["X-Amz-SignedHeaders"], said["X-Amz-Signature"]
+    token = said.get("X-Amz-Security-Token") or request.header("x-amz-security-token") or None
+    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment, family), token, payload, int(expires))
+
+
+def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> Credential:
+    """The credential of a claim whose times and token are right; the signature is not looked at yet."""
+    credential = identity.credential(claim.access_key)
+    if credential is None:
+        raise auth_error(family, "key", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "key")
+    if credential.token is not None and claim.token is None:
+        raise auth_error(family, "key")
+    if claim.token is not None and not (
+        credential.token is not None and hmac.compare_digest(claim.token.encode(), credential.token.encode())
+    ):
+        raise auth_error(family, "token")
+    if credential.expires_at is not None and clock.now() >= credential.expires_at:
+        raise auth_error(family, "expired")
+    now = real_now()
+    if claim.expires_s is not None:
+        _check_presigned(claim, now, family)
+    elif abs(now - claim.time) > SKEW_S:
+        raise auth_error(family, "skewed", _skew_text(claim, now))
+    return credential
+
+
+def _check_presigned(claim: Claim, now: float, family: str) -> None:
+    if now > claim.time + claim.expires_s:
+        if family == "s3":
+            raise ApiError("AccessDenied", "Request has expired", 403, fields={"X-Amz-Expires": str(claim.expires_s)})
+        raise auth_error(family, "skewed", _skew_text(claim, now))
+    if claim.time > now + SKEW_S:
+        if family == "s3":
+            raise ApiError("AccessDenied", "Request is not yet valid", 403)
+        raise auth_error(family, "skewed", _skew_text(claim, now))
+
+
+def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_hash: str, family: str) -> bytes:
+    """Compares the signature; answers the signing key (for chunks). Raises the family's mismatch."""
+    if family == "s3":
+        _check_all_signed(request, claim)
+    key = signing.signing_key(credential.secret_key, claim.date, claim.region, claim.service)
+    names = claim.signed_headers.split(";")
+    if "host" not in names:
+        raise auth_error(family, "mismatch")
+    pairs = signing.query_pairs(request.query) if request.query else []
+    if claim.expires_s is not None:
+        pairs = [pair for pair in pairs if pair[0] != "X-Amz-Signature"]
+    path = signing.canonical_path(request.path, family == "s3")
+    query = signing.canonical_query(pairs) if pairs else ""
+    host = request.header("host")
+    if not _signs(request, claim, key, names, payload_hash, path, query, host) and not any(
+        _signs(request, claim, key, names, payload_hash, *reading) for reading in _other_readings(request, family, pairs, path, query, host)
+    ):
+        raise auth_error(family, "mismatch", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "mismatch")
+    return key
+
+
+def _signs(request: HttpRequest, claim: Claim, key: bytes, names: list[str], payload_hash: str, path: str, query: str, host: str) -> bool:
+    headers = _canonical_headers(request, names, host)
+    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claim.signed_headers}\n{payload_hash}"
+    signature = signing.sign(key, signing.string_to_sign(claim.moment, claim.scope, canonical))
+    return hmac.compare_digest(signature.encode(), claim.signature.encode("latin-1", "replace"))
+
+
+def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, str]], path: str, query: str, host: str):
+    """What clients that differ have signed: path and query as they were on the wire, and the Host without or with its port
+    (proxies change it)."""
+    raw_query = "&".join(f"{name}={value}" for name, value in sorted(pairs))
+    if raw_query != query or request.path != path:
+        yield (request.path if family == "s3" else path), raw_query, host
+    bare = re.sub(r":\d+$", "", host)
+    if bare != host:
+        yield path, query, bare
+    else:
+        yield path, query, f"{host}:{443 if request.secure else 80}"
+
+
+def _canonical_headers(request: HttpRequest, names: list[str], host: str) -> str:
+    request.header("host")
+    index = request._index
+    single = len(index) == len(request.headers)
+    lines = []
+    for name in names:
+        if name == "host":
+            value = host
+        elif single:
+            value = index.get(name, "")
+        else:
+            value = ",".join(v for n, v in request.headers if n == name)
+        lines.append(f"{name}:{signing.fold(value)}\n")
+    return "".join(lines)
+
+
+def _check_all_signed(request: HttpRequest, claim: Claim) -> None:
+    """S3 refuses x-amz-* headers that the signature does not cover."""
+    signed = f";{claim.signed_headers};"
+    loose = [name for name, _ in request.headers if name.startswith("x-amz-") and f";{name};" not in signed]
+    if loose and not (claim.expires_s is not None and loose == ["x-amz-content-sha256"]):
+        raise ApiError(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            fields={"HeadersNotSigned": ", ".join(loose)},
+        )
+
+
+def authenticate(
+    request: HttpRequest, identity: Identity, clock: Clock, family: str = "json", payload: bytes | None = None
+) -> Authenticated | None:
+    """All three steps; None: the request carries no SigV4 signature. `payload` is the gathered body (None where it streams:
+    then the signed x-amz-content-sha256 stands for it, and `wire/payload.py` checks it as it is read)."""
+    claim = read_claim(request, family)
+    if claim is None:
+        return None
+    credential = check_claim(claim, identity, clock, family)
+    return finish(request, claim, credential, family, payload)
+
+
+def finish(request: HttpRequest, claim: Claim, credential: Credential, family: str, payload: bytes | None) -> Authenticated:
+    """The last step of `authenticate`, once the body is there."""
+    said = claim.payload
+    if not said:
+        said = sha256(payload).hexdigest() if payload else signing.EMPTY_SHA256
+    key = verify(request, claim, credential, said, family)
+    if payload is not None and len(said) == 64 and claim.payload and sha256(payload).hexdigest() != said:
+        raise payload_mismatch(family, said, sha256(payload).hexdigest())
+    return Authenticated(credential.principal, claim.region, claim.service, claim, key)
+
+
+def payload_mismatch(family: str, said: str, computed: str) -> ApiError:
+    if family == "s3":
+        return ApiError(
+            "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            400,
+            fields={"ClientComputedContentSHA256": said, "S3ComputedContentSHA256": computed},
+        )
+    return auth_error(family, "mismatch")
+
+
+# --- times -------------------------------------------------------------------------------------
+
+
+def _epoch(moment: str, family: str) -> float:
+    at = _epochs.get(moment)
+    if at is None:
+        if not _MOMENT(moment):
+            text = f"Date must be in ISO-8601 'basic format'. Got '{moment[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601"
+            raise auth_error(family, "incomplete", text)
+        try:
+            at = float(calendar.timegm(time.strptime(moment, "%Y%m%dT%H%M%SZ")))
+        except ValueError:
+            at = 0.0
+        if len(_epochs) >= 1024:
+            _epochs.clear()
+        _epochs[moment] = at
+    return at
+
+
+def _text(at: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+
+
+def _skew_text(claim: Claim, now: float) -> str:
+    if claim.time < now:
+        return f"Signature expired: {claim.moment} is now earlier than {_text(now - SKEW_S)} ({_text(now)} - 15 min.)"
+    return f"Signature not yet current: {claim.moment} is still later than {_text(now + SKEW_S)} ({_text(now)} + 15 min.)"
+
+
+def _not_same_day(date: str, moment: str) -> str:
+    return f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{date}' != '{moment[:8]}', from '{moment}'."
+
+
+def _moment_of_date(value: str, family: str) -> str:
+    """A Date header (RFC 1123, or already in basic format) as ISO 8601 basic format."""
+    from email.utils import parsedate_to_datetime
+
+    if _MOMENT(value):
+        return value
+    try:
+        return parsedate_to_datetime(value).strftime("%Y%m%dT%H%M%SZ")
+    except (ValueError, TypeError):
+        raise auth_error(family, "incomplete") from None
+
+
+def anonymous(principal: Principal, region: str, service: str) -> Authenticated:
+    return Authenticated(principal, region, service, None, b"", False)

@@ -1,0 +1,285 @@
+"""Requests against the constraints of the model, in AWS's words.
+
+    2 validation errors detected: Value null at 'roleArn' failed to satisfy constraint: Member must not be null; Value 'x' at …
+
+Paths are printed as AWS prints them: members with their first letter in lower case, list items as `.1.member`.
+Constraints of scalars in lists and maps are told of the whole list (`Member must satisfy constraint: [ … ]`) or map
+(`Map keys must satisfy constraint: [ … ]`, `Map value must satisfy constraint: [ … ]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from modelyard.kernel.errors import ApiError
+from modelyard.wire.codecs.common import Compiler
+from modelyard.wire.java_regex import full_match
+from modelyard.wire.shapes import Model, Shape
+
+MAX_TOLD = 50
+"""At most so many violations are told in one message."""
+
+Report = list[str]
+Check = Callable[[Any, str, Report], None]
+Test = Callable[[Any], str | None]
+"""What is wrong with a value, None where nothing is."""
+
+
+def validator(service: Model, shape: Shape) -> Callable[[dict[str, Any]], None] | None:
+    """The check of an operation's input; None where the model has no constraint."""
+    check = _Checks().compile(shape)
+    if check is None:
+        return None
+    make_error = _DIALECTS.get(service.name) or _BY_PROTOCOL.get(service.metadata["protocol"]) or _validation_exception
+    if service.metadata["protocol"] == "query" and service.name not in _DIALECTS:
+        make_error = _validation_error
+
+    def validate(parsed: dict[str, Any]) -> None:
+        report: Report = []
+        check(parsed, "", report)
+        if report:
+            raise make_error(report)
+
+    return validate
+
+
+class _Checks(Compiler):
+    def structure(self, shape: Shape) -> Check | None:
+        required = [(name, _camel(name)) for name in shape.required]
+        checks = []
+        for name, member in shape.members.items():
+            check = self.compile(member)
+            if check is not None:
+                checks.append((name, _camel(name), check))
+        if not required and not checks:
+            return None
+
+        def run(value: dict[str, Any], path: str, report: Report) -> None:
+            prefix = f"{path}." if path else ""
+            for name, camel in required:
+                if value.get(name) is None:
+                    report.append(f"Value null at '{prefix}{camel}' failed to satisfy constraint: Member must not be null")
+            for name, camel, check in checks:
+                item = value.get(name)
+                if item is not None:
+                    check(item, prefix + camel, report)
+
+        return run
+
+    def list(self, shape: Shape) -> Check | None:
+        length, deep = _length_tests(shape), shape.member.kind in ("structure", "list", "map")
+        inner = self.compile(shape.member) if deep else None
+        tests = [] if deep else _tests(shape.member)
+
+        def run(value: list[Any], path: str, report: Report) -> None:
+            _run(length, value, path, report, shape)
+            if inner is not None:
+                for number, item in enumerate(value, 1):
+                    if item is not None:
+                        inner(item, f"{path}.{number}.member", report)
+            elif tests and any(item is not None and test(item) for item in value for test in tests):
+                report.append(_of_all("Member", tests, value, path, shape, shape.member))
+            for number, item in enumerate(value, 1):
+                if item is None and not shape.trait("sparse"):
+                    report.append(f"Value null at '{path}.{number}.member' failed to satisfy constraint: Member must not be null")
+
+        return run
+
+    def map(self, shape: Shape) -> Check | None:
+        length, keys = _length_tests(shape), _tests(shape.key)
+        deep = shape.value.kind in ("structure", "list", "map")
+        inner = self.compile(shape.value) if deep else None
+        values = [] if deep else _tests(shape.value)
+
+        def run(value: dict[str, Any], path: str, report: Report) -> None:
+            _run(length, value, path, report, shape)
+            if keys and any(test(key) for key in value for test in keys):
+                report.append(_of_all("Map keys", keys, value, path, shape, shape.key))
+            if values and any(item is not None and test(item) for item in value.values() for test in values):
+                report.append(_of_all("Map value", values, value, path, shape, shape.value))
+            if inner is not None:
+                for key, item in value.items():
+                    if item is not None:
+                        inner(item, f"{path}.{key}.member", report)
+
+        return run
+
+    def scalar(self, shape: Shape) -> Check | None:
+        tests = _tests(shape)
+        if not tests:
+            return None
+        return lambda value, path, report: _run(tests, value, path, report, shape)
+
+
+def _run(tests: list[Test], value: Any, path: str, report: Report, shape: Shape) -> None:
+    for test in tests:
+        if wrong := test(value):
+            report.append(f"Value {_told(value, shape)}at '{path}' failed to satisfy constraint: {wrong}")
+
+
+def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, member: Shape) -> str:
+    told = "" if member.trait("sensitive") else _told(value, shape)
+    constraints = ", ".join(test.__doc__ or "" for test in tests)
+    return f"Value {told}at '{path}' failed to satisfy constraint: {what} must satisfy constraint: [{constraints}]"
+
+
+# --- the constraints of one value ---------------------------------------------------------------
+
+
+def _tests(shape: Shape) -> list[Test]:
+    """Tests of a scalar; the docstring of each is its constraint's text."""
+    if shape.kind in ("string", "character"):
+        tests = _length_tests(shape)
+        if enum := shape.trait("enum"):
+            tests.insert(0, _enum(enum))
+        if pattern := shape.trait("pattern"):
+            tests.append(_pattern(pattern))
+        return tests
+    if shape.kind in ("integer", "long", "float", "double"):
+        return _range_tests(shape)
+    return _length_tests(shape) if shape.kind == "blob" else []
+
+
+def _length_tests(shape: Shape) -> list[Test]:
+    tests, least, most = [], shape.trait("min"), shape.trait("max")
+    measure = _utf16_length if shape.kind == "string" else len
+    if most is not None:
+        tests.append(_test(lambda value: measure(value) > most, f"Member must have length less than or equal to {most}"))
+    if least:
+        tests.append(_test(lambda value: measure(value) < least, f"Member must have length greater than or equal to {least}"))
+    return tests
+
+
+def _utf16_length(text: str) -> int:
+    """Java's length: characters beyond the basic plane count twice."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _range_tests(shape: Shape) -> list[Test]:
+    tests, least, most = [], shape.trait("min"), shape.trait("max")
+    if most is not None:
+        tests.append(_test(lambda value: value > most, f"Member must have value less than or equal to {most}"))
+    if least is not None:
+        tests.append(_test(lambda value: value < least, f"Member must have value greater than or equal to {least}"))
+    return tests
+
+
+def _enum(values: list[str]) -> Test:
+    known = frozenset(values)
+    return _test(lambda value: value not in known, f"Member must satisfy enum value set: [{', '.join(values)}]")
+
+
+def _pattern(pattern: str) -> Test:
+    return _test(lambda value: not full_match(pattern, value), f"Member must satisfy regular expression pattern: {pattern}")
+
+
+def _test(wrong: Callable[[Any], bool], text: str) -> Test:
+    def test(value: Any) -> str | None:
+        return text if wrong(value) else None
+
+    test.__doc__ = text
+    return test
+
+
+# --- how values and paths are printed -----------------------------------------------------------
+
+
+def _camel(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _told(value: Any, shape: Shape) -> str:
+    """`'x' ` as AWS prints the value; nothing for a sensitive one."""
+    return "" if shape.trait("sensitive") else f"'{_java(value, shape)}' "
+
+
+def _java(value: Any, shape: Shape) -> str:
+    if shape.kind == "list":
+        return f"[{', '.join(_java(item, shape.member) for item in value)}]"
+    if shape.kind == "map":
+        return "{" + ", ".join(f"{key}={_java(item, shape.value)}" for key, item in value.items()) + "}"
+    if shape.kind == "structure":
+        members = shape.members
+        return f"{shape.name}({', '.join(f'{_camel(k)}={_java(v, members[k])}' for k, v in value.items() if k in members)})"
+    if shape.kind == "blob":
+        return f"java.nio.HeapByteBuffer[pos=0 lim={len(value)} cap={len(value)}]" if isinstance(value, bytes) else ""
+    if shape.trait("sensitive"):
+        return "***"
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+# --- in which words the service says it ----------------------------------------------------------
+
+
+def detected(report: Report) -> str:
+    """`1 validation error detected: …`, `2 validation errors detected: …; …`."""
+    count = len(report)
+    return f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(report[:MAX_TOLD])}"
+
+
+def _validation_exception(report: Report) -> ApiError:
+    return ApiError("ValidationException", detected(report), 400)
+
+
+def _validation_error(report: Report) -> ApiError:
+    return ApiError("ValidationError", detected(report), 400)
+
+
+def _invalid_parameter(report: Report) -> ApiError:
+    return ApiError("InvalidParameterException", detected(report), 400)
+
+
+def _missing_name(report: Report) -> str | None:
+    """The member that is null, if that is the first complaint."""
+    first = report[0]
+    return first.split("'", 2)[1] if first.startswith("Value null at ") else None
+
+
+def _pascal(path: str) -> str:
+    return ".".join(part[:1].upper() + part[1:] for part in path.split("."))
+
+
+def _s3(report: Report) -> ApiError:
+    missing = _missing_name(report)
+    if missing and "." in missing:
+        return ApiError("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema", 400)
+    return ApiError("InvalidArgument", detected(report), 400)
+
+
+def _ec2(report: Report) -> ApiError:
+    missing = _missing_name(report)
+    if missing:
+        return ApiError("MissingParameter", f"The request must contain the parameter {_pascal(missing)}", 400)
+    return ApiError("InvalidParameterValue", detected(report), 400)
+
+
+def _sqs(report: Report) -> ApiError:
+    missing = _missing_name(report)
+    if missing:
+        return ApiError("MissingParameter", f"The request must contain the parameter {_pascal(missing)}.", 400)
+    return ApiError("InvalidParameterValue", detected(report), 400)
+
+
+def _sns(report: Report) -> ApiError:
+    return ApiError("InvalidParameter", f"Invalid parameter: {detected(report)}", 400)
+
+
+def _cloudwatch(report: Report) -> ApiError:
+    missing = _missing_name(report)
+    if missing:
+        return ApiError("MissingParameter", f"The parameter {_pascal(missing)} is required.", 400)
+    return ApiError("ValidationError", detected(report), 400)
+
+
+_DIALECTS: dict[str, Callable[[Report], ApiError]] = {
+    "s3": _s3,
+    "ec2": _ec2,
+    "sqs": _sqs,
+    "sns": _sns,
+    "cloudwatch": _cloudwatch,
+    "logs": _invalid_parameter,
+    "ecr": _invalid_parameter,
+    "sagemaker-runtime": _validation_error,
+}
+_BY_PROTOCOL: dict[str, Callable[[Report], ApiError]] = {"query": _validation_error}
