@@ -130,7 +130,8 @@ def deploy(session, xgb, forest) -> str:
         model = estimator.create_model(name=f"demo-{name}")
         session.create_model(model.name, model.role or estimator.role, model.prepare_container_def("ml.m5.large"))
         variants.append(production_variant(model.name, "ml.m5.large", 1, name, weight))
-    session.endpoint_from_production_variants(endpoint, variants)
+    session.endpoint_from_production_variants(endpoint, variants, wait=False)
+    session.wait_for_endpoint(endpoint, poll=1)  # by default the SDK sleeps 30 s before it looks for the first time
     tell("deploy", "done", text=f"endpoint {endpoint}, two variants at 90/10, in service after {time.monotonic() - began:.1f} s")
     return endpoint
 
@@ -168,10 +169,10 @@ def train_through_a_crash(session, bank: str) -> None:
     """A longer job; whoever reads the events kills engine and gateway while it trains."""
     tell("crash", "start")
     estimator = xgboost(session, "ml.m5.large", "bank/output")
-    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=600, max_depth=8, eta=0.02)
+    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=200, max_depth=6, eta=0.05)
     estimator.fit({"train": TrainingInput(bank, content_type="csv")}, wait=False)
     job = estimator.latest_training_job.name
-    tell("crash", "progress", text="XGBoost on bank marketing, 600 rounds", job=job)
+    tell("crash", "progress", text="XGBoost on bank marketing, 200 rounds", job=job)
     client = boto3.client("sagemaker", config=Config(retries={"max_attempts": 10, "mode": "standard"}))
     while True:
         said = client.describe_training_job(TrainingJobName=job)
