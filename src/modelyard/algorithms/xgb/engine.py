@@ -37,9 +37,19 @@ def matrix(data: object, label: object = None, weight: object = None) -> xgboost
         return xgboost.DMatrix(data, label=label, weight=weight)
 
 
-def predict(booster: xgboost.Booster, data: object) -> object:
-    """Predictions for a numpy array or CSR matrix, with the rounds that early stopping chose."""
+def rounds(booster: xgboost.Booster) -> tuple[int, int]:
+    """The rounds that early stopping chose; (0, 0) is all."""
     best = booster.attr("best_iteration")
-    rounds = (0, int(best) + 1) if best is not None else (0, 0)
+    return (0, int(best) + 1) if best is not None else (0, 0)
+
+
+def predict(booster: xgboost.Booster, data: object) -> object:
+    """Predictions for a numpy array or CSR matrix."""
     with alone():
-        return booster.predict(xgboost.DMatrix(data), iteration_range=rounds, validate_features=False)
+        return booster.predict(xgboost.DMatrix(data), iteration_range=rounds(booster), validate_features=False)
+
+
+def predict_in_place(booster: xgboost.Booster, data: object) -> object:
+    """The same without a copy of the data in XGBoost's own form."""
+    with alone():
+        return booster.inplace_predict(data, iteration_range=rounds(booster), validate_features=False)
