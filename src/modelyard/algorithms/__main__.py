@@ -27,6 +27,11 @@ def main(arguments: list[str]) -> int:
         from .cpus import share_cores
 
         share_cores()
+    if verb == "train":
+        from .libraries import TOLD, substitution
+
+        if framework in TOLD and (line := substitution(framework)):
+            print(line, flush=True)
     if (verb, framework) == ("train", "xgboost"):
         from .xgb.train import main as run
     elif verb == "train" and framework in ("scikit-learn", "script"):

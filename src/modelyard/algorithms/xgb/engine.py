@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator
 
 UNUSED = ("sklearn", "pandas")
@@ -27,7 +28,8 @@ def alone() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-with alone():
+with alone(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Old versions import pkg_resources, which warns.
     import xgboost
 
 
