@@ -187,6 +187,20 @@ def test_conditions_of_the_request(yard: Yard) -> None:
     refusal(yard, session, "s3", "PutObject", Bucket="b", Key="k")
 
 
+def test_remembered_decisions_never_hide_a_condition(yard: Yard) -> None:
+    """A denial that hangs on a condition comes into force for an (action, resource) that was allowed a moment ago."""
+    only_tls = deny("s3:*", "arn:aws:s3:::b/*", Condition={"Bool": {"aws:SecureTransport": "false"}})
+    session = yard.assume(yard.role("R", allow("s3:*"), only_tls))
+    for _ in range(2):
+        yard.authorize(session, "s3", "GetObject", {"secure": True}, Bucket="b", Key="k")
+        refusal(yard, session, "s3", "GetObject", {"secure": False}, Bucket="b", Key="k")
+        yard.authorize(session, "s3", "GetObject", {"secure": False}, Bucket="c", Key="k")
+    by_agent = yard.assume(yard.role("H", allow("s3:GetObject", "arn:aws:s3:::${aws:UserAgent}/*")))
+    for _ in range(2):
+        yard.authorize(by_agent, "s3", "GetObject", {"user_agent": "x"}, Bucket="x", Key="k")
+        refusal(yard, by_agent, "s3", "GetObject", {"user_agent": "y"}, Bucket="x", Key="k")
+
+
 def test_principal_tags_and_names(yard: Yard) -> None:
     arn = yard.role("R", allow("s3:GetObject", "arn:aws:s3:::${aws:PrincipalTag/team}/*"), Tags=[{"Key": "team", "Value": "red"}])
     session = yard.assume(arn)
@@ -214,6 +228,14 @@ def test_bucket_policies(yard: Yard) -> None:
     refusal(yard, ANONYMOUS, "s3", "GetObject", Bucket="mine", Key="k")
     policies["mine"] = {"Statement": [{**statement, "Principal": "*"}]}, ACCOUNT
     yard.authorize(ANONYMOUS, "s3", "GetObject", Bucket="mine", Key="k")
+    policies["mine"] = None, ACCOUNT
+    refusal(yard, nobody, "s3", "GetObject", Bucket="mine", Key="k")
+    policies["mine"] = {"Statement": [{**statement, "Principal": "*"}]}, ACCOUNT
+    yard.authorize(nobody, "s3", "GetObject", Bucket="mine", Key="k")
+    policies["mine"] = {"Statement": [{**statement, "Principal": "*", "Effect": "Deny", "Action": "s3:*"}]}, ACCOUNT
+    refusal(yard, nobody, "s3", "PutObject", Bucket="mine", Key="k")
+    policies["mine"] = None, ACCOUNT
+    yard.authorize(nobody, "s3", "PutObject", Bucket="mine", Key="k")
     policies["theirs"] = None, "210987654321"
     assert "no resource-based policy allows" in refusal(yard, None, "s3", "GetObject", Bucket="theirs", Key="k").message
 

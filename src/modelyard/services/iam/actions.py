@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,8 +20,7 @@ Request = Mapping[str, Any]
 _HOLE = re.compile(r"\{([^}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """One permission that a request needs."""
 
     action: str
@@ -95,22 +94,46 @@ def _conditions() -> dict[str, dict[str, Path_]]:
 class Template:
     """An ARN with holes: `{Region}`, `{Account}`, request members by path, or `{transform:Member}`."""
 
-    __slots__ = ("_holes", "_lower", "_texts", "_whole")
+    __slots__ = ("_holes", "_lower", "_plain", "_texts", "_whole")
 
     def __init__(self, text: str, lower: bool) -> None:
         pieces = _HOLE.split(text)
         self._texts, self._holes, self._lower = pieces[::2], [Hole(name) for name in pieces[1::2]], lower
         self._whole = len(self._holes) == 1 and self._texts == ["", ""]
+        self._plain = (
+            None if self._whole or any(hole.is_deep for hole in self._holes) else list(zip(pieces[1::2], pieces[2::2], strict=True))
+        )
 
     def fill(self, call: Call, request: Request) -> list[str]:
         """The ARNs, several where a hole has several values; [] where a hole has none."""
+        return self._fill_deep(call, request) if self._plain is None else self._fill_plain(call, request, self._plain)
+
+    def _fill_plain(self, call: Call, request: Request, holes: list[tuple[str, str]]) -> list[str]:
+        """The same for top members only: nearly all templates, and on the path of every call."""
+        arn = self._texts[0]
+        for name, text in holes:
+            if name == "Region":
+                value = call.region
+            elif name == "Account":
+                value = call.account
+            else:
+                value = request.get(name)
+                if value is None or value == "":
+                    return []
+                value = str(value)
+                if value.startswith("arn:"):
+                    return [value]  # the member takes a name or an ARN, and has the ARN
+                if self._lower:
+                    value = value.lower()
+            arn += value + text
+        return [arn]
+
+    def _fill_deep(self, call: Call, request: Request) -> list[str]:
         arns = [self._texts[0]]
         for hole, text in zip(self._holes, self._texts[1:], strict=True):
             values = hole.values(call, request)
             if not values:
                 return []
-            if hole.of_request and len(values) == 1 and values[0].startswith("arn:"):
-                return [values[0]]  # the member takes a name or an ARN, and has the ARN
             if self._whole:
                 return [value for value in values if value.startswith("arn:")]
             if self._lower and hole.of_request:
@@ -120,12 +143,13 @@ class Template:
 
 
 class Hole:
-    __slots__ = ("_name", "_path", "_transform", "of_request")
+    __slots__ = ("_name", "_path", "_transform", "is_deep", "of_request")
 
     def __init__(self, text: str) -> None:
         transform, _, self._name = text.rpartition(":")
         self._transform = _TRANSFORMS[transform] if transform else None
         self.of_request = self._name not in ("Region", "Account")
+        self.is_deep = self._transform is not None or any(sign in text for sign in ".[*")
         self._path = Path_(self._name)
 
     def values(self, call: Call, request: Request) -> list[str]:
