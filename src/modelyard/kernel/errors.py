@@ -53,8 +53,7 @@ def not_built(service: str, operation: str) -> ApiError:
     """
     return ApiError(
         "NotImplemented",
-        f"Modelyard has not built {service}:{operation} yet; nothing was done. "
-        "docs/reference/coverage.md lists what is there.",
+        f"Modelyard has not built {service}:{operation} yet; nothing was done. docs/reference/coverage.md lists what is there.",
         400,
     )
 

@@ -16,9 +16,10 @@ and must never block; a plain function runs on a thread.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelyard.kernel import models
 from modelyard.kernel.errors import ApiError
@@ -170,6 +171,18 @@ class BytesBody(Body):
         return piece
 
 
+class FileBody(Body):
+    """An open binary file as a streaming request body, from where it stands to its end (or for `length` bytes)."""
+
+    def __init__(self, file: BinaryIO, length: int | None = None) -> None:
+        self._file = file
+        self.length = os.fstat(file.fileno()).st_size - file.tell() if length is None else length
+        self.trailers = {}
+
+    def read(self, size: int = 1 << 18) -> bytes:
+        return self._file.read(size)
+
+
 @dataclass(frozen=True)
 class FileSlice:
     """A streaming response body that is a piece of an open file: sent with sendfile, then closed.
@@ -181,5 +194,3 @@ class FileSlice:
     file: Any
     offset: int
     length: int
-
-

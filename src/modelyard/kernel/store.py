@@ -107,7 +107,21 @@ class Store:
         now = self.clock.now()
         due = due_at if due_at is not None else (now if lifecycle.due else None)
         record = Record(
-            uid or new_uid(), lifecycle.kind, account, region, name, arn, owner, lifecycle.first, dict(spec), dict(state or {}), 1, due, 0, now, now
+            uid or new_uid(),
+            lifecycle.kind,
+            account,
+            region,
+            name,
+            arn,
+            owner,
+            lifecycle.first,
+            dict(spec),
+            dict(state or {}),
+            1,
+            due,
+            0,
+            now,
+            now,
         )
         with self.db.write() as tx:
             have = tx.execute(
@@ -125,7 +139,9 @@ class Store:
                 tx.execute("INSERT INTO tags VALUES (?,?,?) ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value", (arn, key, value))
         return record
 
-    def request(self, record: Record, spec: Mapping[str, Any] | None = None, *, due: bool = True, detail: Mapping[str, Any] | None = None) -> Record:
+    def request(
+        self, record: Record, spec: Mapping[str, Any] | None = None, *, due: bool = True, detail: Mapping[str, Any] | None = None
+    ) -> Record:
         """A wish: `spec` is merged into the record's spec (None removes a key); the reconciler is due now.
         Guarded by the revision of `record`; raises Moved."""
         now = self.clock.now()
@@ -224,7 +240,9 @@ class Store:
                 values.extend(after)
         order = f"name {direction}" if order_by == "name" else f"{order_by} {direction}, name {direction}"
         bound = f" LIMIT {int(limit)}" if limit is not None else ""
-        return [_record(r) for r in self.db.read(f"SELECT {_COLUMNS} FROM records WHERE {' AND '.join(where)} ORDER BY {order}{bound}", values)]
+        return [
+            _record(r) for r in self.db.read(f"SELECT {_COLUMNS} FROM records WHERE {' AND '.join(where)} ORDER BY {order}{bound}", values)
+        ]
 
     # --- the engine's side -----------------------------------------------------------------------
 
@@ -249,7 +267,9 @@ class Store:
         """The earliest platform time at which a record of these kinds is due."""
         if not kinds:
             return None
-        rows = self.db.read(f"SELECT min(due_at) FROM records WHERE due_at IS NOT NULL AND kind IN ({','.join('?' * len(kinds))})", tuple(kinds))
+        rows = self.db.read(
+            f"SELECT min(due_at) FROM records WHERE due_at IS NOT NULL AND kind IN ({','.join('?' * len(kinds))})", tuple(kinds)
+        )
         return rows[0][0] if rows else None
 
     def apply(self, lifecycle: Lifecycle, record: Record, step: Step, wake_at: float | None) -> Record | None:
@@ -287,7 +307,9 @@ class Store:
     def release(self, record: Record, due_at: float | None) -> None:
         """Gives up a lease after a failed look; due again at `due_at` unless a wish came in between."""
         with self.db.write() as tx:
-            tx.execute("UPDATE records SET lease_until = 0, due_at = ? WHERE uid = ? AND revision = ?", (due_at, record.uid, record.revision))
+            tx.execute(
+                "UPDATE records SET lease_until = 0, due_at = ? WHERE uid = ? AND revision = ?", (due_at, record.uid, record.revision)
+            )
 
     def wake(self, uid: str) -> None:
         """Makes a record due now (a run ended, a task is done). No event, no revision; a record's owner is woken
@@ -354,6 +376,11 @@ class Store:
         """(seq, key, body or None) of every table that changed after `seq`, in order."""
         rows = self.db.read("SELECT seq, key, body FROM routes WHERE seq > ? ORDER BY seq", (seq,))
         return [(row[0], row[1], orjson.loads(row[2])) for row in rows]
+
+    def routes(self, key: str) -> tuple[int, dict[str, Any] | None]:
+        """(version, body) as published last; (0, None) for a key that never was."""
+        rows = self.db.read("SELECT version, body FROM routes WHERE key = ?", (key,))
+        return (rows[0][0], orjson.loads(rows[0][1])) if rows else (0, None)
 
     def routes_version(self, key: str) -> int:
         rows = self.db.read("SELECT version FROM routes WHERE key = ?", (key,))

@@ -20,6 +20,7 @@ from modelyard.wire.codecs.query import Ec2Codec, QueryCodec, ec2_error, query_e
 from modelyard.wire.codecs.rest_json import RestJsonCodec, rest_json_error
 from modelyard.wire.codecs.rest_xml import RestXmlCodec, rest_xml_error
 from modelyard.wire.http import HttpResponse
+from modelyard.wire.legacy_query import model_for
 from modelyard.wire.shapes import Model, model
 
 __all__ = ["CODECS", "Codec", "UnmodelledMember", "codec", "codec_for", "error_response"]
@@ -39,7 +40,8 @@ _ERRORS = {
 @cache
 def codec(service: str, operation: str, protocol: str | None = None) -> Codec:
     """The codec of an operation; without a protocol that of the model's first."""
-    return codec_for(model(service), operation, protocol)
+    protocol = protocol or model(service).metadata["protocol"]
+    return codec_for(model_for(service, protocol), operation, protocol)
 
 
 def codec_for(service: Model, operation: str, protocol: str | None = None) -> Codec:

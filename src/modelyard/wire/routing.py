@@ -16,6 +16,7 @@ from modelyard.kernel.errors import ApiError, not_built
 from modelyard.wire import hosts
 from modelyard.wire.catalogue import Entry, catalogue
 from modelyard.wire.codecs.query import form_pairs
+from modelyard.wire.compression import plain_body
 from modelyard.wire.http import HttpRequest
 from modelyard.wire.rest_routes import BadUri, rest_routes
 
@@ -247,5 +248,5 @@ def _action(query: dict[str, list[str]], request: HttpRequest, body: bytes | Non
         return "", ""
     if body is None:
         raise NeedsBody()
-    pairs = dict(form_pairs(body))
+    pairs = dict(form_pairs(plain_body(request, body)))
     return pairs.get("Action", ""), pairs.get("Version", "")

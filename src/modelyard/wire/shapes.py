@@ -116,11 +116,14 @@ class Model:
 
     @cached_property
     def errors_by_code(self) -> dict[str, Shape]:
-        """Error shapes by what `ApiError.code` says: the model's error code, else the shape's name."""
+        """Error shapes by what `ApiError.code` says: the model's error code, else the shape's name. Of several with one code
+        that of its name is meant (an operation may know better: see `error_shape`)."""
         found: dict[str, Shape] = {}
         for name, own in self.raw["shapes"].items():
             if own.get("exception"):
-                found.setdefault(own.get("error", {}).get("code", name), Shape(self, name))
+                code = own.get("error", {}).get("code", name)
+                if code not in found or code == name:
+                    found[code] = Shape(self, name)
         return found
 
 

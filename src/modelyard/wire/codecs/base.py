@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body
 from modelyard.wire.codecs.scalars import Malformed
+from modelyard.wire.compression import plain_body
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.shapes import Model, Shape
 
@@ -35,6 +36,11 @@ class Codec:
         self.streams_in = self._payload(self.input, lambda shape: shape.is_streaming)
         self.streams_out = self._payload(self.output, lambda shape: shape.kind == "blob") or self.event_stream is not None
 
+    @cached_property
+    def _unpacks(self) -> bool:
+        """Bodies of REST operations may be content that is gzip on purpose, unless the model speaks of compression."""
+        return not self.protocol.startswith("rest-") or "requestcompression" in self.model.raw["operations"][self.operation]
+
     @staticmethod
     def _payload(side: Shape | None, test: Any) -> bool:
         name = side.trait("payload") if side else None
@@ -51,6 +57,8 @@ class Codec:
     def parse(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
         """The request as boto3 would take it. Raises ApiError (4xx) for whatever does not fit."""
         try:
+            if self._unpacks and body:
+                body = plain_body(request, body)
             return self.read(route, request, body)
         except RecursionError:
             raise Malformed("the request is nested too deep")

@@ -99,7 +99,7 @@ class CborCodec(Codec):
             name, shape = self.event_stream
             headers[-1] = ("content-type", eventstream.CONTENT_TYPE)
             first = {key: value for key, value in response.items() if key != name}
-            return HttpResponse(200, headers, eventstream.cbor_frames(shape, response[name], dumps(self._writers[strict](first))))
+            return HttpResponse(200, headers, eventstream.cbor_frames(shape, response.get(name), dumps(self._writers[strict](first))))
         if self.output is None:
             if response and strict:
                 raise UnmodelledMember(f"{self.operation} answers nothing, not {list(response)}")
@@ -107,11 +107,11 @@ class CborCodec(Codec):
         return HttpResponse(200, headers, dumps(self._writers[strict](response)))
 
     def error(self, error: ApiError, request_id: str) -> HttpResponse:
-        return cbor_error(self.model, error, request_id)
+        return cbor_error(self.model, error, request_id, self.operation)
 
 
-def cbor_error(model: Model | None, error: ApiError, request_id: str) -> HttpResponse:
-    shape = error_shape(model, error) if model else None
+def cbor_error(model: Model | None, error: ApiError, request_id: str, operation: str | None = None) -> HttpResponse:
+    shape = error_shape(model, error, operation)
     kind, headers = error_kind(model, shape, error)
     body: dict[str, Any] = {"__type": kind, message_member(shape): error.message}
     if shape is not None:

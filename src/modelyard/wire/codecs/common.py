@@ -58,8 +58,18 @@ def body_members(shape: Shape) -> dict[str, Shape]:
     return {name: member for name, member in shape.members.items() if member.location is None}
 
 
-def error_shape(model: Model, error: ApiError) -> Shape | None:
-    """The modelled shape of this error, if the service has one of its code (or, for convenience, of its name)."""
+def answer_members(shape: Shape) -> dict[str, Shape]:
+    """The members that travel in the body of an answer: URI and query bindings mean nothing there."""
+    return {name: member for name, member in shape.members.items() if member.location in (None, "uri", "querystring")}
+
+
+def error_shape(model: Model | None, error: ApiError, operation: str | None = None) -> Shape | None:
+    """The modelled shape of this error, if the operation, else the service has one of its code (or of its name)."""
+    if model is None:
+        return None
+    for reference in model.raw["operations"][operation].get("errors", ()) if operation else ():
+        if model.raw["shapes"][reference["shape"]].get("error", {}).get("code", reference["shape"]) == error.code:
+            return model.shape(reference)
     found = model.errors_by_code.get(error.code)
     if found is None and model.raw["shapes"].get(error.code, {}).get("exception"):
         found = Shape(model, error.code)

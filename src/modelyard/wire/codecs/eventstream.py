@@ -111,6 +111,7 @@ def _frames(shape: Shape, events: Any, body: Body, content_type: str, initial: b
         except ApiError as error:
             yield exception_frame(error)
 
+    events = () if events is None else events
     return awaited(events) if hasattr(events, "__aiter__") else plain(events)
 
 

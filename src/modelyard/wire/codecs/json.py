@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from modelyard.wire.codecs import scalars
-from modelyard.wire.codecs.common import Compiled, Compiler, body_members
+from modelyard.wire.codecs.common import Compiled, Compiler, answer_members, body_members
 from modelyard.wire.codecs.scalars import Malformed
 from modelyard.wire.shapes import Shape
 
@@ -86,7 +86,7 @@ class JsonWriter(Compiler):
     def structure(self, shape: Shape) -> Compiled | None:
         if shape.is_document:
             return _as_it_is
-        known = {name: (member.trait("locationName", name), self.compile(member)) for name, member in body_members(shape).items()}
+        known = {name: (member.trait("locationName", name), self.compile(member)) for name, member in answer_members(shape).items()}
         find, unknown = known.get, self.unknown
 
         def write(value: dict[str, Any]) -> dict[str, Any]:

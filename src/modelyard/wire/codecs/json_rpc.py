@@ -38,7 +38,7 @@ class JsonCodec(Codec):
             name, shape = self.event_stream
             headers[1] = ("content-type", eventstream.CONTENT_TYPE)
             first = {key: value for key, value in response.items() if key != name}
-            frames = eventstream.json_frames(shape, response[name], initial=dumps(self._writers[strict](first)))
+            frames = eventstream.json_frames(shape, response.get(name), initial=dumps(self._writers[strict](first)))
             return HttpResponse(200, headers, frames)
         if self.output is None:
             if response and strict:
@@ -47,16 +47,16 @@ class JsonCodec(Codec):
         return HttpResponse(200, headers, dumps(self._writers[strict](response)))
 
     def error(self, error: ApiError, request_id: str) -> HttpResponse:
-        return json_error(self.model, error, request_id)
+        return json_error(self.model, error, request_id, self.operation)
 
 
 def content_type(model: Model | None) -> str:
     return f"application/x-amz-json-{model.metadata.get('jsonVersion', '1.1') if model else '1.1'}"
 
 
-def json_error(model: Model | None, error: ApiError, request_id: str) -> HttpResponse:
+def json_error(model: Model | None, error: ApiError, request_id: str, operation: str | None = None) -> HttpResponse:
     """`{"__type": …, "message": …}` with x-amzn-errortype, and the old query code where the service moved from there."""
-    shape = error_shape(model, error) if model else None
+    shape = error_shape(model, error, operation)
     kind, headers = error_kind(model, shape, error)
     body = error_body(shape, error, error.fields)
     headers += [("x-amzn-requestid", request_id), ("x-amzn-errortype", kind), ("content-type", content_type(model))]

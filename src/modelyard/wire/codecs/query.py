@@ -12,7 +12,7 @@ from modelyard.wire.codecs import scalars, xml
 from modelyard.wire.codecs.base import Codec
 from modelyard.wire.codecs.common import Compiled, Compiler, UnmodelledMember, error_headers, error_shape
 from modelyard.wire.codecs.json_rpc import LEGACY_CODES
-from modelyard.wire.codecs.rest_xml import DECLARATION, error_members
+from modelyard.wire.codecs.rest_xml import DECLARATION, error_members, message_element
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.shapes import Model, Shape
 
@@ -74,7 +74,7 @@ class QueryReader(Compiler):
     def member_names(self, name: str, member: Shape) -> list[str]:
         names = [member.reference.get("locationName", name)]
         if member.kind == "list" and self.is_flat(member) and "locationName" in member.member.reference:
-            names.insert(0, member.member.reference["locationName"])
+            names.append(member.member.reference["locationName"])
         return names
 
     def is_flat(self, shape: Shape) -> bool:
@@ -147,7 +147,7 @@ class Ec2Reader(QueryReader):
         said = member.reference.get("queryName")
         if said is None and "locationName" in member.reference:
             said = member.reference["locationName"][:1].upper() + member.reference["locationName"][1:]
-        return [said or name]
+        return [said or name, name[:1].upper() + name[1:]]
 
     def is_flat(self, shape: Shape) -> bool:
         return True if shape.kind == "list" else bool(shape.trait("flattened"))
@@ -187,7 +187,7 @@ class QueryCodec(Codec):
         return answer(200, request_id, parts)
 
     def error(self, error: ApiError, request_id: str) -> HttpResponse:
-        return query_error(self.model, error, request_id)
+        return query_error(self.model, error, request_id, self.operation)
 
 
 class Ec2Codec(QueryCodec):
@@ -204,7 +204,7 @@ class Ec2Codec(QueryCodec):
         return answer(200, request_id, [*parts, f"</{self.operation}Response>"])
 
     def error(self, error: ApiError, request_id: str) -> HttpResponse:
-        return ec2_error(self.model, error, request_id)
+        return ec2_error(self.model, error, request_id, self.operation)
 
 
 def namespace(model: Model | None) -> str:
@@ -217,21 +217,21 @@ def answer(status: int, request_id: str, parts: list[str]) -> HttpResponse:
     return HttpResponse(status, headers, "".join(parts).encode())
 
 
-def query_error(model: Model | None, error: ApiError, request_id: str) -> HttpResponse:
-    shape = error_shape(model, error) if model else None
+def query_error(model: Model | None, error: ApiError, request_id: str, operation: str | None = None) -> HttpResponse:
+    shape = error_shape(model, error, operation)
     code = LEGACY_CODES.get((model.name, error.code), error.code) if model else error.code
     fault = "Sender" if error.sender_fault else "Receiver"
     parts = [f"<ErrorResponse{namespace(model)}><Error>", xml.text_element("Type", fault), xml.text_element("Code", code)]
-    parts += [xml.text_element("Message", error.message), *error_members(shape, error.fields)]
+    parts += [*message_element(error), *error_members(shape, error.fields)]
     parts += ["</Error>", xml.text_element("RequestId", request_id), "</ErrorResponse>"]
     found = answer(error.status, request_id, parts)
     found.headers += error_headers(error)
     return found
 
 
-def ec2_error(model: Model | None, error: ApiError, request_id: str) -> HttpResponse:
-    shape = error_shape(model, error) if model else None
-    parts = [DECLARATION, "<Response><Errors><Error>", xml.text_element("Code", error.code), xml.text_element("Message", error.message)]
+def ec2_error(model: Model | None, error: ApiError, request_id: str, operation: str | None = None) -> HttpResponse:
+    shape = error_shape(model, error, operation)
+    parts = [DECLARATION, "<Response><Errors><Error>", xml.text_element("Code", error.code), *message_element(error)]
     parts += [*error_members(shape, error.fields), "</Error></Errors>", xml.text_element("RequestID", request_id), "</Response>"]
     found = answer(error.status, request_id, parts)
     found.headers += error_headers(error)

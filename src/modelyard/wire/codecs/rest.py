@@ -15,7 +15,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body
 from modelyard.wire.codecs import scalars
 from modelyard.wire.codecs.base import Codec
-from modelyard.wire.codecs.common import UnmodelledMember, body_members
+from modelyard.wire.codecs.common import UnmodelledMember, answer_members
 from modelyard.wire.codecs.scalars import Malformed
 from modelyard.wire.http import Headers, HttpRequest, HttpResponse
 from modelyard.wire.shapes import Shape
@@ -120,7 +120,7 @@ def error_bindings(shape: Shape | None, fields: dict[str, Any]) -> tuple[Headers
 
 
 def has_body(shape: Shape | None) -> bool:
-    return shape is not None and bool(body_members(shape))
+    return shape is not None and bool(answer_members(shape))
 
 
 # --- request members ---------------------------------------------------------------------------
@@ -140,6 +140,7 @@ def _take_query(name: str, member: Shape, codec: RestCodec) -> Take:
     key = member.trait("locationName", name)
     if member.kind == "map":
         bound = {m.trait("locationName", n) for n, m in codec.input.members.items() if m.location == "querystring" and m is not member}
+        bound |= {part.partition("=")[0] for part in codec.http["requestUri"].partition("?")[2].split("&")}
         many = member.value.kind == "list"
 
         def take_map(route: Route, request: HttpRequest, out: dict[str, Any]) -> None:

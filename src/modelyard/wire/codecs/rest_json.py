@@ -58,7 +58,7 @@ class RestJsonCodec(RestCodec):
 
     def _in_body(self, name: str) -> bool:
         member = self.output.members.get(name)
-        return member is None or member.location is None
+        return member is None or member.location in (None, "uri", "querystring")
 
     def _json(self, status: int, headers: list[tuple[str, str]], value: Any, strict: bool) -> HttpResponse:
         if status == 204:
@@ -68,12 +68,12 @@ class RestJsonCodec(RestCodec):
         return HttpResponse(status, headers, dumps(value if write is None else write(value)))
 
     def error(self, error: ApiError, request_id: str) -> HttpResponse:
-        return rest_json_error(self.model, error, request_id)
+        return rest_json_error(self.model, error, request_id, self.operation)
 
 
-def rest_json_error(model: Model | None, error: ApiError, request_id: str) -> HttpResponse:
+def rest_json_error(model: Model | None, error: ApiError, request_id: str, operation: str | None = None) -> HttpResponse:
     """The code in x-amzn-errortype, the message (and modelled members) in the body or in headers."""
-    shape = error_shape(model, error) if model else None
+    shape = error_shape(model, error, operation)
     kind, headers = error_kind(model, shape, error)
     bound, fields = error_bindings(shape, error.fields)
     headers += [("x-amzn-requestid", request_id), ("x-amzn-errortype", kind), ("content-type", "application/json"), *bound]

@@ -71,7 +71,7 @@ class RestXmlCodec(RestCodec):
         shape = self.output.members[payload] if payload else self.output
         if payload:
             return {strict: self._writer(strict).compile(shape) for strict in (False, True)}
-        return {strict: self._writer(strict).contents(shape) for strict in (False, True)}
+        return {strict: self._writer(strict).structure(shape, self._namespace) for strict in (False, True)}
 
     def read_body(self, body: bytes) -> dict[str, Any]:
         return self._read(xml.parse(body)) if body else {}
@@ -81,6 +81,8 @@ class RestXmlCodec(RestCodec):
 
     def serialise(self, response: dict[str, Any], request_id: str, strict: bool = False) -> HttpResponse:
         status, headers = self.bind(response, strict)
+        if self.is_s3 and response.get("ContentRange"):
+            status = 206  # the model does not say it
         headers += request_headers(self.is_s3, request_id)
         if self.output is None:
             return HttpResponse(status, headers, b"")
@@ -105,10 +107,8 @@ class RestXmlCodec(RestCodec):
         if self.is_s3 and self.operation == "GetBucketLocation":
             return [f"<LocationConstraint{S3_NAMESPACE}>{xml.escape(response.get('LocationConstraint') or '')}</LocationConstraint>"]
         root = self.output.trait("locationName") or S3_ROOTS.get(self.operation) or self.output.name
-        namespace = xml.namespace_of(self.output) or self._namespace
-        parts = [f"<{root}{namespace}>"]
-        self._writers[strict](response, parts.append)
-        parts.append(f"</{root}>")
+        parts: list[str] = []
+        self._writers[strict](response, root, parts.append)
         return parts
 
     @cached_property
@@ -126,7 +126,7 @@ class RestXmlCodec(RestCodec):
         return HttpResponse(status, headers, (DECLARATION + "".join(parts)).encode())
 
     def error(self, error: ApiError, request_id: str) -> HttpResponse:
-        answer = rest_xml_error(self.model, error, request_id)
+        answer = rest_xml_error(self.model, error, request_id, self.operation)
         if self.http.get("method") == "HEAD":
             answer.body = b""
             answer.headers = [pair for pair in answer.headers if pair[0] != "content-type"]
@@ -144,13 +144,13 @@ def host_id(request_id: str) -> str:
     return base64.b64encode(hashlib.sha384(request_id.encode()).digest()).decode()
 
 
-def rest_xml_error(model: Model | None, error: ApiError, request_id: str) -> HttpResponse:
+def rest_xml_error(model: Model | None, error: ApiError, request_id: str, operation: str | None = None) -> HttpResponse:
     """S3: `<Error>` alone, with what the error names (BucketName, Key, …); others: `<ErrorResponse><Error>`."""
-    shape = error_shape(model, error) if model else None
+    shape = error_shape(model, error, operation)
     bound, fields = error_bindings(shape, error.fields)
     is_s3 = model is None or model.name == "s3"
     headers = [*request_headers(is_s3, request_id), ("content-type", "application/xml"), *bound, *error_headers(error)]
-    parts = [xml.text_element("Code", error.code), xml.text_element("Message", error.message)]
+    parts = [xml.text_element("Code", error.code), *message_element(error)]
     parts += error_members(shape, fields)
     if is_s3:
         parts += [xml.text_element("RequestId", request_id), xml.text_element("HostId", host_id(request_id))]
@@ -159,6 +159,10 @@ def rest_xml_error(model: Model | None, error: ApiError, request_id: str) -> Htt
         fault = xml.text_element("Type", "Sender" if error.sender_fault else "Receiver")
         text = f"<ErrorResponse><Error>{fault}{''.join(parts)}</Error>{xml.text_element('RequestId', request_id)}</ErrorResponse>"
     return HttpResponse(error.status, headers, (DECLARATION + text).encode())
+
+
+def message_element(error: ApiError) -> list[str]:
+    return [xml.text_element("Message", error.message)] if error.message else []
 
 
 def error_members(shape: Shape | None, fields: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from modelyard.kernel.errors import ApiError
 from modelyard.wire.codecs import scalars
-from modelyard.wire.codecs.common import Compiled, Compiler, body_members
+from modelyard.wire.codecs.common import Compiled, Compiler, answer_members, body_members
 from modelyard.wire.shapes import Shape
 
 MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS = 16 << 20, 64, 250_000
@@ -163,10 +163,11 @@ def _is_flat(member: Shape) -> bool:
 
 
 def _tags(name: str, member: Shape) -> list[str]:
-    """The tags under which a member may come: clients use its own name for flattened lists, answers the item's."""
+    """The tags under which a member may come, and first the one under which it goes: its own name; for a flattened
+    list without one the name of its items."""
     tags = [member.reference.get("locationName", name)]
     if member.kind == "list" and member.trait("flattened") and "locationName" in member.member.reference:
-        tags.insert(0, member.member.reference["locationName"])
+        tags.insert(1 if "locationName" in member.reference else 0, member.member.reference["locationName"])
     return tags
 
 
@@ -204,10 +205,10 @@ class XmlWriter(Compiler):
         super().__init__(strict)
         self._timestamp = timestamp
 
-    def structure(self, shape: Shape) -> Compiled:
+    def structure(self, shape: Shape, default_namespace: str = "") -> Compiled:
         contents = self.contents(shape)
-        attributes = [(name, m.trait("locationName", name)) for name, m in body_members(shape).items() if m.trait("xmlAttribute")]
-        namespace = namespace_of(shape)
+        attributes = [(name, m.trait("locationName", name)) for name, m in answer_members(shape).items() if m.trait("xmlAttribute")]
+        namespace = namespace_of(shape) or default_namespace
 
         def write(value: dict[str, Any], tag: str, append: Append) -> None:
             opening = f"<{tag}{namespace}"
@@ -222,11 +223,9 @@ class XmlWriter(Compiler):
 
     def contents(self, shape: Shape) -> Callable[[dict[str, Any], Append], None]:
         """Writes the children of a structure without its own element."""
-        known: dict[str, tuple[str, Compiled] | None] = {}
-        for name, member in shape.members.items():
-            if member.location is not None or member.trait("xmlAttribute"):
-                known[name] = None
-            else:
+        known: dict[str, tuple[str, Compiled] | None] = dict.fromkeys(shape.members)
+        for name, member in answer_members(shape).items():
+            if not member.trait("xmlAttribute"):
                 known[name] = (_tags(name, member)[0], self.compile(member))
         find, unknown, missing = known.get, self.unknown, object()
 

@@ -1,0 +1,162 @@
+"""Buckets: create, head, delete, list, location. Names are global over all accounts.
+
+Source: "Bucket naming rules" of the S3 user guide; CreateBucket and ListBuckets in the API reference.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from typing import Any
+
+from modelyard.kernel.database import Tx
+from modelyard.kernel.errors import ApiError
+from modelyard.services.s3 import api
+from modelyard.services.s3.depot import depot_of, owned_bucket
+from modelyard.services.s3.errors import invalid_argument, no_such_bucket, s3_error
+from modelyard.services.s3.index import Bucket, dump
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BAD_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
+_BAD_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+_MOST_PER_PAGE = 10_000
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidBucketName where AWS would."""
+    good = bool(_NAME.fullmatch(name)) and ".." not in name and ".-" not in name and "-." not in name
+    if not good or name.startswith(_BAD_PREFIXES) or name.endswith(_BAD_SUFFIXES) or _is_address(name):
+        raise s3_error("InvalidBucketName", BucketName=name, Resource=f"/{name}")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _region(call: Any, request: dict[str, Any]) -> str:
+    """The region a bucket is made in; IllegalLocationConstraintException where request and endpoint disagree."""
+    wanted = (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
+    if wanted == "us-east-1":
+        raise ApiError(
+            "InvalidLocationConstraint", "The specified location-constraint is not valid", 400, fields={"LocationConstraint": wanted}
+        )
+    if wanted == "EU":
+        wanted = "eu-west-1"
+    if wanted is None and call.region != "us-east-1":
+        raise ApiError(
+            "IllegalLocationConstraintException",
+            "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to.",
+            400,
+        )
+    if wanted is not None and call.region not in ("us-east-1", wanted):
+        raise ApiError(
+            "IllegalLocationConstraintException",
+            f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to.",
+            400,
+        )
+    return wanted or "us-east-1"
+
+
+@api.operation
+def create_bucket(call, request):
+    name = request["Bucket"]
+    check_name(name)
+    region = _region(call, request)
+    settings: dict[str, Any] = {"Ownership": request["ObjectOwnership"]} if request.get("ObjectOwnership") else {}
+    tags = (request.get("CreateBucketConfiguration") or {}).get("Tags")
+    if tags:
+        settings["Tagging"] = {tag["Key"]: tag["Value"] for tag in tags}
+    depot = depot_of(call)
+
+    def work(tx: Tx) -> Bucket | None:
+        have = depot.index.bucket(name, tx)
+        if have is None:
+            tx.execute(
+                "INSERT INTO s3_buckets (name, account, region, created_at, versioning, policy, settings) VALUES (?,?,?,?,?,?,?)",
+                (name, call.account, region, call.now(), "", None, dump(settings)),
+            )
+        return have
+
+    have = depot.index.db.grouped(work)
+    if have is not None and have.account != call.account:
+        raise s3_error("BucketAlreadyExists", BucketName=name, Resource=f"/{name}")
+    if have is not None and not (have.region == "us-east-1" == region):
+        raise s3_error("BucketAlreadyOwnedByYou", BucketName=name, Resource=f"/{name}")
+    return {"Location": f"/{name}" if region == "us-east-1" else f"http://{name}.s3.amazonaws.com/", "BucketArn": f"arn:aws:s3:::{name}"}
+
+
+@api.operation
+def head_bucket(call, request):
+    found = owned_bucket(call, request)
+    return {"BucketRegion": found.region, "AccessPointAlias": False, "BucketArn": f"arn:aws:s3:::{found.name}"}
+
+
+@api.operation
+def get_bucket_location(call, request):
+    region = owned_bucket(call, request).region
+    return {} if region == "us-east-1" else {"LocationConstraint": region}
+
+
+@api.operation
+def delete_bucket(call, request):
+    depot, name = depot_of(call), request["Bucket"]
+    owned_bucket(call, request)
+
+    def work(tx: Tx) -> None:
+        lock = " FOR UPDATE" if depot.index.db.dialect == "postgres" else ""
+        if not tx.execute(f"SELECT name FROM s3_buckets WHERE name = ?{lock}", (name,)):
+            raise no_such_bucket(name)
+        if tx.execute("SELECT 1 FROM s3_objects WHERE bucket = ? LIMIT 1", (name,)):
+            raise s3_error("BucketNotEmpty", BucketName=name, Resource=f"/{name}")
+        for row in tx.execute("SELECT id FROM s3_uploads WHERE bucket = ?", (name,)):
+            free.extend(part.blob for part in depot.index.drop_upload(tx, row[0]))
+        tx.execute("DELETE FROM s3_buckets WHERE name = ?", (name,))
+
+    free: list[str] = []
+    depot.index.db.grouped(work)
+    depot.drop(free)
+    return {}
+
+
+@api.operation
+def list_buckets(call, request):
+    limit = request.get("MaxBuckets", _MOST_PER_PAGE)
+    if not 1 <= limit <= _MOST_PER_PAGE:
+        raise invalid_argument(f"Argument max-buckets must be an integer between 1 and {_MOST_PER_PAGE}", "max-buckets", limit)
+    prefix, after = request.get("Prefix", ""), _read_token(request.get("ContinuationToken"))
+    found = depot_of(call).index.buckets(call.account, prefix, after, limit + 1 if not request.get("BucketRegion") else 1 << 30)
+    if request.get("BucketRegion"):
+        found = [bucket for bucket in found if bucket.region == request["BucketRegion"]]
+    answer = {
+        "Owner": owner_of(call.account),
+        "Buckets": [
+            {"Name": b.name, "CreationDate": b.created_at, "BucketRegion": b.region, "BucketArn": f"arn:aws:s3:::{b.name}"}
+            for b in found[:limit]
+        ],
+    }
+    if "Prefix" in request:
+        answer["Prefix"] = prefix
+    if len(found) > limit:
+        answer["ContinuationToken"] = base64.urlsafe_b64encode(found[limit - 1].name.encode()).decode()
+    return answer
+
+
+def owner_of(account: str) -> dict[str, str]:
+    """The canonical user of an account: 64 hex digits, the same for the same account for ever."""
+    import hashlib
+
+    return {"ID": hashlib.sha256(f"canonical-user:{account}".encode()).hexdigest(), "DisplayName": account}
+
+
+def _read_token(token: str | None) -> str:
+    if token is None:
+        return ""
+    try:
+        return base64.urlsafe_b64decode(token.encode()).decode()
+    except ValueError:
+        raise invalid_argument("The continuation token provided is incorrect", "continuation-token", token) from None

@@ -1,0 +1,68 @@
+"""DeleteObject and DeleteObjects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.kernel.errors import ApiError
+from modelyard.services.s3 import api
+from modelyard.services.s3.conditions import delete_condition
+from modelyard.services.s3.depot import depot_of, owned_bucket
+from modelyard.services.s3.errors import s3_error
+from modelyard.services.s3.keys import check_key
+
+_MOST = 1000
+
+
+@api.operation
+def delete_object(call, request):
+    home = owned_bucket(call, request)
+    check_key(request["Key"])
+    return _delete(call, home.name, request["Key"], request)
+
+
+@api.operation
+def delete_objects(call, request):
+    home, wanted = owned_bucket(call, request), request["Delete"]
+    if not 1 <= len(wanted["Objects"]) <= _MOST:
+        raise s3_error("MalformedXML")
+    deleted, errors = [], []
+    for one in wanted["Objects"]:
+        name = {k: one[k] for k in ("Key", "VersionId") if k in one}
+        try:
+            check_key(one["Key"])
+            _authorize(call, home.name, one)
+            deleted.append({**name, **_told(one, _delete(call, home.name, one["Key"], {**_conditions(one), "Bucket": home.name, **name}))})
+        except ApiError as problem:
+            errors.append({**name, "Code": problem.code, "Message": problem.message})
+    answer: dict[str, Any] = {"Errors": errors} if errors else {}
+    if not wanted.get("Quiet"):
+        answer["Deleted"] = deleted
+    return answer
+
+
+def _delete(call: Any, bucket: str, key: str, request: dict[str, Any]) -> dict[str, Any]:
+    gone, marker = depot_of(call).delete(bucket, key, request.get("VersionId"), delete_condition(request))
+    if marker is not None:
+        return {"DeleteMarker": True, "VersionId": marker.version}
+    if request.get("VersionId") is not None:
+        return {"VersionId": request["VersionId"], **({"DeleteMarker": True} if gone is not None and gone.marker else {})}
+    return {}
+
+
+def _told(one: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """DeletedObject names the delete marker that was made or removed."""
+    if not result.get("DeleteMarker"):
+        return {}
+    return {"DeleteMarker": True, "DeleteMarkerVersionId": result["VersionId"]}
+
+
+def _conditions(one: dict[str, Any]) -> dict[str, Any]:
+    found = {"IfMatch": one.get("ETag"), "IfMatchLastModifiedTime": one.get("LastModifiedTime"), "IfMatchSize": one.get("Size")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _authorize(call: Any, bucket: str, one: dict[str, Any]) -> None:
+    """The keys of DeleteObjects are in its body, so each is checked here."""
+    action = "s3:DeleteObjectVersion" if one.get("VersionId") else "s3:DeleteObject"
+    call.authorize(action, f"arn:aws:s3:::{bucket}/{one['Key']}")

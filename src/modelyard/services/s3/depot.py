@@ -1,0 +1,238 @@
+"""The depot: index and bytes together, and the transactions that keep them one.
+
+Order of a write: bytes durable first, then the row commits; order of a delete: the row goes first, then the bytes.
+So a row always has its bytes, and a crash leaves at most files without rows, which `sweep` removes.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, BinaryIO
+
+from modelyard.kernel.clock import Clock, real_now
+from modelyard.kernel.database import Tx, open_database
+from modelyard.kernel.platform import Platform
+from modelyard.kernel.service import Call
+from modelyard.services.s3.blobs import Blobs, FileBlobs
+from modelyard.services.s3.errors import no_such_bucket, no_such_key, no_such_version, s3_error
+from modelyard.services.s3.index import NULL_VERSION, Bucket, Index, Version, is_small
+from modelyard.services.s3.ingest import Received
+
+log = logging.getLogger("modelyard.s3")
+
+SWEEP_GRACE_S = 24 * 3600.0
+"""Files without a row are left alone for this long: an upload may still be about to commit its row."""
+
+
+@dataclass
+class Draft:
+    """What a new version shall be: its bytes and its `meta`.
+
+    `meta` has, all optional: `headers` {ContentType, ContentEncoding, …}, `user` {name: value}, `checksums`
+    {algorithm: base64}, `checksum_type`, `parts` [[size, {algorithm: base64}], …], `tags` {key: value}, `storage`.
+    """
+
+    received: Received
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Depot:
+    def __init__(self, index: Index, blobs: Blobs, clock: Clock) -> None:
+        self.index, self.blobs, self.clock = index, blobs, clock
+
+    # --- finding ---------------------------------------------------------------------------------
+
+    def bucket(self, name: str, tx: Tx | None = None) -> Bucket:
+        found = self.index.bucket(name, tx)
+        if found is None:
+            raise no_such_bucket(name)
+        return found
+
+    def find(self, bucket: str, key: str, version: str | None = None) -> Version:
+        """The version that a read means: NoSuchKey, NoSuchVersion, or a 404/405 for a delete marker."""
+        self.bucket(bucket)
+        if version is not None:
+            found = self.index.version(bucket, key, version)
+            if found is None:
+                raise no_such_version(bucket, key, version)
+            if found.marker:
+                raise s3_error(
+                    "MethodNotAllowed",
+                    Method="GET",
+                    ResourceType="DeleteMarker",
+                    headers={"allow": "DELETE", "x-amz-delete-marker": "true", "x-amz-version-id": version},
+                )
+            return found
+        found = self.index.latest(bucket, key)
+        if found is None:
+            raise no_such_key(bucket, key)
+        if found.marker:
+            gone = no_such_key(bucket, key)
+            gone.headers.update({"x-amz-delete-marker": "true", "x-amz-version-id": found.version})
+            raise gone
+        return found
+
+    def open(self, version: Version) -> BinaryIO | bytes | None:
+        """The bytes: a file, or bytes of a small object. None: replaced meanwhile, find it again."""
+        if not version.blob or is_small(version.blob):
+            return self.index.small(version.blob)
+        try:
+            return self.blobs.open(version.blob)
+        except FileNotFoundError:
+            return None
+
+    def find_open(
+        self, bucket: str, key: str, version: str | None = None, check: Callable[[Version], None] = lambda v: None
+    ) -> tuple[Version, Any]:
+        """A version and its bytes, also while others overwrite the key. `check` may refuse the version."""
+        for _ in range(16):
+            found = self.find(bucket, key, version)
+            check(found)
+            data = self.open(found)
+            if data is not None:
+                return found, data
+        raise OSError(f"the bytes of s3://{bucket}/{key} version {found.version} are missing from the blob store")
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def put(
+        self, bucket: str, key: str, draft: Draft, condition: Callable[[Version | None], None] = lambda v: None, also: Any = None
+    ) -> Version:
+        """Commits a new version. `condition` sees the live object (None: none) in the same transaction and may
+        raise; `also(tx)` runs in it too and answers blobs that are free afterwards. On any error the received
+        bytes are dropped."""
+        free: list[str] = []
+
+        def work(tx: Tx) -> Version:
+            home = self.bucket(bucket, tx)
+            self.index.lock_key(tx, bucket, key)
+            have = self.index.latest(bucket, key, tx)
+            condition(None if have is None or have.marker else have)
+            if also is not None:
+                free.extend(also(tx))
+            version = new_version(home)
+            if version == NULL_VERSION:
+                self._remove_null(tx, bucket, key, have, free)
+            got = draft.received
+            blob = got.blob if got.small is None else self.index.keep_small(tx, got.small)
+            new = self.index.insert(tx, bucket, key, version, False, got.size, got.etag, self.clock.now(), blob, draft.meta)
+            _changed(tx, "ObjectCreated", new)
+            return new
+
+        try:
+            new = self.index.db.grouped(work)
+        except BaseException:
+            self.drop([draft.received.blob])
+            raise
+        self.drop(free)
+        return new
+
+    def delete(
+        self, bucket: str, key: str, version: str | None, condition: Callable[[Version | None], None] = lambda v: None
+    ) -> tuple[Version | None, Version | None]:
+        """Deletes as S3 does and answers (removed version, new delete marker)."""
+        free: list[str] = []
+
+        def work(tx: Tx) -> tuple[Version | None, Version | None]:
+            home = self.bucket(bucket, tx)
+            self.index.lock_key(tx, bucket, key)
+            have = self.index.latest(bucket, key, tx)
+            if version is not None:
+                gone = self.index.version(bucket, key, version, tx)
+                condition(gone)
+                if gone is not None:
+                    self._remove(tx, gone, free)
+                return gone, None
+            condition(None if have is None or have.marker else have)
+            if not home.versioning:
+                if have is not None:
+                    self._remove(tx, have, free)
+                return None, None
+            name = new_version(home)
+            if name == NULL_VERSION:
+                self._remove_null(tx, bucket, key, have, free)
+            marker = self.index.insert(tx, bucket, key, name, True, 0, "", self.clock.now(), "", {})
+            _changed(tx, "ObjectRemoved:DeleteMarkerCreated", marker)
+            return None, marker
+
+        done = self.index.db.grouped(work)
+        self.drop(free)
+        return done
+
+    def _remove_null(self, tx: Tx, bucket: str, key: str, latest: Version | None, free: list[str]) -> None:
+        old = latest if latest is None or latest.version == NULL_VERSION else self.index.version(bucket, key, NULL_VERSION, tx)
+        if old is not None:
+            self.index.remove(tx, old)
+            free.append(old.blob)
+
+    def _remove(self, tx: Tx, gone: Version, free: list[str]) -> None:
+        self.index.remove(tx, gone)
+        free.append(gone.blob)
+        _changed(tx, "ObjectRemoved:Delete", gone)
+
+    def drop(self, blobs: Iterable[str]) -> None:
+        """Deletes files whose rows are gone (small blobs went with their rows). Failing leaves an orphan to the sweep."""
+        for blob in blobs:
+            if blob and not is_small(blob):
+                try:
+                    self.blobs.delete(blob)
+                except OSError:
+                    log.warning("blob %s was not deleted, the sweep will", blob, exc_info=True)
+
+    def sweep(self, grace_s: float = SWEEP_GRACE_S) -> int:
+        """Removes files that no row refers to and that are older than `grace_s` real seconds; answers how many."""
+        count, pending = 0, []
+        old = self.blobs.older_than(real_now() - grace_s)
+        while pending := list(islice(old, 500)):
+            orphans = set(pending) - self.index.known(pending)
+            self.drop(orphans)
+            count += len(orphans)
+        return count
+
+
+def new_version(bucket: Bucket) -> str:
+    return secrets.token_urlsafe(24) if bucket.versioning == "Enabled" else NULL_VERSION
+
+
+def _changed(tx: Tx, event: str, version: Version) -> None:
+    """The one place every change of an object passes, in its transaction: where event notifications will read."""
+
+
+# --- the platform's part -------------------------------------------------------------------------
+
+
+def install(platform: Platform) -> Depot:
+    """Opens the depot of a data folder and offers `platform.s3` (this), `platform.objects` and S3's resource policies."""
+    from modelyard.services.s3.objects import ObjectStore
+    from modelyard.services.s3.policy import resource_policy
+
+    have = platform.parts.get("s3")
+    if have is not None:
+        return have
+    settings = platform.settings
+    index = Index(open_database(settings.store, settings.data / "s3.db", durable=True))
+    depot = Depot(index, FileBlobs(settings.data / "objects"), platform.clock)
+    platform.parts["s3"] = depot
+    platform.parts["objects"] = ObjectStore(depot)
+    platform.parts.setdefault("resource_policies", {})["s3"] = resource_policy
+    return depot
+
+
+def depot_of(call: Call) -> Depot:
+    return call.platform.parts.get("s3") or install(call.platform)
+
+
+def owned_bucket(call: Call, request: dict[str, Any]) -> Bucket:
+    """The bucket of a request; refuses it where the client expected another owner."""
+    found = depot_of(call).bucket(request["Bucket"])
+    check_owner(found, request.get("ExpectedBucketOwner"))
+    return found
+
+
+def check_owner(bucket: Bucket, expected: str | None) -> None:
+    if expected and expected != bucket.account:
+        raise s3_error("AccessDenied")

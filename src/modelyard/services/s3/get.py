@@ -1,0 +1,151 @@
+"""GetObject, HeadObject, GetObjectAttributes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from modelyard.kernel.service import FileSlice
+from modelyard.services.s3 import api
+from modelyard.services.s3.conditions import check_read
+from modelyard.services.s3.depot import depot_of, owned_bucket
+from modelyard.services.s3.errors import invalid_argument, s3_error
+from modelyard.services.s3.index import Version
+from modelyard.services.s3.keys import checksum_members, described, version_member
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RESPONSE = {
+    "ResponseCacheControl": "CacheControl",
+    "ResponseContentDisposition": "ContentDisposition",
+    "ResponseContentEncoding": "ContentEncoding",
+    "ResponseContentLanguage": "ContentLanguage",
+    "ResponseContentType": "ContentType",
+    "ResponseExpires": "Expires",
+}
+
+
+@api.operation
+def get_object(call, request):
+    depot, home = depot_of(call), owned_bucket(call, request)
+    _refuse_anonymous_overrides(call, request)
+    found, data = depot.find_open(home.name, request["Key"], request.get("VersionId"), lambda version: check_read(request, version))
+    try:
+        answer, offset, length = _answer(request, found, home.versioning)
+    except BaseException:
+        _close(data)
+        raise
+    if isinstance(data, bytes):
+        answer["Body"] = data[offset : offset + length]
+    else:
+        answer["Body"] = FileSlice(data, offset, length)
+    return answer
+
+
+@api.operation
+def head_object(call, request):
+    home = owned_bucket(call, request)
+    found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    check_read(request, found)
+    return _answer(request, found, home.versioning)[0]
+
+
+@api.operation
+def get_object_attributes(call, request):
+    home = owned_bucket(call, request)
+    found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    wanted = set(request["ObjectAttributes"])
+    answer: dict[str, Any] = {"LastModified": found.modified, **version_member(found, home.versioning)}
+    if "ETag" in wanted:
+        answer["ETag"] = found.etag
+    if "ObjectSize" in wanted:
+        answer["ObjectSize"] = found.size
+    if "StorageClass" in wanted:
+        answer["StorageClass"] = found.meta.get("storage", "STANDARD")
+    if "Checksum" in wanted and checksum_members(found):
+        answer["Checksum"] = checksum_members(found)
+    if "ObjectParts" in wanted and found.meta.get("parts"):
+        answer["ObjectParts"] = _object_parts(request, found)
+    return answer
+
+
+def _object_parts(request: dict[str, Any], version: Version) -> dict[str, Any]:
+    parts, after, most = version.meta["parts"], int(request.get("PartNumberMarker") or 0), min(request.get("MaxParts", 1000), 1000)
+    page = list(enumerate(parts, 1))[after : after + most]
+    listed = [{"PartNumber": n, "Size": size, **{f"Checksum{name}": v for name, v in sums.items()}} for n, (size, sums) in page]
+    answer = {
+        "TotalPartsCount": len(parts),
+        "PartNumberMarker": after,
+        "NextPartNumberMarker": page[-1][0] if page else 0,
+        "MaxParts": most,
+        "IsTruncated": after + most < len(parts),
+    }
+    # AWS lists the single parts only of uploads that were made with additional checksums
+    return {**answer, "Parts": listed} if version.meta.get("checksums") else answer
+
+
+def _answer(request: dict[str, Any], version: Version, versioning: str) -> tuple[dict[str, Any], int, int]:
+    """The members of the answer, and the piece of the bytes it is about."""
+    answer = {**described(version), **version_member(version, versioning)}
+    for asked, member in _RESPONSE.items():
+        if request.get(asked) is not None:
+            answer[member] = request[asked]
+    if version.meta.get("tags"):
+        answer["TagCount"] = len(version.meta["tags"])
+    offset, length, partial = _piece(request, version)
+    answer["ContentLength"] = length
+    if partial:
+        answer["ContentRange"] = f"bytes {offset}-{offset + length - 1}/{version.size}"
+    if request.get("ChecksumMode") == "ENABLED":
+        if not partial:
+            answer |= checksum_members(version)
+        elif request.get("PartNumber") and version.meta.get("parts"):
+            answer |= {f"Checksum{name}": value for name, value in version.meta["parts"][request["PartNumber"] - 1][1].items()}
+    return answer, offset, length
+
+
+def _piece(request: dict[str, Any], version: Version) -> tuple[int, int, bool]:
+    """(offset, length, whether it is a part of the whole). InvalidRange where nothing of it is there."""
+    number = request.get("PartNumber")
+    if number is not None:
+        if request.get("Range"):
+            raise s3_error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+        return _part_piece(number, version)
+    found = _RANGE.fullmatch((request.get("Range") or "").strip().lower().replace(" ", ""))
+    if not found or found.groups() == ("", ""):
+        return 0, version.size, False  # no range, or one that is not understood (several ranges too): the whole
+    first, last = found.groups()
+    if not first:
+        length = min(int(last), version.size)
+        offset = version.size - length
+    else:
+        offset = int(first)
+        if last and int(last) < offset:
+            return 0, version.size, False
+        length = min(int(last) if last else version.size, version.size - 1) - offset + 1
+    if length <= 0:
+        raise s3_error(
+            "InvalidRange",
+            RangeRequested=request["Range"],
+            ActualObjectSize=version.size,
+            headers={"content-range": f"bytes */{version.size}"},
+        )
+    return offset, length, True
+
+
+def _part_piece(number: int, version: Version) -> tuple[int, int, bool]:
+    parts = version.meta.get("parts") or [[version.size, {}]]
+    if not 1 <= number <= 10_000:
+        raise invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", number)
+    if number > len(parts):
+        raise s3_error("InvalidPartNumber", PartNumberRequested=number, ActualPartCount=len(parts))
+    return sum(size for size, _ in parts[: number - 1]), parts[number - 1][0], version.size > 0
+
+
+def _refuse_anonymous_overrides(call: Any, request: dict[str, Any]) -> None:
+    if call.principal.kind == "anonymous" and any(request.get(name) is not None for name in _RESPONSE):
+        raise s3_error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+
+
+def _close(data: Any) -> None:
+    if not isinstance(data, bytes):
+        data.close()

@@ -1,0 +1,313 @@
+"""The tables of S3: buckets, one row per object version, uploads and their parts, and small bytes.
+
+All writes of one request are one transaction in a group commit (`Database.grouped`), so what is acknowledged is
+durable. Keys sort by their UTF-8 bytes, as S3 lists them (SQLite's BINARY, PostgreSQL's collation "C").
+
+`blob` says where bytes are: "" for none (empty object, delete marker), `i<number>` for a row of s3_small, else the
+id of a file in the blob store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from modelyard.kernel.database import Database, Tx
+
+_MIGRATIONS = [
+    """
+    CREATE TABLE s3_buckets (
+        name TEXT PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL, created_at DOUBLE PRECISION NOT NULL,
+        versioning TEXT NOT NULL, policy TEXT, settings TEXT NOT NULL);
+    CREATE INDEX s3_buckets_account ON s3_buckets (account, name);
+    CREATE TABLE s3_objects (
+        id @SERIAL@, bucket TEXT NOT NULL, key @KEY@ NOT NULL, version TEXT NOT NULL,
+        latest INTEGER NOT NULL, marker INTEGER NOT NULL, size BIGINT NOT NULL, etag TEXT NOT NULL,
+        modified DOUBLE PRECISION NOT NULL, blob TEXT NOT NULL, meta TEXT NOT NULL);
+    CREATE UNIQUE INDEX s3_objects_version ON s3_objects (bucket, key, version);
+    CREATE UNIQUE INDEX s3_objects_latest ON s3_objects (bucket, key) WHERE latest = 1;
+    CREATE INDEX s3_objects_history ON s3_objects (bucket, key, id DESC);
+    CREATE INDEX s3_objects_blob ON s3_objects (blob);
+    CREATE TABLE s3_uploads (
+        id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key @KEY@ NOT NULL, initiated DOUBLE PRECISION NOT NULL,
+        initiator TEXT NOT NULL, meta TEXT NOT NULL);
+    CREATE INDEX s3_uploads_key ON s3_uploads (bucket, key, initiated);
+    CREATE TABLE s3_parts (
+        upload TEXT NOT NULL, number INTEGER NOT NULL, size BIGINT NOT NULL, etag TEXT NOT NULL,
+        modified DOUBLE PRECISION NOT NULL, blob TEXT NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY (upload, number));
+    CREATE INDEX s3_parts_blob ON s3_parts (blob);
+    CREATE TABLE s3_small (id @SERIAL@, bytes @BLOB@ NOT NULL)
+    """,
+]
+
+_TYPES = {
+    "sqlite": {"@SERIAL@": "INTEGER PRIMARY KEY AUTOINCREMENT", "@KEY@": "TEXT", "@BLOB@": "BLOB"},
+    "postgres": {"@SERIAL@": "BIGSERIAL PRIMARY KEY", "@KEY@": 'TEXT COLLATE "C"', "@BLOB@": "BYTEA"},
+}
+
+NULL_VERSION = "null"
+_COLUMNS = "id, bucket, key, version, latest, marker, size, etag, modified, blob, meta"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """`versioning` is "" (never set), "Enabled" or "Suspended"; `policy` is the text as it was put; `settings` holds
+    the documents of the small sub-resources (tagging, encryption, …) under their member names."""
+
+    name: str
+    account: str
+    region: str
+    created_at: float
+    versioning: str
+    policy: str | None
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object, or a delete marker. `version` is "null" where the bucket was not versioned.
+
+    `etag` has no quotes. `meta` (see depot.Draft): headers, user, checksums, checksum_type, parts, tags, storage.
+    """
+
+    id: int
+    bucket: str
+    key: str
+    version: str
+    latest: bool
+    marker: bool
+    size: int
+    etag: str
+    modified: float
+    blob: str
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    id: str
+    bucket: str
+    key: str
+    initiated: float
+    initiator: str
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    number: int
+    size: int
+    etag: str
+    modified: float
+    blob: str
+    checksums: dict[str, str]
+
+
+class Index:
+    """Reads, and the statements that writing transactions are made of (those take the `tx` they run in)."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        types = _TYPES[db.dialect]
+        steps = []
+        for step in _MIGRATIONS:
+            for token, real in types.items():
+                step = step.replace(token, real)
+            steps.append(step)
+        db.migrate("s3", steps)
+
+    # --- buckets ---------------------------------------------------------------------------------
+
+    def bucket(self, name: str, tx: Tx | None = None) -> Bucket | None:
+        sql = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
+        if tx is not None and self.db.dialect == "postgres":
+            sql += " FOR SHARE"  # a bucket must not be deleted under a write into it
+        rows = tx.execute(sql, (name,)) if tx is not None else self.db.read(sql, (name,))
+        return _bucket(rows[0]) if rows else None
+
+    def buckets(self, account: str, prefix: str, after: str, limit: int) -> list[Bucket]:
+        end = successor(prefix)
+        upper, bound = (" AND name < ?", (end,)) if end else ("", ())
+        rows = self.db.read(
+            "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets "
+            f"WHERE account = ? AND name > ? AND name >= ?{upper} ORDER BY name LIMIT ?",
+            (account, after, prefix, *bound, limit),
+        )
+        return [_bucket(row) for row in rows]
+
+    def change_bucket(self, name: str, **columns: Any) -> bool:
+        """Sets columns of a bucket; False where it is gone."""
+        marks = ", ".join(f"{column} = ?" for column in columns)
+        return bool(
+            self.db.grouped(
+                lambda tx: tx.execute(f"UPDATE s3_buckets SET {marks} WHERE name = ? RETURNING name", (*columns.values(), name))
+            )
+        )
+
+    def change_settings(self, name: str, member: str, document: Any | None) -> bool:
+        """Puts (None: removes) one sub-resource of a bucket; False where the bucket is gone."""
+
+        def work(tx: Tx) -> bool:
+            have = self.bucket(name, tx)
+            if have is None:
+                return False
+            settings = {k: v for k, v in {**have.settings, member: document}.items() if v is not None}
+            tx.execute("UPDATE s3_buckets SET settings = ? WHERE name = ?", (dump(settings), name))
+            return True
+
+        return self.db.grouped(work)
+
+    # --- versions --------------------------------------------------------------------------------
+
+    def latest(self, bucket: str, key: str, tx: Tx | None = None) -> Version | None:
+        """The newest version of a key, a delete marker included."""
+        run = tx.execute if tx is not None else self.db.read
+        rows = run(f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND latest = 1", (bucket, key))
+        return _version(rows[0]) if rows else None
+
+    def version(self, bucket: str, key: str, version: str, tx: Tx | None = None) -> Version | None:
+        run = tx.execute if tx is not None else self.db.read
+        rows = run(f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND version = ?", (bucket, key, version))
+        return _version(rows[0]) if rows else None
+
+    def lock_key(self, tx: Tx, bucket: str, key: str) -> None:
+        """One writer per key at a time. SQLite's one writer needs no more."""
+        if self.db.dialect == "postgres":
+            tx.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (f"{bucket}/{key}",))
+
+    def insert(
+        self, tx: Tx, bucket: str, key: str, version: str, marker: bool, size: int, etag: str, modified: float, blob: str, meta: Any
+    ) -> Version:
+        tx.execute("UPDATE s3_objects SET latest = 0 WHERE bucket = ? AND key = ? AND latest = 1", (bucket, key))
+        text = dump(meta)
+        rows = tx.execute(
+            "INSERT INTO s3_objects (bucket, key, version, latest, marker, size, etag, modified, blob, meta) VALUES (?,?,?,1,?,?,?,?,?,?) RETURNING id",
+            (bucket, key, version, int(marker), size, etag, modified, blob, text),
+        )
+        return Version(rows[0][0], bucket, key, version, True, marker, size, etag, modified, blob, meta)
+
+    def remove(self, tx: Tx, gone: Version) -> None:
+        """Takes a version out; the newest of the remaining becomes the latest. Small bytes go with it."""
+        tx.execute("DELETE FROM s3_objects WHERE id = ?", (gone.id,))
+        self.drop_small(tx, gone.blob)
+        if gone.latest:
+            tx.execute(
+                "UPDATE s3_objects SET latest = 1 WHERE id = (SELECT id FROM s3_objects WHERE bucket = ? AND key = ? ORDER BY id DESC LIMIT 1)",
+                (gone.bucket, gone.key),
+            )
+
+    def set_meta(self, tx: Tx, version: Version, meta: dict[str, Any]) -> None:
+        tx.execute("UPDATE s3_objects SET meta = ? WHERE id = ?", (dump(meta), version.id))
+
+    def current(self, bucket: str, low: str, inclusive: bool, high: str | None, limit: int, *, full: bool = True) -> list[Any]:
+        """Live objects (no delete markers) with low <(=) key < high, in key order."""
+        upper, bound = (" AND key < ?", (high,)) if high else ("", ())
+        rows = self.db.read(
+            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND latest = 1 AND marker = 0 AND key {'>=' if inclusive else '>'} ?{upper} ORDER BY key LIMIT ?",
+            (bucket, low, *bound, limit),
+        )
+        return [_version(row) for row in rows]
+
+    def history(self, bucket: str, low: str, inclusive: bool, high: str | None, limit: int) -> list[Version]:
+        """All versions and markers with low <(=) key < high, by key, newest first."""
+        upper, bound = (" AND key < ?", (high,)) if high else ("", ())
+        rows = self.db.read(
+            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key {'>=' if inclusive else '>'} ?{upper} ORDER BY key, id DESC LIMIT ?",
+            (bucket, low, *bound, limit),
+        )
+        return [_version(row) for row in rows]
+
+    def older(self, bucket: str, key: str, below_id: int, limit: int) -> list[Version]:
+        """The versions of one key that are older than a row, newest first."""
+        rows = self.db.read(
+            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND id < ? ORDER BY id DESC LIMIT ?",
+            (bucket, key, below_id, limit),
+        )
+        return [_version(row) for row in rows]
+
+    # --- small bytes -----------------------------------------------------------------------------
+
+    def keep_small(self, tx: Tx, data: bytes) -> str:
+        """Keeps bytes in the index itself; answers the blob they are."""
+        if not data:
+            return ""
+        return f"i{tx.execute('INSERT INTO s3_small (bytes) VALUES (?) RETURNING id', (data,))[0][0]}"
+
+    def drop_small(self, tx: Tx, blob: str) -> None:
+        if is_small(blob):
+            tx.execute("DELETE FROM s3_small WHERE id = ?", (int(blob[1:]),))
+
+    def small(self, blob: str) -> bytes | None:
+        """The bytes of a small blob; None where it is gone by now."""
+        if not blob:
+            return b""
+        rows = self.db.read("SELECT bytes FROM s3_small WHERE id = ?", (int(blob[1:]),))
+        return bytes(rows[0][0]) if rows else None
+
+    def known(self, blobs: Sequence[str]) -> set[str]:
+        """Which of these files the index refers to (for the sweep)."""
+        marks = ",".join("?" * len(blobs))
+        rows = self.db.read(
+            f"SELECT blob FROM s3_objects WHERE blob IN ({marks}) UNION SELECT blob FROM s3_parts WHERE blob IN ({marks})", (*blobs, *blobs)
+        )
+        return {row[0] for row in rows}
+
+    # --- uploads ---------------------------------------------------------------------------------
+
+    def upload(self, upload_id: str, tx: Tx | None = None) -> Upload | None:
+        run = tx.execute if tx is not None else self.db.read
+        rows = run("SELECT id, bucket, key, initiated, initiator, meta FROM s3_uploads WHERE id = ?", (upload_id,))
+        return Upload(*rows[0][:5], orjson.loads(rows[0][5])) if rows else None
+
+    def uploads(self, bucket: str, low: str, high: str | None, limit: int) -> list[Upload]:
+        upper, bound = (" AND key < ?", (high,)) if high else ("", ())
+        rows = self.db.read(
+            f"SELECT id, bucket, key, initiated, initiator, meta FROM s3_uploads WHERE bucket = ? AND key >= ?{upper} ORDER BY key, initiated, id LIMIT ?",
+            (bucket, low, *bound, limit),
+        )
+        return [Upload(*row[:5], orjson.loads(row[5])) for row in rows]
+
+    def parts(self, upload_id: str, after: int = 0, limit: int = 10_000, tx: Tx | None = None) -> list[Part]:
+        run = tx.execute if tx is not None else self.db.read
+        rows = run(
+            "SELECT number, size, etag, modified, blob, checksums FROM s3_parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?",
+            (upload_id, after, limit),
+        )
+        return [Part(*row[:5], orjson.loads(row[5])) for row in rows]
+
+    def drop_upload(self, tx: Tx, upload_id: str) -> list[Part]:
+        """Takes an upload and its parts out; small bytes go with them. Answers the parts that were there."""
+        gone = self.parts(upload_id, tx=tx)
+        for part in gone:
+            self.drop_small(tx, part.blob)
+        tx.execute("DELETE FROM s3_parts WHERE upload = ?", (upload_id,))
+        tx.execute("DELETE FROM s3_uploads WHERE id = ?", (upload_id,))
+        return gone
+
+
+def is_small(blob: str) -> bool:
+    return blob.startswith("i")
+
+
+def successor(prefix: str) -> str:
+    """The smallest string that is greater than every string with this prefix ("" where there is none)."""
+    for at in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[at])
+        if code < 0x10FFFF:
+            return prefix[:at] + chr(0xE000 if code == 0xD7FF else code + 1)
+    return ""
+
+
+def dump(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _bucket(row: Sequence[Any]) -> Bucket:
+    return Bucket(*row[:6], orjson.loads(row[6]))
+
+
+def _version(row: Sequence[Any]) -> Version:
+    return Version(*row[:4], bool(row[4]), bool(row[5]), *row[6:10], orjson.loads(row[10]))

@@ -1,0 +1,128 @@
+"""Keys and the properties of objects that requests carry: checked and put into the form they are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from modelyard.services.s3.errors import s3_error
+from modelyard.services.s3.index import Version
+
+HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl", "Expires")
+MAX_KEY_BYTES = 1024
+MAX_USER_METADATA_BYTES = 2048
+DEFAULT_TYPE = "binary/octet-stream"
+STORAGE_CLASSES = {
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS",
+    "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE",
+}  # fmt: skip
+
+
+def check_key(key: str) -> None:
+    """1 to 1,024 bytes of UTF-8; any characters: a key is a name, never a path."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise s3_error("InvalidRequest", "The object key must be valid UTF-8.") from None
+    if size > MAX_KEY_BYTES:
+        raise s3_error("KeyTooLongError", Size=size, MaxSizeAllowed=MAX_KEY_BYTES)
+
+
+def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The `meta` (see depot.Draft) that the headers of a PUT, copy or CreateMultipartUpload ask for."""
+    headers = {name: request[name] for name in HEADERS if request.get(name) not in (None, "")}
+    if "ContentEncoding" in headers:
+        headers["ContentEncoding"] = _without_aws_chunked(headers["ContentEncoding"])
+        if not headers["ContentEncoding"]:
+            del headers["ContentEncoding"]
+    if "Expires" in headers and not isinstance(headers["Expires"], (str, int, float)):
+        headers["Expires"] = headers["Expires"].timestamp()
+    meta: dict[str, Any] = {"headers": headers}
+    user = {str(k).lower(): v for k, v in (request.get("Metadata") or {}).items()}
+    if sum(len(k.encode()) + len(v.encode()) for k, v in user.items()) > MAX_USER_METADATA_BYTES:
+        raise s3_error("MetadataTooLarge", MaxSizeAllowed=MAX_USER_METADATA_BYTES)
+    if user:
+        meta["user"] = user
+    if request.get("WebsiteRedirectLocation"):
+        meta["redirect"] = request["WebsiteRedirectLocation"]
+    if request.get("Tagging"):
+        meta["tags"] = tags_of_header(request["Tagging"])
+    for name in ("ServerSideEncryption", "SSEKMSKeyId"):
+        if request.get(name):
+            meta.setdefault("encryption", {})[name] = request[name]
+    storage = request.get("StorageClass", "STANDARD")
+    if storage not in STORAGE_CLASSES:
+        raise s3_error("InvalidRequest", "The storage class you specified is not valid", StorageClassRequested=storage)
+    if storage != "STANDARD":
+        meta["storage"] = storage
+    return meta
+
+
+def tags_of_header(header: str) -> dict[str, str]:
+    """`a=b&c=d` of x-amz-tagging."""
+    pairs = parse_qsl(header, keep_blank_values=True)
+    return checked_tags([{"Key": key, "Value": value} for key, value in pairs], limit=10)
+
+
+def checked_tags(tag_set: list[dict[str, str]], limit: int) -> dict[str, str]:
+    """A tag set as a dict; S3's rules: `limit` tags, unique keys of 1–128, values of up to 256, no `aws:`."""
+    if len(tag_set) > limit:
+        what = "Object tags cannot be greater than 10" if limit == 10 else "Bucket tag count cannot be greater than 50"
+        raise s3_error("BadRequest" if limit == 10 else "InvalidTag", what)
+    tags: dict[str, str] = {}
+    for tag in tag_set:
+        key, value = tag.get("Key", ""), tag.get("Value", "")
+        if not 1 <= len(key) <= 128:
+            raise s3_error("InvalidTag", "The TagKey you have provided is invalid", TagKey=key)
+        if len(value) > 256:
+            raise s3_error("InvalidTag", "The TagValue you have provided is invalid", TagKey=key, TagValue=value)
+        if key.startswith("aws:"):
+            raise s3_error("InvalidTag", "System tags cannot be added/updated by requester", TagKey=key)
+        if key in tags:
+            raise s3_error("InvalidTag", "Cannot provide multiple Tags with the same key", TagKey=key)
+        tags[key] = value
+    return tags
+
+
+def described(version: Version) -> dict[str, Any]:
+    """The members that GET and HEAD answer about a version (without length and range)."""
+    meta = version.meta
+    answer: dict[str, Any] = {
+        "AcceptRanges": "bytes",
+        "LastModified": version.modified,
+        "ETag": f'"{version.etag}"',
+        "ContentType": DEFAULT_TYPE,
+        "Metadata": meta.get("user", {}),
+        **encryption_member(meta),
+        **meta.get("headers", {}),
+    }
+    if meta.get("storage"):
+        answer["StorageClass"] = meta["storage"]
+    if meta.get("redirect"):
+        answer["WebsiteRedirectLocation"] = meta["redirect"]
+    if meta.get("parts"):
+        answer["PartsCount"] = len(meta["parts"])
+    return answer
+
+
+def checksum_members(version: Version) -> dict[str, str]:
+    """`Checksum<ALGORITHM>` and `ChecksumType` as kept with the version; empty where none were."""
+    kept = version.meta.get("checksums")
+    if not kept:
+        return {}
+    return {**{f"Checksum{name}": value for name, value in kept.items()}, "ChecksumType": version.meta.get("checksum_type", "FULL_OBJECT")}
+
+
+def encryption_member(meta: Mapping[str, Any]) -> dict[str, str]:
+    """The encryption that was asked for is recorded and told again; the bytes lie as the disk keeps them."""
+    return dict(meta.get("encryption", {}))
+
+
+def version_member(version: Version, versioning: str) -> dict[str, str]:
+    """`VersionId` is told where the bucket is or was versioned."""
+    return {"VersionId": version.version} if versioning else {}
+
+
+def _without_aws_chunked(encoding: str) -> str:
+    return ", ".join(one for one in (part.strip() for part in encoding.split(",")) if one and one.lower() != "aws-chunked")
