@@ -146,6 +146,13 @@ def test_a_denial_teaches(yard: Yard) -> None:
     assert said.endswith('with an explicit deny in an identity-based policy. Denied by statement "KeepModels" of inline policy inline.')
 
 
+def test_s3_quotes_the_resource(yard: Yard) -> None:
+    said = refusal(yard, ANONYMOUS, "s3", "GetObject", Bucket="b", Key="k").message
+    assert said.startswith(
+        'User: anonymous is not authorized to perform: s3:GetObject on resource: "arn:aws:s3:::b/k" because no resource-based'
+    )
+
+
 def test_boundary_and_session_policies_limit(yard: Yard) -> None:
     yard("iam", "CreatePolicy", PolicyName="Limit", PolicyDocument=policy(allow("s3:*")))
     arn = yard.role("R", allow("*"), PermissionsBoundary=f"{IAM}:policy/Limit")
