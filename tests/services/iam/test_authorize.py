@@ -194,6 +194,19 @@ def test_conditions_of_the_request(yard: Yard) -> None:
     refusal(yard, session, "s3", "PutObject", Bucket="b", Key="k")
 
 
+def test_keys_of_caller_and_resource(yard: Yard) -> None:
+    policies: dict[str, Any] = {"theirs": ({"Statement": [{**allow("*"), "Principal": "*"}]}, "210987654321"), "mine": (None, ACCOUNT)}
+    yard.platform.parts["resource_policies"] = {"s3": lambda call, request: policies[request["Bucket"]]}
+    arn = yard.role("R", allow("s3:GetObject", Condition={"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}}))
+    session = yard.assume(arn)
+    yard.authorize(session, "s3", "GetObject", Bucket="mine", Key="k")
+    refusal(yard, session, "s3", "GetObject", Bucket="theirs", Key="k")
+    mfa = deny("*", Condition={"Bool": {"aws:MultiFactorAuthPresent": "false"}})
+    ann = yard.user("ann", allow("*"), mfa)
+    yard.authorize(ann, "sagemaker", "ListModels")
+    refusal(yard, yard.assume(yard.role("M", allow("*"), mfa)), "sagemaker", "ListModels")
+
+
 def test_remembered_decisions_never_hide_a_condition(yard: Yard) -> None:
     """A denial that hangs on a condition comes into force for an (action, resource) that was allowed a moment ago."""
     only_tls = deny("s3:*", "arn:aws:s3:::b/*", Condition={"Bool": {"aws:SecureTransport": "false"}})

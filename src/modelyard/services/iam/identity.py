@@ -104,7 +104,7 @@ class IamIdentity:
         alone = policy is None and account in (None, call.principal.account)
         verdict = caller.verdicts.get(need) if alone else None
         if verdict is None:
-            context = of_call(call, caller, request, condition, need)
+            context = of_call(call, caller, request, condition, need, account)
             verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account)
             if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
                 caller.verdicts[need] = verdict
