@@ -202,11 +202,13 @@ class Index:
     def set_meta(self, tx: Tx, version: Version, meta: dict[str, Any]) -> None:
         tx.execute("UPDATE s3_objects SET meta = ? WHERE id = ?", (dump(meta), version.id))
 
-    def current(self, bucket: str, low: str, inclusive: bool, high: str | None, limit: int, *, full: bool = True) -> list[Any]:
+    def current(self, bucket: str, low: str, inclusive: bool, high: str | None, limit: int) -> list[Version]:
         """Live objects (no delete markers) with low <(=) key < high, in key order."""
+        # SQLite would take the history index, and walk over every old version
+        hint = "INDEXED BY s3_objects_latest" if self.db.dialect == "sqlite" else ""
         upper, bound = (" AND key < ?", (high,)) if high else ("", ())
         rows = self.db.read(
-            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND latest = 1 AND marker = 0 AND key {'>=' if inclusive else '>'} ?{upper} ORDER BY key LIMIT ?",
+            f"SELECT {_COLUMNS} FROM s3_objects {hint} WHERE bucket = ? AND latest = 1 AND marker = 0 AND key {'>=' if inclusive else '>'} ?{upper} ORDER BY key LIMIT ?",
             (bucket, low, *bound, limit),
         )
         return [_version(row) for row in rows]
