@@ -35,6 +35,9 @@ class Clock(Protocol):
         A manual clock answers infinity for any future time: only `advance` gets there.
         """
 
+    def of_real(self, real: float) -> float:
+        """The platform time at a real time: for telling when a real process did something."""
+
 
 class SystemClock:
     """Platform time is real time."""
@@ -46,6 +49,9 @@ class SystemClock:
 
     def real_seconds_until(self, when: float) -> float:
         return max(0.0, when - self.now())
+
+    def of_real(self, real: float) -> float:
+        return real
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,9 @@ class ScaledClock:
     def real_seconds_until(self, when: float) -> float:
         return max(0.0, (when - self.now()) / self.speed)
 
+    def of_real(self, real: float) -> float:
+        return self.anchor_platform + (real - self.anchor_real) * self.speed
+
 
 class ManualClock:
     """Time stands still until a test moves it."""
@@ -81,6 +90,9 @@ class ManualClock:
 
     def real_seconds_until(self, when: float) -> float:
         return 0.0 if when <= self._now else float("inf")
+
+    def of_real(self, real: float) -> float:
+        return self._now
 
     def advance(self, seconds: float) -> float:
         """Move on by `seconds` (never back) and answer the new time."""

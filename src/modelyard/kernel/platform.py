@@ -25,6 +25,8 @@ class Platform:
     - `metrics`  services/cloudwatch/metric_store.py MetricStore: put, query
     - `runtime`  runtime/base.py           Runtime: ensure, look, stop, remove
     - `images`   runtime/images/           ImageStore: find(uri), ensure(image), look(image)
+    - `follower` services/logs/follow.py     LogFollower: run logs into log streams (engine only)
+    - `tasks`    kernel/tasks.py            Tasks: long work beside the loop (engine only)
     - `invoker`  serving/                  Invoker (gateway only)
     """
 
@@ -37,6 +39,11 @@ class Platform:
     parts: dict[str, Any] = field(default_factory=dict)
     ring: Callable[[str], None] = lambda topic: None
     """Rings the wake bell of the platform's processes: a hint with a topic, never the truth."""
+
+    def wake(self, uid: str) -> None:
+        """Makes a record due now and rings: a task or a run of it has ended."""
+        self.store.wake(uid)
+        self.ring("wake")
 
     def __getattr__(self, name: str) -> Any:
         try:

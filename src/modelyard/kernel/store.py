@@ -377,6 +377,11 @@ class Store:
         rows = self.db.read("SELECT seq, key, body FROM routes WHERE seq > ? ORDER BY seq", (seq,))
         return [(row[0], row[1], orjson.loads(row[2])) for row in rows]
 
+    def routes(self, key: str) -> tuple[int, dict[str, Any] | None]:
+        """(version, body) as published last; (0, None) for a key that never was."""
+        rows = self.db.read("SELECT version, body FROM routes WHERE key = ?", (key,))
+        return (rows[0][0], orjson.loads(rows[0][1])) if rows else (0, None)
+
     def routes_version(self, key: str) -> int:
         rows = self.db.read("SELECT version FROM routes WHERE key = ?", (key,))
         return rows[0][0] if rows else 0

@@ -7,6 +7,7 @@ so that a late `ensure` does not start it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -29,8 +30,13 @@ class RunSpec:
     comes first on PATH, mounted at `/opt/venv`. `ml` is the host folder that becomes `/opt/ml`, writable.
     `hosts` are extra names that resolve to 127.0.0.1 in the box (`algo-1`). `platform_port` is the host
     port that the box reaches as 127.0.0.1:<platform_port> (None: network isolation, nothing is reachable).
-    `egress` adds the platform's filtered HTTP(S) proxy for package installs and downloads.
-    `serve_socket` makes the box a server: the host reaches its port 8080 through this unix socket.
+    `egress` with `egress_port` (the host port of the platform's filtered HTTP(S) proxy) adds that proxy, and this
+    machine's package-index configuration, for package installs and downloads.
+    `serve_socket` makes the box a server: a host path (`Runtime.serve_socket(run_id)` gives a good one) of a unix
+    socket that reaches it from the payload's start on. At first it is relayed to port 8080 in the box (a connection is
+    reset while nobody listens there). A server that listens on the unix socket named by `MODELYARD_SERVE_SOCKET` (set by
+    the runtime) takes over by itself: at the first connection after it listens there its socket is linked over this path.
+    The runtime also sets PATH, HOME, LANG, PYTHONUNBUFFERED; `env` wins over all of them.
     `max_runtime_s` (real seconds) ends it with SIGTERM, then SIGKILL after `grace_s`.
     """
 
@@ -47,6 +53,7 @@ class RunSpec:
     cpus: float | None = None
     platform_port: int | None = None
     egress: bool = False
+    egress_port: int | None = None
     serve_socket: str | None = None
     max_runtime_s: float | None = None
     grace_s: float = 120.0
@@ -104,3 +111,9 @@ class Runtime(Protocol):
 
     def ids(self) -> list[str]:
         """Every run that has a folder: for the sweep of runs whose record is gone."""
+
+    def sweep(self, live_ids: Iterable[str]) -> list[str]:
+        """Remove every run that is not among `live_ids`; answers the removed ids."""
+
+    def serve_socket(self, run_id: str) -> str:
+        """A path for `RunSpec.serve_socket`, the same for the same run."""

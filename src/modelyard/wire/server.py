@@ -47,21 +47,15 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) -> int:
-        """Listens and answers the port. `reuse_port`: several processes share it. OSError: it is taken."""
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False, listener: socket.socket | None = None
+    ) -> int:
+        """Listens and answers the port. `reuse_port`: several processes share it. `listener` is a listening socket made
+        by somebody else (a supervisor that keeps it open while this process is replaced). OSError: the port is taken."""
         self.loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((host, port))
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
+        if listener is None:
+            listener = _listen(host, port, reuse_port)
+        listener.setblocking(False)
         self._socket, self.port = listener, listener.getsockname()[1]
         self.loop.add_reader(listener, self._accept)
         return self.port
@@ -176,3 +170,17 @@ class Server:
             connection.expire(now)
         if self._opening or self.connections:
             self._keep_sweeping()
+
+
+def _listen(host: str, port: int, reuse_port: bool) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -58,7 +58,9 @@ class Yard:
     def __call__(self, service: str, operation: str, as_: str | Principal | None = None, **request: Any) -> dict[str, Any]:
         return self.call(as_).invoke(service, operation, request)
 
-    def authorize(self, as_: str | Principal | None, service: str, operation: str, call: dict[str, Any] | None = None, **request: Any) -> None:
+    def authorize(
+        self, as_: str | Principal | None, service: str, operation: str, call: dict[str, Any] | None = None, **request: Any
+    ) -> None:
         prepared = replace(self.call(as_, **(call or {})), service=service, operation=operation)
         self.identity.authorize(prepared, request)
 

@@ -76,8 +76,30 @@ ROWS = [
     ("anonymous", ANONYMOUS, None, None, None, None, A, False, RESOURCE, False),
     ("anonymous, public", ANONYMOUS, None, None, None, doc(grants("*")), A, True, RESOURCE, False),
     ("anonymous, for an account", ANONYMOUS, None, None, None, doc(grants({"AWS": A})), A, False, RESOURCE, False),
-    ("service", service_principal("sns.amazonaws.com"), None, None, None, doc(grants({"Service": "sns.amazonaws.com"})), A, True, RESOURCE, False),
-    ("other service", service_principal("s3.amazonaws.com"), None, None, None, doc(grants({"Service": "sns.amazonaws.com"})), A, False, RESOURCE, False),
+    (
+        "service",
+        service_principal("sns.amazonaws.com"),
+        None,
+        None,
+        None,
+        doc(grants({"Service": "sns.amazonaws.com"})),
+        A,
+        True,
+        RESOURCE,
+        False,
+    ),
+    (
+        "other service",
+        service_principal("s3.amazonaws.com"),
+        None,
+        None,
+        None,
+        doc(grants({"Service": "sns.amazonaws.com"})),
+        A,
+        False,
+        RESOURCE,
+        False,
+    ),
 ]
 
 

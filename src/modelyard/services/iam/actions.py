@@ -1,15 +1,15 @@
-"""What an operation asks for: its actions and resources, from `data/actions.json.gz` (see tools/make_action_data.py)."""
+"""What an operation asks for: its actions and resources, from `data/actions.zip` (see tools/make_action_data.py)."""
 
 from __future__ import annotations
 
-import gzip
 import re
 import urllib.parse
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,8 +20,7 @@ Request = Mapping[str, Any]
 _HOLE = re.compile(r"\{([^}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """One permission that a request needs."""
 
     action: str
@@ -57,34 +56,19 @@ def condition_keys(prefix: str) -> Mapping[str, Path_]:
     return _conditions().get(prefix, {})
 
 
-def action_names(prefix: str) -> list[str]:
-    """Every action that the Service Authorization Reference lists for a prefix; [] for an unknown prefix."""
-    return _data()["actions"].get(prefix, [])
-
-
-def is_action(action: str) -> bool:
-    prefix, _, name = action.partition(":")
-    return name.lower() in _lower_actions(prefix)
-
-
-def prefix_of(service: str) -> str:
-    found = _data()["services"].get(service)
-    return found["prefix"] if found else service
-
-
 @cache
-def _lower_actions(prefix: str) -> frozenset[str]:
-    return frozenset(name.lower() for name in action_names(prefix))
-
-
-@cache
-def _data() -> dict[str, Any]:
-    return orjson.loads(gzip.decompress((Path(__file__).parent / "data/actions.json.gz").read_bytes()))
+def _member(name: str) -> Any:
+    """One service's part of the data: a platform reads only those of the services it is asked for."""
+    with zipfile.ZipFile(Path(__file__).parent / "data/actions.zip") as archive:
+        try:
+            return orjson.loads(archive.read(f"{name}.json"))
+        except KeyError:
+            return None
 
 
 @cache
 def _checks(service: str, operation: str) -> tuple[_Check, ...]:
-    found = _data()["services"].get(service)
+    found = _member(service)
     if found is None:
         return (_Check(f"{service}:{operation}", (), None, None),)
     rows = found["operations"].get(operation, [[f"{found['prefix']}:{operation}", []]])
@@ -101,7 +85,7 @@ def _checks(service: str, operation: str) -> tuple[_Check, ...]:
 
 @cache
 def _conditions() -> dict[str, dict[str, Path_]]:
-    return {prefix: {key.lower(): Path_(path) for key, path in keys.items()} for prefix, keys in _data()["conditions"].items()}
+    return {prefix: {key.lower(): Path_(path) for key, path in keys.items()} for prefix, keys in _member("conditions").items()}
 
 
 # --- templates -----------------------------------------------------------------------------------
@@ -110,22 +94,46 @@ def _conditions() -> dict[str, dict[str, Path_]]:
 class Template:
     """An ARN with holes: `{Region}`, `{Account}`, request members by path, or `{transform:Member}`."""
 
-    __slots__ = ("_holes", "_lower", "_texts", "_whole")
+    __slots__ = ("_holes", "_lower", "_plain", "_texts", "_whole")
 
     def __init__(self, text: str, lower: bool) -> None:
         pieces = _HOLE.split(text)
         self._texts, self._holes, self._lower = pieces[::2], [Hole(name) for name in pieces[1::2]], lower
         self._whole = len(self._holes) == 1 and self._texts == ["", ""]
+        self._plain = (
+            None if self._whole or any(hole.is_deep for hole in self._holes) else list(zip(pieces[1::2], pieces[2::2], strict=True))
+        )
 
     def fill(self, call: Call, request: Request) -> list[str]:
         """The ARNs, several where a hole has several values; [] where a hole has none."""
+        return self._fill_deep(call, request) if self._plain is None else self._fill_plain(call, request, self._plain)
+
+    def _fill_plain(self, call: Call, request: Request, holes: list[tuple[str, str]]) -> list[str]:
+        """The same for top members only: nearly all templates, and on the path of every call."""
+        arn = self._texts[0]
+        for name, text in holes:
+            if name == "Region":
+                value = call.region
+            elif name == "Account":
+                value = call.account
+            else:
+                value = request.get(name)
+                if value is None or value == "":
+                    return []
+                value = str(value)
+                if value.startswith("arn:"):
+                    return [value]  # the member takes a name or an ARN, and has the ARN
+                if self._lower:
+                    value = value.lower()
+            arn += value + text
+        return [arn]
+
+    def _fill_deep(self, call: Call, request: Request) -> list[str]:
         arns = [self._texts[0]]
         for hole, text in zip(self._holes, self._texts[1:], strict=True):
             values = hole.values(call, request)
             if not values:
                 return []
-            if hole.of_request and len(values) == 1 and values[0].startswith("arn:"):
-                return [values[0]]  # the member takes a name or an ARN, and has the ARN
             if self._whole:
                 return [value for value in values if value.startswith("arn:")]
             if self._lower and hole.of_request:
@@ -135,12 +143,13 @@ class Template:
 
 
 class Hole:
-    __slots__ = ("_name", "_path", "_transform", "of_request")
+    __slots__ = ("_name", "_path", "_transform", "is_deep", "of_request")
 
     def __init__(self, text: str) -> None:
         transform, _, self._name = text.rpartition(":")
         self._transform = _TRANSFORMS[transform] if transform else None
         self.of_request = self._name not in ("Region", "Account")
+        self.is_deep = self._transform is not None or any(sign in text for sign in ".[*")
         self._path = Path_(self._name)
 
     def values(self, call: Call, request: Request) -> list[str]:
@@ -216,9 +225,34 @@ def _copy_version(call: Call, request: Request, member: str, value: Any) -> str:
     return value.partition("?versionId=")[2]
 
 
-_IAM_KINDS = {"RoleName": "iam-role", "UserName": "iam-user", "GroupName": "iam-group", "PolicyName": "iam-policy"}
+def _bare(call: Call, request: Request, member: str, value: str) -> str:
+    """Names of parameters may begin with the slash that their ARN has already."""
+    return value.removeprefix("/")
+
+
+def _before_colon(call: Call, request: Request, member: str, value: str) -> str:
+    """The project of a build id `project:uuid`."""
+    return value.partition(":")[0]
+
+
+def _queue(call: Call, request: Request, member: str, value: str) -> str:
+    """`account:name` of a queue URL."""
+    account, _, name = value.rstrip("/").removeprefix("https://").removeprefix("http://").partition("/")[2].rpartition("/")
+    return f"{account or call.account}:{name}"
+
+
+_IAM_KINDS = {
+    "RoleName": names.ROLE.kind,
+    "UserName": names.USER.kind,
+    "GroupName": names.GROUP.kind,
+    "PolicyName": names.POLICY.kind,
+    "InstanceProfileName": names.INSTANCE_PROFILE.kind,
+}
 _TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
     "iam_path": _iam_path,
+    "bare": _bare,
+    "before_colon": _before_colon,
+    "queue": _queue,
     "copy_source": _copy_source,
     "copy_version": _copy_version,
 }

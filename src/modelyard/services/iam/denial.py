@@ -23,6 +23,9 @@ def explain(principal: Principal, owner: str, action: str, resource: str, verdic
     missing = {"Effect": "Allow", "Action": action, "Resource": resource}
     if verdict.kind == RESOURCE:
         missing = {"Effect": "Allow", "Principal": "*" if principal.kind == "anonymous" else {"AWS": _grantee(principal)}, **missing}
+        if action.startswith("sts:"):
+            del missing["Resource"]  # a trust policy speaks of its own role only
+            owner = f"the trust policy of {resource.split(':')[-1]}"
     return f"{said}. To allow it, add this statement to {_where(verdict.kind, owner)}: {orjson.dumps(missing).decode()}"
 
 
@@ -39,7 +42,7 @@ def _where(kind: str, owner: str) -> str:
         IDENTITY: f"a policy of {owner}",
         BOUNDARY: f"the permissions boundary of {owner}",
         SESSION: "the session policy",
-        RESOURCE: "the resource's policy",
+        RESOURCE: owner if owner.startswith("the trust") else "the resource's policy",
     }[kind]
 
 

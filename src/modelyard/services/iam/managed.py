@@ -40,7 +40,12 @@ def _policies() -> dict[str, ManagedPolicy]:
     rows: list[dict[str, Any]] = orjson.loads((Path(__file__).parent / "data/managed_policies.json").read_bytes())
     made = [
         ManagedPolicy(
-            r["name"], r.get("path", "/"), r.get("id") or _id(r["name"]), r.get("version", "v1"), r["description"], orjson.dumps(r["document"]).decode()
+            r["name"],
+            r.get("path", "/"),
+            r.get("id") or _id(r["name"]),
+            r.get("version", "v1"),
+            r["description"],
+            orjson.dumps(r["document"]).decode(),
         )
         for r in rows
     ]

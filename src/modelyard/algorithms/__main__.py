@@ -1,0 +1,40 @@
+"""The entry points of managed images.
+
+`train <framework>` and `serve <framework>` are what a recipe names; `run <command …>` is any other program (a
+processing script), started in the image's environment with a place for `pip install`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+USAGE = "usage: python -m modelyard_algorithms train|serve xgboost|scikit-learn|script, or run <command …>"
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the image's recipe names. Imports stay local: a training script must start fast."""
+    if arguments[:1] == ["run"] and len(arguments) > 1:
+        from .script.packages import overlay
+
+        os.execvpe(arguments[1], arguments[1:], os.environ | overlay() | {"PYTHONUNBUFFERED": "1"})
+    if len(arguments) != 2:
+        print(USAGE, file=sys.stderr)
+        return 2
+    verb, framework = arguments
+    if (verb, framework) == ("train", "xgboost"):
+        from .xgb.train import main as run
+    elif verb == "train" and framework in ("scikit-learn", "script"):
+        from .script.train import main as run
+    elif verb == "serve" and framework == "xgboost":
+        from .xgb.serve import main as run
+    elif verb == "serve" and framework == "scikit-learn":
+        from .sklearn.serve import main as run
+    else:
+        print(USAGE, file=sys.stderr)
+        return 2
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,188 @@
+"""HTTP/1.1 for one connection: parse, queue, answer in order."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import http
+import logging
+from collections import deque
+from collections.abc import Iterator
+
+import httptools
+
+from .messages import Request, Response
+from .queue import Queue
+
+MAX_BODY = 256 << 20
+MAX_HEADERS = 64 << 10
+PHRASES = {status.value: status.phrase.encode() for status in http.HTTPStatus}
+WINDOW = 64 << 10
+
+
+class Connection(asyncio.Protocol):
+    """Requests of one client are answered one after the other, whatever it pipelines."""
+
+    def __init__(self, server: Server):
+        self.server = server
+        self.transport: asyncio.Transport | None = None
+        self.parser = httptools.HttpRequestParser(self)
+        self.pending: deque[tuple[Request, bool]] = deque()
+        self.working = False
+        self.keep_alive = True
+        self.writable = asyncio.Event()
+        self.on_message_begin()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.server.connections.add(self)
+        self.writable.set()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.transport = None
+        self.pending.clear()
+        self.server.connections.discard(self)
+        self.writable.set()
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, b"Upgrade is not supported")
+        except httptools.HttpParserError as error:
+            self._refuse(400, str(error).encode())
+
+    def on_message_begin(self) -> None:
+        self.url, self.headers, self.parts, self.size, self.header_size = b"", {}, [], 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.header_size += len(name) + len(value)
+        if self.header_size > MAX_HEADERS:
+            self._refuse(431, b"Request header fields too large")
+            return
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        if self.headers.get("expect", "").lower() == "100-continue" and self.transport:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self.size += len(body)
+        if self.size > MAX_BODY:
+            self._refuse(413, b"Request body too large")
+        else:
+            self.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        method = self.parser.get_method().decode()
+        path = self.url.split(b"?", 1)[0].decode("latin-1")
+        request = Request(method, path, self.headers, self.parts[0] if len(self.parts) == 1 else b"".join(self.parts))
+        self.pending.append((request, self.parser.should_keep_alive()))
+        if not self.working:
+            self._next()
+
+    def _refuse(self, status: int, text: bytes) -> None:
+        if self.transport:
+            self.transport.write(head(Response(status), len(text), False) + text)
+            self.transport.close()
+            self.transport = None
+
+    def _next(self) -> None:
+        self.working = bool(self.pending)
+        if self.working:
+            request, self.keep_alive = self.pending.popleft()
+            self.server.dispatch(request, self.answer)
+
+    def answer(self, response: Response) -> None:
+        """Send a response, then go on with the next request of this connection."""
+        if not self.transport:
+            return
+        if not isinstance(response.body, bytes):
+            self.server.loop.create_task(self._stream(response))
+            return
+        self.transport.write(head(response, len(response.body), self.keep_alive) + response.body)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.transport and not (self.keep_alive and not self.server.stopping):
+            self.transport.close()
+        else:
+            self._next()
+
+    async def _stream(self, response: Response) -> None:
+        """Send a streamed body chunk by chunk; a failure in the middle closes the connection, so that the client sees it."""
+        self.transport.write(head(response, None, self.keep_alive))
+        try:
+            while (chunk := await self.server.loop.run_in_executor(self.server.queue.thread, _advance, response.body)) is not None:
+                await self.writable.wait()
+                if not self.transport:
+                    return
+                if chunk:
+                    self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        except Exception:
+            logging.exception("The response stream failed")
+            if self.transport:
+                self.transport.abort()
+            return
+        if self.transport:
+            self.transport.write(b"0\r\n\r\n")
+        self._finish()
+
+
+def _advance(body: Iterator[bytes]) -> bytes | None:
+    chunk = next(body, None)
+    return chunk.encode() if isinstance(chunk, str) else chunk
+
+
+def head(response: Response, length: int | None, keep_alive: bool) -> bytes:
+    """Status line and headers; `length` None means a chunked body."""
+    framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+    extra = b"".join(b"%b: %b\r\n" % (_clean(n), _clean(v)) for n, v in response.headers.items()) if response.headers else b""
+    if not keep_alive:
+        extra += b"Connection: close\r\n"
+    return b"%b%b\r\n%b\r\n" % (_start(response.status, response.content_type), framing, extra)
+
+
+@functools.lru_cache(256)
+def _start(status: int, content_type: str) -> bytes:
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n" % (status, PHRASES.get(status, b"Unknown"), _clean(content_type))
+
+
+def _clean(text: str) -> bytes:
+    """A header's bytes; line breaks would start a header of their own."""
+    return text.replace("\r", " ").replace("\n", " ").encode("latin-1", "replace")
+
+
+class Server:
+    """Routes of the inference contract, for all connections of one process."""
+
+    def __init__(self, handler: object, failure: str | None, loop: asyncio.AbstractEventLoop):
+        self.handler, self.failure, self.loop = handler, failure, loop
+        self.queue = Queue(handler, loop)
+        self.connections: set[Connection] = set()
+        self.stopping = False
+
+    def dispatch(self, request: Request, answer: object) -> None:
+        """Answer now, or queue for the model."""
+        if request.path == "/ping" and request.method in ("GET", "HEAD"):
+            answer(Response(500, self.failure.encode()) if self.failure else Response(200, b"\n"))
+        elif request.path == "/invocations":
+            if request.method != "POST":
+                answer(Response(405, b"Method Not Allowed"))
+            elif self.failure:
+                answer(Response(500, self.failure.encode()))
+            else:
+                self.queue.put(request, answer)
+        elif request.path == "/execution-parameters" and request.method == "GET":
+            answer((None if self.failure else self.handler.execution_parameters()) or Response(404, b"Not Found"))
+        else:
+            answer(Response(404, b"Not Found"))

@@ -1,0 +1,1 @@
+"""AWS's scikit-learn image: script mode with that framework's defaults."""

@@ -1,0 +1,33 @@
+"""Whether the rows given to `predict` can influence each other."""
+
+from __future__ import annotations
+
+
+def rows_are_independent(model: object) -> bool:
+    """True for scikit-learn's own estimators, and pipelines and searches made only of them, whose predict works row by row.
+
+    An estimator, or a step of a pipeline, that the user wrote may look at the whole batch, so the answer is no.
+    """
+    if not hasattr(model, "predict"):
+        return False
+    try:
+        return _own(model, 0)
+    except Exception:
+        return False
+
+
+def _own(part: object, depth: int) -> bool:
+    kind = type(part)
+    if depth > 8 or kind.__name__ == "FunctionTransformer" or not kind.__module__.startswith("sklearn."):
+        return False
+    inner = [part.best_estimator_] if hasattr(part, "best_estimator_") else []
+    inner += [step for _, step in getattr(part, "steps", [])]
+    inner += [entry[1] for entry in getattr(part, "transformers_", [])]
+    inner += list(_estimators(part))
+    return all(item is None or isinstance(item, str) or _own(item, depth + 1) for item in inner)
+
+
+def _estimators(part: object) -> list:
+    """The members of a voting, stacking, bagging or multi-output estimator; the trees of a forest are scikit-learn's."""
+    members = getattr(part, "estimators_", None)
+    return list(members)[:16] if isinstance(members, list) and members and hasattr(members[0], "get_params") else []

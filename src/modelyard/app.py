@@ -1,0 +1,253 @@
+"""The composition root: everything is put together here, from lists, and nowhere else.
+
+`build_platform(settings, role)` makes the platform as one process sees it: role "gateway", "engine" or "tool" (a
+command that looks at the store). `child_main` is the whole life of a gateway or engine process. What a role does
+not need, it does not import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import pkgutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelyard import datafolder
+from modelyard.config import Settings
+from modelyard.kernel.clock import Clock
+from modelyard.kernel.platform import Platform
+from modelyard.kernel.service import Service
+from modelyard.timekeeping import read_clock
+
+log = logging.getLogger("modelyard")
+
+GRACE_SECONDS = 8.0
+"""What requests under way get to finish at the end; the supervisor waits a little longer."""
+BELL_SECONDS = 30.0
+LEASH_SECONDS = 600.0
+"""How long a gateway or engine goes on without its supervisor (a new `up` takes over, `down` ends it)."""
+
+
+def build_platform(settings: Settings, role: str, clock: Clock | None = None) -> Platform:
+    """The platform of one process; its first account is there when this returns. A test may bring its own `clock`."""
+    from modelyard.kernel.database import open_database
+    from modelyard.kernel.dispatch import Dispatch
+    from modelyard.kernel.store import Store
+
+    clock = clock or read_clock(settings.data)
+    platform = Platform(settings, clock, Store(open_database(settings.store, settings.data / "store.db"), clock))
+    platform.identity = _identity(platform)
+    for name, make, roles in PARTS:
+        if role in roles:
+            platform.parts[name] = make(platform)
+    platform.services = load_services() if role != "tool" else {}
+    platform.dispatch = Dispatch(platform)
+    if role != "tool":
+        from modelyard.services.iam.bootstrap import ensure_account
+
+        ensure_account(platform, settings.account)
+    return platform
+
+
+def load_services() -> dict[str, Service]:
+    """Imports every file of every service, which registers its operations and reconcilers."""
+    from modelyard.services import SERVICES
+
+    found = {}
+    for name in SERVICES:
+        package = importlib.import_module(f"modelyard.services.{name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+        found[package.api.name] = package.api
+    return found
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _identity(platform: Platform) -> Any:
+    from modelyard.services.iam.identity import IamIdentity
+
+    return IamIdentity(platform)
+
+
+def _logs(platform: Platform) -> Any:
+    from modelyard.kernel.database import open_database
+    from modelyard.services.logs.log_store import LogStore
+
+    settings = platform.settings
+    return LogStore(open_database(settings.store, settings.data / "logs.db", durable=False), platform.clock)
+
+
+def _follower(platform: Platform) -> Any:
+    from modelyard.services.logs.follow import LogFollower
+
+    return LogFollower(platform.logs, platform.clock)
+
+
+def _metrics(platform: Platform) -> Any:
+    from modelyard.kernel.database import open_database
+    from modelyard.services.cloudwatch.metric_store import MetricStore
+
+    settings = platform.settings
+    return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False), platform.clock)
+
+
+def _tasks(platform: Platform) -> Any:
+    from modelyard.kernel.tasks import Tasks
+
+    return Tasks()
+
+
+def _runtime(platform: Platform) -> Any:
+    from modelyard.runtime.process import ProcessRuntime
+
+    runtime = ProcessRuntime(platform.settings)
+    datafolder.write_text(platform.settings.data / "run/tier", runtime.tier)
+    return runtime
+
+
+def _tier(platform: Platform) -> Any:
+    """What the engine found: gateways tell it without probing."""
+    path = platform.settings.data / "run/tier"
+    return lambda: path.read_text() if path.exists() else None
+
+
+def _readiness(platform: Platform) -> Any:
+    """Every service stands on the store: it is asked for something small."""
+
+    def look() -> dict[str, Any]:
+        platform.store.last_seq()
+        return {}
+
+    return look
+
+
+def _images(platform: Platform) -> Any:
+    from modelyard.runtime.images import ImageStore
+
+    return ImageStore(platform.settings)
+
+
+def _s3(platform: Platform) -> Any:
+    from modelyard.services.s3 import install
+
+    return install(platform)  # and with it `objects` and S3's resource policies
+
+
+def _invoker(platform: Platform) -> Any:
+    from modelyard.serving.invoker import Invoker
+
+    return Invoker(platform.store, platform.clock, platform.metrics.put, platform.settings.data / "capture", platform.objects.put_bytes)
+
+
+GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
+
+PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
+    ("logs", _logs, ALL),
+    ("metrics", _metrics, ALL),
+    ("follower", _follower, ENGINE),
+    ("tasks", _tasks, ENGINE),
+    ("runtime", _runtime, ENGINE),
+    ("images", _images, ("gateway", "engine")),
+    ("s3", _s3, ("gateway", "engine")),
+    ("invoker", _invoker, GATEWAY),
+    ("tier", _tier, GATEWAY),
+    ("readiness", _readiness, GATEWAY),
+]
+"""Name, maker, roles that have it; in order, a later one may use an earlier one."""
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def child_main(role: str, words: list[str]) -> int:
+    """A gateway or engine process, started by the supervisor."""
+    parser = argparse.ArgumentParser(prog=f"modelyard _{role}")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--leash", type=int, help="pipe that ends with the supervisor")
+    parser.add_argument("--listener", type=int, help="listening socket (gateway)")
+    args = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if args.leash is not None:
+        threading.Thread(target=_hold_leash, args=(args.leash,), name="leash", daemon=True).start()
+    settings = datafolder.load_settings(args.data)
+    platform = build_platform(settings, role)
+    return gateway_main(platform, args.listener) if role == "gateway" else engine_main(platform)
+
+
+def gateway_main(platform: Platform, listener: int | None) -> int:
+    """Serves until SIGTERM, on the listening socket the supervisor handed over."""
+    import socket
+
+    import uvloop
+
+    uvloop.run(serve(platform, socket.socket(fileno=listener) if listener is not None else None))
+    return 0
+
+
+async def serve(platform: Platform, listener: Any = None) -> None:
+    """The front door, until SIGTERM or SIGINT: nothing new is accepted then, and what runs has time to finish."""
+    import asyncio
+
+    from modelyard.kernel.wake import Bell, Watch
+    from modelyard.wire.gateway import Gateway
+    from modelyard.wire.server import Server
+
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    bell = Bell(platform.settings.socket_dir, "gateway")
+    platform.ring = bell.ring
+    watch = Watch(platform.store, loop)
+    bell.attach(loop, watch.poke)
+    gateway = Gateway(platform, watch=watch)
+    server = Server(gateway.handle, pool=gateway.pool)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    platform.invoker.start(loop)
+    await server.start(platform.settings.host, platform.settings.port, listener=listener)
+    await ended.wait()
+    await server.stop(GRACE_SECONDS)
+    platform.invoker.stop()
+    gateway.close()
+    bell.close()
+
+
+def engine_main(platform: Platform) -> int:
+    """Reconciles until SIGTERM."""
+    from modelyard.kernel.reconcile import Engine
+    from modelyard.kernel.wake import Bell
+
+    bell = Bell(platform.settings.socket_dir, "engine")
+    platform.ring = bell.ring
+    reconcilers = [r for service in platform.services.values() for r in service.reconcilers]
+    engine = Engine(platform, reconcilers)
+    platform.parts["engine"] = engine
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: engine.stop())
+    threading.Thread(target=_hear, args=(bell, engine), name="bell", daemon=True).start()
+    engine.run()
+    return 0
+
+
+def _hear(bell: Any, engine: Any) -> None:
+    """Every bell makes the engine look."""
+    while True:
+        if bell.wait(BELL_SECONDS):
+            engine.ring()
+
+
+def _hold_leash(fd: int) -> None:
+    """Ends this process some time after its supervisor was killed."""
+    while os.read(fd, 1):
+        pass
+    log.warning("the supervisor is gone; serving for another %.0f s unless a new one takes over", LEASH_SECONDS)
+    threading.Event().wait(LEASH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,53 @@
+"""The variables that bring AWS clients to this platform."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+BUNDLE_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
+
+
+class NoAccount(LookupError):
+    """This platform has no account of that ID."""
+
+
+def variables(folder: Path, state: dict[str, Any], account: str | None = None, transparent: bool = False) -> dict[str, str]:
+    """What `modelyard env` exports: the endpoint, and the default role's session of the platform's first account;
+    an account asked for by its ID gets its root keys (so no session token). Raises NoAccount."""
+    known = secrets(folder, account or state["account"])
+    keys = known["root"] if account else known["session"]
+    found = {
+        "AWS_ENDPOINT_URL": state["endpoint"],
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        **({"AWS_SESSION_TOKEN": keys["SessionToken"]} if "SessionToken" in keys else {}),
+        "AWS_REGION": state["region"],
+        "AWS_DEFAULT_REGION": state["region"],
+        # Host-prefixed operations (sync-states, streaming-logs) would leave a bare address.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        # No client shall look for credentials of a cloud machine that is not there.
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    return {**found, **(_transparent(folder, state["endpoint"]) if transparent else {})}
+
+
+def secrets(folder: Path, account: str) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "secrets" / f"{account}.json").read_text())
+    except FileNotFoundError:
+        raise NoAccount(account) from None
+
+
+def _transparent(folder: Path, endpoint: str) -> dict[str, str]:
+    """Any https://*.amazonaws.com of the client arrives here; all other hosts pass through the same door untouched."""
+    bundle = str(folder / "ca/bundle.pem")
+    local = "localhost,127.0.0.1,::1"
+    return {
+        "HTTPS_PROXY": endpoint,
+        "https_proxy": endpoint,
+        "NO_PROXY": local,
+        "no_proxy": local,
+        **dict.fromkeys(BUNDLE_VARIABLES, bundle),
+    }

@@ -1,0 +1,83 @@
+"""Show the log of a training job or an endpoint: what its processes printed, by platform time."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from modelyard.cli import exits, output
+
+NAME = "logs"
+HELP = "show the log of a job or endpoint"
+EXAMPLES = """\
+examples:
+  modelyard logs my-training-job
+  modelyard logs my-endpoint -f
+"""
+
+GROUPS = ("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TransformJobs", "/aws/sagemaker/Endpoints/{name}")
+PAGE = 1000
+LOOK_SECONDS = 0.2
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="JOB|ENDPOINT", help="name of the training job or endpoint")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is printed from now on, until Ctrl-C")
+    parser.add_argument("--account", metavar="ID", help="of this account (default: the platform's first)")
+    parser.add_argument("--region", help="of this region (default: the platform's)")
+    parser.add_argument("--json", action="store_true", help="print a JSON object per event: timestamp (ms), stream, message")
+
+
+def run(args: argparse.Namespace) -> int:
+    from modelyard import app, datafolder
+
+    if not (args.data / "store.db").exists() and not datafolder.load_settings(args.data).store:
+        output.problem(f"no platform was ever started on {args.data}", "Start it with  modelyard up --detach")
+        return exits.NOT_RUNNING
+    settings = datafolder.load_settings(args.data)
+    tail = Tail(app.build_platform(settings, "tool").logs, args.account or settings.account, args.region or settings.region, args.name)
+    if not tail.streams() and not args.follow:
+        output.problem(f"no job or endpoint {args.name} has written a log", "See  aws sagemaker list-training-jobs  or  list-endpoints")
+        return exits.FAILED
+    while True:
+        for timestamp, stream, message in tail.news():
+            _print(args, timestamp, stream, message)
+        if not args.follow:
+            return exits.OK
+        time.sleep(LOOK_SECONDS)
+
+
+class Tail:
+    """New events of all streams of one job or endpoint."""
+
+    def __init__(self, logs, account: str, region: str, name: str) -> None:
+        self._logs, self._account, self._region, self._name = logs, account, region, name
+        self._places: dict[int, tuple[int, int]] = {}
+
+    def streams(self) -> list:
+        """Streams of it: jobs have streams JOB/… in a group of all jobs, endpoints a group of their own."""
+        found = []
+        for pattern in GROUPS:
+            group = self._logs.group(self._account, self._region, pattern.format(name=self._name))
+            if group is not None:
+                prefix = "" if "{name}" in pattern else f"{self._name}/"
+                found += self._logs.streams(group, prefix=prefix, limit=PAGE)
+        return found
+
+    def news(self) -> list[tuple[int, str, str]]:
+        """(timestamp ms, stream, message) that came since the last call, in time order."""
+        fresh = []
+        for stream in self.streams():
+            while events := self._logs.events([stream.id], after=self._places.get(stream.id, (-1, -1)), limit=PAGE):
+                fresh += [(event.at_ms, stream.name, event.message) for event in events]
+                self._places[stream.id] = (events[-1].at_ms, events[-1].seq)
+        return sorted(fresh, key=lambda event: event[0])
+
+
+def _print(args: argparse.Namespace, timestamp: int, stream: str, message: str) -> None:
+    if args.json:
+        import json
+
+        print(json.dumps({"timestamp": timestamp, "stream": stream, "message": message}), flush=True)
+    else:
+        print(message, flush=args.follow)

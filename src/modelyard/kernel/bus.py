@@ -1,0 +1,68 @@
+"""The outbox reader: every event of the store, in order, to everyone who asked, at least once.
+
+A reader has a name and a stored cursor. Its handler sees an event before the cursor moves past it, so a crash shows
+it the event again: handlers are ensure-shaped. Of several engines each event is handled by whoever comes first; a
+handler that raises is tried again and holds up only its own reader.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelyard.kernel.records import Event
+from modelyard.kernel.store import Store
+
+log = logging.getLogger("modelyard.bus")
+PAGE, LOOK_SECONDS, BACK_OFF_SECONDS = 500, 0.25, 1.0
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`name` owns the cursor: it never changes once released. `handle(event)` is called for events of `kinds` (None: all)."""
+
+    name: str
+    handle: Callable[[Event], None]
+    kinds: frozenset[str] | None = None
+
+
+class Bus:
+    def __init__(self, store: Store, readers: list[Reader]) -> None:
+        self._store, self._readers = store, readers
+        self._bell = threading.Event()
+        self._stopping = False
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._bell.set()
+
+    def run(self) -> None:
+        """Reads until `stop()`; costs nothing where there are no readers."""
+        while not self._stopping and self._readers:
+            self._bell.clear()
+            if not self.drain():
+                self._bell.wait(LOOK_SECONDS)
+
+    def drain(self) -> int:
+        """Hands out what is there now; answers how many events were passed."""
+        return sum(self._drain(reader) for reader in self._readers)
+
+    def _drain(self, reader: Reader) -> int:
+        place = self._store.cursor(reader.name)
+        passed = 0
+        for event in self._store.events(place, PAGE):
+            try:
+                if reader.kinds is None or event.kind in reader.kinds:
+                    reader.handle(event)
+            except Exception:
+                log.exception("reader %s failed on event %d (%s %s); it is tried again", reader.name, event.seq, event.kind, event.name)
+                break
+            passed, place = passed + 1, event.seq
+        if passed:
+            self._store.set_cursor(reader.name, place)
+        return passed

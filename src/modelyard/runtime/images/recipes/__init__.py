@@ -1,0 +1,117 @@
+"""Recipes as data: which image URI means which environment and entry points.
+
+repository = ["sagemaker-xgboost"]      matched whole, without registry, account and region; a string or a list
+train = ["python", "-m", …]             argv of a training job without its own entry point
+serve = ["python", "-m", …]             argv of a model server; [] when the image serves nothing
+batches = true                          its server may answer several waiting requests in one go
+variables = { … }                       environment variables of every run of the image
+[[tag]]                                 tried from top to bottom
+pattern = '1\\.0-1(-cpu-py3)?'          regular expression that the whole tag must match
+env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes)
+variables = { … }                       added to the recipe's
+note = "…"                              said in the first lines of the job's log: what differs from AWS's image
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Image:
+    """One managed image, as an image URI names it."""
+
+    uri: str
+    recipe: str
+    env: str
+    train: tuple[str, ...] = ()
+    serve: tuple[str, ...] = ()
+    batches: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    repositories: tuple[str, ...]
+    train: tuple[str, ...]
+    serve: tuple[str, ...]
+    batches: bool
+    variables: dict[str, str]
+    tags: tuple[dict, ...]
+
+
+def parse_uri(uri: str) -> tuple[str, str]:
+    """`683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.0-1` → ("sagemaker-xgboost", "1.0-1")."""
+    name = uri.split("@", 1)[0]
+    first, slash, rest = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        name = rest
+    repository, colon, tag = name.rpartition(":")
+    return (repository, tag) if colon else (name, "latest")
+
+
+def find(uri: str) -> Image | None:
+    """The image that `uri` names; None when no recipe knows it."""
+    repository, tag = parse_uri(uri)
+    for recipe in load():
+        if repository in recipe.repositories:
+            for row in recipe.tags:
+                if re.fullmatch(row["pattern"], tag):
+                    return _image(recipe, row, uri)
+    return None
+
+
+def environments() -> list[str]:
+    """Every environment that some recipe uses."""
+    return sorted({row["env"] for recipe in load() for row in recipe.tags})
+
+
+def of_environment(env: str) -> Image | None:
+    """An image that stands for an environment by its own name (`images build xgboost-1.7`, the demo's client)."""
+    for recipe in load():
+        for row in recipe.tags:
+            if row["env"] == env:
+                return _image(recipe, row, env)
+    return None
+
+
+def _image(recipe: Recipe, row: dict, uri: str) -> Image:
+    variables = recipe.variables | row.get("variables", {})
+    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, row.get("note"))
+
+
+@functools.cache
+def load(folder: Path = FOLDER) -> tuple[Recipe, ...]:
+    """All recipes. Raises ValueError with the file's name for a recipe that cannot be right."""
+    return tuple(_read(path) for path in sorted(folder.glob("*.toml")))
+
+
+def _read(path: Path) -> Recipe:
+    data = tomllib.loads(path.read_text())
+    known = {"repository", "train", "serve", "batches", "variables", "tag"}
+    if unknown := set(data) - known:
+        raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
+    names = data["repository"]
+    for row in data["tag"]:
+        if unknown := set(row) - {"pattern", "env", "variables", "note"}:
+            raise ValueError(f"{path.name}: unknown keys {sorted(unknown)} in a tag")
+        re.compile(row["pattern"])
+        if not (path.parent / f"{row['env']}.in").is_file():
+            raise ValueError(f"{path.name}: there is no {row['env']}.in")
+    return Recipe(
+        path.stem,
+        (names,) if isinstance(names, str) else tuple(names),
+        tuple(data.get("train", ())),
+        tuple(data.get("serve", ())),
+        bool(data.get("batches", False)),
+        {key: str(value) for key, value in data.get("variables", {}).items()},
+        tuple(data["tag"]),
+    )

@@ -1,0 +1,113 @@
+"""The /opt/ml contract: what a training container or a model server finds there, and what it leaves.
+
+Source: AWS, "How Amazon SageMaker AI Provides Training Information" and "Run Your Inference Code with Hosting Services";
+file names and values as the training toolkit reads them. `ml` is always the host folder that becomes /opt/ml.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from modelyard.runtime.archives import extract, pack
+
+__all__ = ["channel_folder", "failure", "input_data_config", "lay_out_serving", "lay_out_training", "pack", "resource_config"]
+
+FAILURE_CHARACTERS = 1024
+
+
+def resource_config(current_host: str, hosts: list[str], instance_type: str, group: str = "homogeneousCluster") -> dict:
+    """`resourceconfig.json` of one host of a job."""
+    return {
+        "current_host": current_host,
+        "current_instance_type": instance_type,
+        "current_group_name": group,
+        "hosts": hosts,
+        "instance_groups": [{"instance_group_name": group, "instance_type": instance_type, "hosts": hosts}],
+        "network_interface_name": "eth0",
+    }
+
+
+def input_data_config(channels: list[dict], input_mode: str = "File") -> dict:
+    """`inputdataconfig.json` from a request's `InputDataConfig` (`[]` when there is none) and `TrainingInputMode`."""
+    config = {}
+    for channel in channels:
+        source = channel.get("DataSource", {}).get("S3DataSource", {})
+        entry = {
+            "TrainingInputMode": channel.get("InputMode", input_mode),
+            "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+        }
+        if channel.get("ContentType"):
+            entry["ContentType"] = channel["ContentType"]
+        config[channel["ChannelName"]] = entry
+    return config
+
+
+def lay_out_training(
+    ml: Path,
+    hyperparameters: dict[str, str],
+    channels: list[dict],
+    input_mode: str,
+    instance_type: str,
+    hosts: tuple[str, ...] = ("algo-1",),
+    current_host: str = "algo-1",
+    checkpoints: dict | None = None,
+) -> None:
+    """Make the folders and configuration files of a training job. Doing it twice is doing it once.
+
+    `hyperparameters` are opaque strings; `channels` is the request's InputDataConfig, `input_mode` its
+    TrainingInputMode (a channel may have its own), `checkpoints` its CheckpointConfig. All output folders exist before the payload: the training
+    toolkit takes a failure before that for a success.
+    """
+    config = ml / "input/config"
+    for folder in ("input/config", "input/data", "model", "output/data", "output/intermediate", "checkpoints", "code"):
+        (ml / folder).mkdir(parents=True, exist_ok=True)
+    for channel in channels:
+        channel_folder(ml, channel["ChannelName"]).mkdir(exist_ok=True)
+    _write(config / "hyperparameters.json", hyperparameters)
+    _write(config / "resourceconfig.json", resource_config(current_host, list(hosts), instance_type))
+    data = input_data_config(channels, input_mode)
+    _write(config / "inputdataconfig.json", data)
+    distribution = {name: {"s3DistributionType": entry["S3DistributionType"]} for name, entry in data.items()}
+    _write(config / "init-config.json", {"inputMode": input_mode, "channels": distribution})
+    if checkpoints:
+        local = checkpoints.get("LocalPath") or "/opt/ml/checkpoints"
+        _write(config / "checkpointconfig.json", {"S3Uri": checkpoints["S3Uri"], "LocalPath": local})
+
+
+def channel_folder(ml: Path, channel: str) -> Path:
+    """Where the data of a channel goes."""
+    return ml / "input/data" / channel
+
+
+def lay_out_serving(ml: Path, archive: Path | None) -> None:
+    """Make /opt/ml for a model server, with `archive` (model.tar.gz) unpacked in /opt/ml/model.
+
+    Raises `archives.BadArchive` with the member and what is wrong with it.
+    """
+    (ml / "model").mkdir(parents=True, exist_ok=True)
+    if archive is not None:
+        extract(archive, ml / "model")
+
+
+def failure(ml: Path) -> str | None:
+    """What the payload wrote to /opt/ml/output/failure (its first 1024 characters); None when nothing."""
+    path = ml / "output/failure"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with open(fd, "rb") as file:
+        try:
+            text = file.read(FAILURE_CHARACTERS * 4).decode("utf-8", "replace").strip()
+        except OSError:
+            return None
+    return text[:FAILURE_CHARACTERS] or None
+
+
+def _write(path: Path, value: dict) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2))
+    os.replace(temporary, path)

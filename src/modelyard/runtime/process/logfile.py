@@ -1,0 +1,61 @@
+"""The log of a run: `<epoch milliseconds> <text>\\n` per output line, written as it comes."""
+
+from __future__ import annotations
+
+import os
+import time
+
+LONGEST_LINE = 256 * 1024
+
+
+class LogFile:
+    """Turns a stream of bytes into stamped lines. A full disk costs lines, never the run: they are counted
+    and told as soon as there is room again."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._partial = b""
+        self._lost = 0
+
+    def feed(self, chunk: bytes) -> None:
+        lines = (self._partial + chunk).split(b"\n")
+        self._partial = lines.pop()
+        while len(self._partial) >= LONGEST_LINE:
+            lines.append(self._partial[:LONGEST_LINE])
+            self._partial = self._partial[LONGEST_LINE:]
+        if lines:
+            self._write(lines)
+
+    def say(self, text: str) -> None:
+        """A line of the platform itself."""
+        self._write(text.encode("utf-8", "replace").split(b"\n"))
+
+    def close(self) -> None:
+        """The last line may lack its end."""
+        if self._partial:
+            self._write([self._partial])
+            self._partial = b""
+        os.close(self._fd)
+
+    def _write(self, lines: list[bytes]) -> None:
+        stamp = b"%d " % int(time.time() * 1000)
+        out = b"".join(stamp + piece + b"\n" for line in lines for piece in _pieces(line))
+        if self._lost:
+            out = stamp + b"[modelyard] %d bytes of output were lost: no space left on the disk\n" % self._lost + out
+        view = memoryview(out)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+            self._lost = 0
+        except OSError:
+            self._lost += len(view)
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        line = line.decode("utf-8", "replace").encode()
+    if len(line) <= LONGEST_LINE:
+        return [line]
+    return [line[at : at + LONGEST_LINE].decode("utf-8", "replace").encode() for at in range(0, len(line), LONGEST_LINE)]

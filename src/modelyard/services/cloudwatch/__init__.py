@@ -1,0 +1,5 @@
+"""CloudWatch metrics."""
+
+from modelyard.kernel.service import Service
+
+api = Service("cloudwatch")

@@ -1,0 +1,5 @@
+"""CloudWatch Logs: groups, streams, events, filtering."""
+
+from modelyard.kernel.service import Service
+
+api = Service("logs")

@@ -1,0 +1,155 @@
+"""Log events: put, get by stream, filter over streams."""
+
+from __future__ import annotations
+
+from modelyard.kernel.paging import decode_token, encode_token
+from modelyard.services.logs import api
+from modelyard.services.logs.groups import the_group
+from modelyard.services.logs.log_store import END, START, LogEvent
+from modelyard.services.logs.patterns import matcher
+from modelyard.services.logs.streams import the_stream
+
+BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD = 1_048_576, 10_000, 26
+OLDEST_MS, NEWEST_MS, SPAN_MS = 14 * 86_400_000, 2 * 3_600_000, 24 * 3_600_000
+PAGE_EVENTS, PAGE_BYTES = 10_000, 1_000_000
+SCAN_EVENTS = 20_000
+
+
+@api.operation
+def put_log_events(call, request):
+    group = the_group(call, request["logGroupName"])
+    stream = the_stream(call, group, request["logStreamName"])
+    events = [(event["timestamp"], event["message"]) for event in request["logEvents"]]
+    _check_batch(events)
+    now = int(call.now() * 1000)
+    kept = [(at, text) for at, text in events if now - OLDEST_MS <= at <= now + NEWEST_MS]
+    call.platform.logs.put(stream, kept)
+    answer = {"nextSequenceToken": f"{stream.id:049d}"}
+    too_old = sum(at < now - OLDEST_MS for at, _ in events)
+    too_new = sum(at > now + NEWEST_MS for at, _ in events)
+    rejected = {}
+    if too_old:
+        rejected["tooOldLogEventEndIndex"] = too_old
+    if too_new:
+        rejected["tooNewLogEventStartIndex"] = len(events) - too_new
+    if rejected:
+        answer["rejectedLogEventsInfo"] = rejected
+    return answer
+
+
+@api.operation
+def get_log_events(call, request):
+    """Tokens name a place in the stream. At an end the same token comes back: so readers know."""
+    group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
+    stream = the_stream(call, group, request["logStreamName"])
+    limit = request.get("limit", PAGE_EVENTS)
+    way, place = _read_token(request.get("nextToken"))
+    forward = way == "f" if way else request.get("startFromHead", False)
+    found = call.platform.logs.events(
+        [stream.id],
+        after=place if way == "f" else START,
+        before=place if way == "b" else END,
+        start_ms=request.get("startTime"),
+        end_ms=request.get("endTime"),
+        newest_first=not forward,
+        limit=limit,
+    )
+    page = _bounded(found)
+    if not forward:
+        page.reverse()
+    if page:
+        first, last = (page[0].at_ms, page[0].seq), (page[-1].at_ms, page[-1].seq)
+    else:
+        first = last = place if way else (START if forward else END)
+        if way == "b":
+            last = (place[0], place[1] - 1)
+        elif way == "f":
+            first = (place[0], place[1] + 1)
+    return {
+        "events": [{"timestamp": e.at_ms, "message": e.message, "ingestionTime": e.ingested_ms} for e in page],
+        "nextForwardToken": _token("f", last),
+        "nextBackwardToken": _token("b", first),
+    }
+
+
+@api.operation
+def filter_log_events(call, request):
+    group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
+    names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
+    if names and prefix:
+        raise api.error.InvalidParameterException("logStreamNames and logStreamNamePrefix cannot be specified together.")
+    logs = call.platform.logs
+    streams = [the_stream(call, group, n) for n in names] if names else logs.streams(group, prefix=prefix or "", limit=1_000_000)
+    matches = matcher(request.get("filterPattern", ""), api.error.InvalidParameterException)
+    limit = request.get("limit", PAGE_EVENTS)
+    place = tuple(decode_token(request.get("nextToken"), api.error.InvalidParameterException) or START)
+    by_id = {stream.id: stream.name for stream in streams}
+    answer = {"events": [], "searchedLogStreams": []}
+    seen = logs.events(list(by_id), after=place, start_ms=request.get("startTime"), end_ms=request.get("endTime"), limit=SCAN_EVENTS)
+    size = 0
+    for count, event in enumerate(seen, 1):
+        if matches(event.message):
+            answer["events"].append(_filtered(event, by_id[event.stream_id]))
+            size += len(event.message)
+        if len(answer["events"]) >= limit or size >= PAGE_BYTES:
+            break
+    else:
+        count = len(seen)
+    if count < len(seen) or len(seen) == SCAN_EVENTS:
+        last = seen[count - 1]
+        answer["nextToken"] = encode_token([last.at_ms, last.seq])
+    return answer
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def _check_batch(events: list[tuple[int, str]]) -> None:
+    """The limits AWS documents for PutLogEvents."""
+    if len(events) > BATCH_EVENTS:
+        raise api.error.InvalidParameterException(f"The batch has {len(events)} events; at most {BATCH_EVENTS} are allowed.")
+    size = sum(len(message.encode()) + EVENT_OVERHEAD for _, message in events)
+    if size > BATCH_BYTES:
+        raise api.error.InvalidParameterException(f"Upload too large: {size} bytes exceeds limit of {BATCH_BYTES}")
+    times = [at for at, _ in events]
+    if times != sorted(times):
+        raise api.error.InvalidParameterException("Log events in a single PutLogEvents request must be in chronological order.")
+    if times and times[-1] - times[0] > SPAN_MS:
+        raise api.error.InvalidParameterException(
+            "The batch of log events in a single PutLogEvents request cannot span more than 24 hours."
+        )
+
+
+def _bounded(events: list[LogEvent]) -> list[LogEvent]:
+    """As many events as fit in a page of 1 MB (at least one)."""
+    size, page = 0, []
+    for event in events:
+        size += len(event.message) + EVENT_OVERHEAD
+        if page and size > PAGE_BYTES:
+            break
+        page.append(event)
+    return page
+
+
+def _token(way: str, place: tuple[int, int]) -> str:
+    return f"{way}/{place[0] + 2:020d}{place[1] + 2:022d}/s"
+
+
+def _read_token(token: str | None) -> tuple[str, tuple[int, int]]:
+    if token is None:
+        return "", START
+    way, _, rest = token.partition("/")
+    digits = rest.removesuffix("/s")
+    if way not in ("f", "b") or len(digits) != 42 or not digits.isdigit():
+        raise api.error.InvalidParameterException("The specified nextToken is invalid.")
+    return way, (int(digits[:20]) - 2, int(digits[20:]) - 2)
+
+
+def _filtered(event: LogEvent, stream: str) -> dict:
+    return {
+        "logStreamName": stream,
+        "timestamp": event.at_ms,
+        "message": event.message,
+        "ingestionTime": event.ingested_ms,
+        "eventId": f"{event.at_ms:020d}{event.seq:036d}",
+    }

@@ -1,0 +1,89 @@
+"""What an endpoint shall run: an endpoint configuration and its models, frozen when they are named.
+
+A deployment is plain data: `{"edition", "config", "capture", "variants": [variant…]}`. A variant has `name`, `weight`,
+`count`, `instance_type`, `generation` and what its replicas need to start. Replicas are named by variant,
+generation and number, so a change of weights or counts keeps the ones there are, and an update, which gives
+variants a new generation, replaces them all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.kernel.errors import validation
+from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.model import containers_of, model_data, the_model
+
+STARTUP_SECONDS = 480.0
+"""ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
+KEPT_PROPERTIES = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
+
+
+def freeze(call, config: Record, edition: int) -> dict[str, Any]:
+    """Raises ValidationException where a model is gone or of a kind that is not built."""
+    variants = [_variant(call, config, v, edition) for v in config.spec["ProductionVariants"]]
+    capture = config.spec.get("DataCaptureConfig")
+    if capture is not None and not capture.get("EnableCapture", False):
+        capture = None
+    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants}
+
+
+def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
+    model = the_model(call, variant["ModelName"])
+    containers = containers_of(model.spec)
+    if len(containers) != 1:
+        raise validation(
+            f"Model {model.name} has {len(containers)} containers: serial inference pipelines are not built yet; the endpoint was not changed."
+        )
+    container = containers[0]
+    return {
+        "name": variant["VariantName"],
+        "generation": generation,
+        "weight": variant.get("InitialVariantWeight", 1.0),
+        "count": variant["InitialInstanceCount"],
+        "instance_type": variant["InstanceType"],
+        "model": model.name,
+        "image": container["Image"],
+        "environment": container.get("Environment", {}),
+        "data": model_data(container),
+        "role": model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn"),
+        "isolated": bool(model.spec.get("EnableNetworkIsolation") or config.spec.get("EnableNetworkIsolation")),
+        "startup_s": float(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS)),
+    }
+
+
+def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str]) -> dict[str, Any]:
+    """UpdateEndpoint with RetainAllVariantProperties: counts and weights of variants of the same name stay as they
+    are, but for the excluded kinds; DataCaptureConfig likewise."""
+    if old is None:
+        return new
+    have = {v["name"]: v for v in old["variants"]}
+    keep = [field for kind, field in KEPT_PROPERTIES.items() if kind not in excluded]
+    variants = [{**v, **{field: have[v["name"]][field] for field in keep}} if v["name"] in have else v for v in new["variants"]]
+    capture = new["capture"] if "DataCaptureConfig" in excluded else old["capture"]
+    return {**new, "variants": variants, "capture": capture}
+
+
+def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> dict[str, Any]:
+    """UpdateEndpointWeightsAndCapacities. Raises ValidationException for a variant that is not there."""
+    by_name = {w["VariantName"]: w for w in wishes}
+    if len(by_name) != len(wishes):
+        raise validation("Each production variant may be named once.")
+    for name in by_name.keys() - {v["name"] for v in old["variants"]}:
+        raise validation(f"The endpoint has no production variant {name}.")
+    variants = []
+    for variant in old["variants"]:
+        wish = by_name.get(variant["name"], {})
+        if "ServerlessUpdateConfig" in wish:
+            raise validation(f"Production variant {variant['name']} is not serverless.")
+        variants.append(
+            {**variant, "weight": wish.get("DesiredWeight", variant["weight"]), "count": wish.get("DesiredInstanceCount", variant["count"])}
+        )
+    if any(v["count"] < 1 for v in variants):
+        raise validation("DesiredInstanceCount must be at least 1: variants that scale to zero instances are not built yet.")
+    return {**old, "edition": edition, "variants": variants}
+
+
+def replica_names(endpoint_uid: str, deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The names of all replicas the deployment wants, each with its variant."""
+    return {f"{endpoint_uid}/{v['name']}/{v['generation']}/{number}": v for v in deployment["variants"] for number in range(v["count"])}

@@ -1,0 +1,108 @@
+"""Endpoint configurations: which models, on what, at which weights. Immutable; read when an endpoint is made from one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.kernel.errors import validation
+from modelyard.kernel.lifecycle import static
+from modelyard.kernel.records import Record
+from modelyard.kernel.store import Moved, Taken
+from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.model import the_model
+
+LIFECYCLE = static("endpoint-config")
+ECHOED = ("ProductionVariants", "DataCaptureConfig", "KmsKeyId", "ExecutionRoleArn", "VpcConfig", "MetricsConfig")
+NOT_BUILT = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
+VARIANT_NOT_BUILT = ("ServerlessConfig", "InstancePools", "AcceleratorPartitionLayouts", "CapacityReservationConfig")
+
+
+@api.operation
+def create_endpoint_config(call, request):
+    name, arn = request["EndpointConfigName"], arn_of(call, "endpoint-config", request["EndpointConfigName"])
+    if call.store.by_arn(arn):
+        raise _taken(arn)
+    _check(call, request)
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    for variant in spec["ProductionVariants"]:
+        variant.setdefault("InitialVariantWeight", 1.0)
+    try:
+        call.store.create(LIFECYCLE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, tags=tags_of(request))
+    except Taken:
+        raise _taken(arn) from None
+    return {"EndpointConfigArn": arn}
+
+
+@api.operation
+def describe_endpoint_config(call, request):
+    config = the_config(call, request["EndpointConfigName"])
+    answer = {"EndpointConfigName": config.name, "EndpointConfigArn": config.arn, "CreationTime": config.created_at}
+    answer |= {member: config.spec[member] for member in ECHOED if config.spec.get(member)}
+    return {**answer, "EnableNetworkIsolation": config.spec.get("EnableNetworkIsolation", False)}
+
+
+@api.operation
+def list_endpoint_configs(call, request):
+    configs, more = list_page(call, LIFECYCLE.kind, request)
+    rows = [{"EndpointConfigName": c.name, "EndpointConfigArn": c.arn, "CreationTime": c.created_at} for c in configs]
+    return {"EndpointConfigs": rows, **more}
+
+
+@api.operation
+def delete_endpoint_config(call, request):
+    """Endpoints made from it go on: they have its content."""
+    while True:
+        config = the_config(call, request["EndpointConfigName"])
+        try:
+            call.store.delete(config)
+            return {}
+        except Moved:
+            continue
+
+
+def the_config(call, name: str) -> Record:
+    arn = arn_of(call, "endpoint-config", name)
+    config = call.store.by_arn(arn)
+    if config is None:
+        raise validation(f'Could not find endpoint configuration "{arn}".')
+    return config
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def _check(call, request: dict[str, Any]) -> None:
+    for member in NOT_BUILT:
+        if request.get(member):
+            raise validation(f"{member} is not built yet; nothing was created.")
+    variants = request["ProductionVariants"]
+    names = [v["VariantName"] for v in variants]
+    if len(names) != len(set(names)):
+        raise validation("Production variant names must be unique within an endpoint configuration.")
+    for variant in variants:
+        _check_variant(call, variant)
+    if not any(v.get("InitialVariantWeight", 1.0) > 0 for v in variants):
+        raise validation("At least one production variant must have an InitialVariantWeight above 0.")
+    if request.get("ExecutionRoleArn"):
+        call.platform.identity.check_pass_role(call, request["ExecutionRoleArn"])
+    capture = request.get("DataCaptureConfig")
+    if capture:
+        parse_s3_uri(capture["DestinationS3Uri"], "dataCaptureConfig.destinationS3Uri")
+
+
+def _check_variant(call, variant: dict[str, Any]) -> None:
+    where = f"production variant {variant['VariantName']}"
+    for member in VARIANT_NOT_BUILT:
+        if variant.get(member):
+            raise validation(f"{member} of {where} is not built yet; nothing was created.")
+    if not variant.get("ModelName"):
+        raise validation(f"ModelName is required for {where}: inference components are not built yet.")
+    the_model(call, variant["ModelName"])
+    for member in ("InstanceType", "InitialInstanceCount"):
+        if not variant.get(member):
+            raise validation(f"{member} is required for {where}, as it has no ServerlessConfig.")
+
+
+def _taken(arn: str):
+    return validation(f'Cannot create already existing endpoint configuration "{arn}".')

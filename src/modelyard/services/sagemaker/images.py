@@ -1,0 +1,31 @@
+"""Managed images as jobs and replicas need them: known or not, there or being built, and built when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def look_at_image(world: Any, uri: str) -> tuple[str, str]:
+    """(unknown | absent | building | ready | failed, reason); a failure is told once, the next look tries again."""
+    image = world.images.find(uri)
+    if image is None:
+        return "unknown", f"{uri} is no image of this platform; `modelyard images` lists what there is."
+    task = world.tasks.look(_task(image))
+    if task.state == "failed":
+        world.tasks.forget(_task(image))
+        return "failed", str(task.error)
+    state = world.images.look(image).state
+    if state == "ready":
+        world.tasks.forget(_task(image))
+    return ("absent" if state == "failed" else state), ""
+
+
+def build_image(world: Any, uri: str, say: Callable[[str], None], uid: str) -> None:
+    """Builds the image's environment beside the loop; `say` gets the progress line by line, `uid` is woken at the end."""
+    image = world.images.find(uri)
+    world.tasks.ensure(_task(image), lambda: world.images.ensure(image, log=say), on_end=lambda: world.wake(uid))
+
+
+def _task(image: Any) -> str:
+    return f"image-{image.env}"

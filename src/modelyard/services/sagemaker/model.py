@@ -1,0 +1,145 @@
+"""Models: which image serves which artifact, as which role. Nothing runs until an endpoint deploys one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.kernel.errors import ApiError, validation
+from modelyard.kernel.lifecycle import static
+from modelyard.kernel.records import Record
+from modelyard.kernel.store import Moved, Taken
+from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.role_session import RoleSession
+
+LIFECYCLE = static("model")
+ECHOED = ("PrimaryContainer", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn", "VpcConfig")
+
+
+@api.operation
+def create_model(call, request):
+    name, arn = request["ModelName"], arn_of(call, "model", request["ModelName"])
+    containers = containers_of(request)
+    _check(request, containers)
+    if call.store.by_arn(arn):
+        raise _taken(arn)
+    role = request.get("ExecutionRoleArn")
+    if role is None:
+        raise validation(
+            "ExecutionRoleArn is required: models of endpoints with inference components, which go without, are not built yet."
+        )
+    call.platform.identity.check_pass_role(call, role)
+    for container in containers:
+        _check_image(call, container)
+        _check_data(call, role, container)
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    for container in containers_of(spec):
+        container.setdefault("Mode", "SingleModel")
+    try:
+        call.store.create(LIFECYCLE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, tags=tags_of(request))
+    except Taken:
+        raise _taken(arn) from None
+    return {"ModelArn": arn}
+
+
+@api.operation
+def describe_model(call, request):
+    model = the_model(call, request["ModelName"])
+    answer = {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created_at}
+    answer |= {member: model.spec[member] for member in ECHOED if model.spec.get(member)}
+    return {**answer, "EnableNetworkIsolation": model.spec.get("EnableNetworkIsolation", False)}
+
+
+@api.operation
+def list_models(call, request):
+    models, more = list_page(call, LIFECYCLE.kind, request)
+    return {"Models": [{"ModelName": m.name, "ModelArn": m.arn, "CreationTime": m.created_at} for m in models], **more}
+
+
+@api.operation
+def delete_model(call, request):
+    """Endpoints that serve the model go on: they have its definition."""
+    while True:
+        model = the_model(call, request["ModelName"])
+        try:
+            call.store.delete(model)
+            return {}
+        except Moved:
+            continue
+
+
+def the_model(call, name: str) -> Record:
+    arn = arn_of(call, "model", name)
+    model = call.store.by_arn(arn)
+    if model is None:
+        raise validation(f'Could not find model "{arn}".')
+    return model
+
+
+def containers_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers in the order a request passes through them."""
+    primary = spec.get("PrimaryContainer")
+    return [primary] if primary else list(spec.get("Containers", []))
+
+
+def model_data(container: dict[str, Any]) -> dict[str, Any] | None:
+    """Where a container's artifact is, in the shape of S3DataSource whichever member gave it; None for an image without."""
+    url = container.get("ModelDataUrl")
+    if url:
+        return {"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"}
+    return container.get("ModelDataSource", {}).get("S3DataSource")
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def _check(request: dict[str, Any], containers: list[dict[str, Any]]) -> None:
+    if bool(request.get("PrimaryContainer")) == bool(request.get("Containers")):
+        raise validation("You must provide either PrimaryContainer or Containers, and not both.")
+    names = [c["ContainerHostname"] for c in containers if c.get("ContainerHostname")]
+    if len(names) != len(set(names)):
+        raise validation("ContainerHostname must be unique within a model.")
+    for container in containers:
+        if container.get("ModelPackageName") or container.get("InferenceSpecificationName"):
+            raise validation("ModelPackageName is not built yet: name the Image and the ModelDataUrl.")
+        if not container.get("Image"):
+            raise validation("Each container definition must have an Image or a ModelPackageName.")
+        if container.get("ModelDataUrl") and container.get("ModelDataSource"):
+            raise validation("ModelDataUrl and ModelDataSource must not both be given for a container.")
+        if container.get("Mode") == "MultiModel" or container.get("MultiModelConfig"):
+            raise validation("Mode MultiModel is not built yet; use one model per container.")
+        if container.get("AdditionalModelDataSources"):
+            raise validation("AdditionalModelDataSources are not built yet.")
+
+
+def _check_image(call, container: dict[str, Any]) -> None:
+    images = call.platform.parts.get("images")
+    if images is not None and images.find(container["Image"]) is None:
+        raise validation(f"Requested image {container['Image']} not found.")
+
+
+def _check_data(call, role: str, container: dict[str, Any]) -> None:
+    """The artifact must be there and the role must be able to read it."""
+    source = model_data(container)
+    if source is None:
+        return
+    url = source["S3Uri"]
+    bucket, key = parse_s3_uri(url, "primaryContainer.modelDataUrl")
+    session = RoleSession(call.platform, call.account, call.region, role)
+    try:
+        there = session.exists(bucket, key) if source["S3DataType"] == "S3Object" else any(True for _ in session.list(bucket, key))
+    except ApiError as problem:
+        if problem.status == 404:
+            there = False
+        else:
+            raise validation(
+                f'Could not access model data at {url}. Please ensure that the role "{role}" exists and that its trust relationship policy '
+                'allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com". Also ensure that the role has '
+                f'"s3:GetObject" permissions and that the object is located in {call.region}.'
+            ) from None
+    if not there:
+        raise validation(f"Could not find model data at {url}.")
+
+
+def _taken(arn: str) -> ApiError:
+    return validation(f'Cannot create already existing model "{arn}".')

@@ -1,0 +1,58 @@
+"""Statuses of a training job, and the secondary transitions that clients print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelyard.kernel.lifecycle import Lifecycle
+
+LIFECYCLE = Lifecycle(
+    "training-job",
+    first="InProgress",
+    arrows={
+        "InProgress": {"Completed", "Failed", "Stopping", "Stopped"},
+        "Stopping": {"Stopped", "Failed", "Completed"},
+    },
+)
+
+# What real AWS printed for each secondary status (journeys.md, and public logs of the SDK).
+MESSAGES = {
+    "Starting": "Preparing the instances for training",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Restarting": "Restarting the training job: the instance was lost",
+}
+STARTING_FIRST = "Starting the training job"
+
+
+def first_state(now: float) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "secondary": "Starting",
+        "transitions": [{"Status": "Starting", "StartTime": now, "StatusMessage": STARTING_FIRST}],
+    }
+
+
+def moved(state: Mapping[str, Any], secondary: str, now: float, message: str | None = None) -> dict[str, Any]:
+    """The patch that takes a job's state to its next secondary status; {} where it is there already with this text."""
+    text = message or MESSAGES[secondary]
+    transitions = [dict(t) for t in state["transitions"]]
+    last = transitions[-1]
+    if last["Status"] == secondary:
+        if last["StatusMessage"] == text:
+            return {}
+        last["StatusMessage"] = text
+    else:
+        last["EndTime"] = now
+        new = {"Status": secondary, "StartTime": now, "StatusMessage": text}
+        if secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded"):
+            new["EndTime"] = now
+        transitions.append(new)
+    return {"secondary": secondary, "transitions": transitions}

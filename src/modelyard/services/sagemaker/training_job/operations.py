@@ -1,0 +1,193 @@
+"""Create, describe, list, stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.kernel.errors import validation
+from modelyard.kernel.records import Record
+from modelyard.kernel.store import Moved, Taken
+from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.services.sagemaker.training_job.inputs import check_channels
+from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
+from modelyard.services.sagemaker.training_job.metrics import built_in_definitions
+
+DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+# Members of the request that Describe answers as they were given.
+ECHOED = (
+    "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig", "ResourceConfig", "VpcConfig", "StoppingCondition",
+    "CheckpointConfig", "DebugHookConfig", "ExperimentConfig", "DebugRuleConfigurations", "TensorBoardOutputConfig",
+    "ProfilerConfig", "ProfilerRuleConfigurations", "Environment", "RetryStrategy", "RemoteDebugConfig", "InfraCheckConfig",
+)  # fmt: skip
+SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining")
+
+
+@api.operation
+def create_training_job(call, request):
+    _check(request)
+    call.platform.identity.check_pass_role(call, request["RoleArn"])
+    if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
+        raise _taken(request["TrainingJobName"])
+    session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
+    check_channels(session, request, call.region)
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
+    spec["AlgorithmSpecification"] = _algorithm(request)
+    try:
+        job = call.store.create(
+            LIFECYCLE,
+            account=call.account,
+            region=call.region,
+            name=request["TrainingJobName"],
+            arn=arn_of(call, "training-job", request["TrainingJobName"]),
+            spec=spec,
+            state=first_state(call.now()),
+            tags=tags_of(request),
+        )
+    except Taken:
+        raise _taken(request["TrainingJobName"]) from None
+    call.platform.ring(LIFECYCLE.kind)
+    return {"TrainingJobArn": job.arn}
+
+
+@api.operation
+def describe_training_job(call, request):
+    job = the_job(call, request["TrainingJobName"])
+    if not LIFECYCLE.is_final(job.status):
+        call.hold(job)
+    return describe(job)
+
+
+@api.operation
+def list_training_jobs(call, request):
+    if request.get("WarmPoolStatusEquals") or request.get("TrainingPlanArnEquals"):
+        return {"TrainingJobSummaries": []}
+    jobs, more = list_page(call, LIFECYCLE.kind, request)
+    return {"TrainingJobSummaries": [_summary(job) for job in jobs], **more}
+
+
+@api.operation
+def stop_training_job(call, request):
+    """Stopping a job that has ended changes nothing and succeeds, as in AWS for a stopped one; AWS refuses ended ones."""
+    while True:
+        job = the_job(call, request["TrainingJobName"])
+        if job.status in ("Completed", "Failed", "Stopped"):
+            raise validation(f"The request was rejected because the training job is in status {job.status}.")
+        if job.spec.get("stop"):
+            return {}
+        try:
+            call.store.request(job, {"stop": True}, detail={"wish": "stop"})
+        except Moved:
+            continue
+        call.platform.ring(LIFECYCLE.kind)
+        return {}
+
+
+# --- shapes --------------------------------------------------------------------------------------
+
+
+def describe(job: Record) -> dict[str, Any]:
+    """DescribeTrainingJob's answer; absent stays absent, but OutputDataConfig.KmsKeyId is always there (the SDK reads it)."""
+    spec, state = job.spec, job.state
+    said: dict[str, Any] = {
+        "TrainingJobName": job.name,
+        "TrainingJobArn": job.arn,
+        "TrainingJobStatus": job.status,
+        "SecondaryStatus": state["secondary"],
+        "SecondaryStatusTransitions": state["transitions"],
+        "ModelArtifacts": {"S3ModelArtifacts": state["model"]} if "model" in state else {},
+        "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **spec["OutputDataConfig"]},
+        "CreationTime": job.created_at,
+        "LastModifiedTime": job.updated_at,
+        "DebugRuleEvaluationStatuses": None,
+        "ProfilingStatus": "Disabled" if spec.get("ProfilerConfig", {}).get("DisableProfiler", True) else "Enabled",
+    }
+    said.update({member: spec[member] for member in ECHOED if member in spec})
+    said.update({member: spec.get(member, False) for member in SWITCHES})
+    if not state.get("model") and job.status in ("InProgress", "Stopping"):
+        said["ModelArtifacts"] = {"S3ModelArtifacts": model_uri(job)}
+    for member, key in (("FailureReason", "reason"), ("TrainingStartTime", "started_at"), ("TrainingEndTime", "ended_at")):
+        if key in state:
+            said[member] = state[key]
+    if state.get("metrics"):
+        said["FinalMetricDataList"] = state["metrics"]
+    if "started_at" in state and "ended_at" in state:
+        said["TrainingTimeInSeconds"] = said["BillableTimeInSeconds"] = max(1, round(state["ended_at"] - state["started_at"]))
+    return {member: value for member, value in said.items() if value is not None}
+
+
+def model_uri(job: Record) -> str:
+    """`<S3OutputPath>/<job>/output/model.tar.gz`, or the folder `…/output/model/` where compression is NONE."""
+    config = job.spec["OutputDataConfig"]
+    name = "model/" if config.get("CompressionType") == "NONE" else "model.tar.gz"
+    return f"{config['S3OutputPath'].rstrip('/')}/{job.name}/output/{name}"
+
+
+def the_job(call: Any, name: str) -> Record:
+    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name)
+    if job is None:
+        raise validation("Requested resource not found.")
+    return job
+
+
+def _summary(job: Record) -> dict[str, Any]:
+    said = {
+        "TrainingJobName": job.name,
+        "TrainingJobArn": job.arn,
+        "CreationTime": job.created_at,
+        "LastModifiedTime": job.updated_at,
+        "TrainingJobStatus": job.status,
+        "SecondaryStatus": job.state["secondary"],
+    }
+    if "ended_at" in job.state:
+        said["TrainingEndTime"] = job.state["ended_at"]
+    return said
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def _taken(name: str) -> Exception:
+    return api.error.ResourceInUse(
+        f"Job name must be unique within an AWS account and region, and a job with this name already exists ({name})"
+    )
+
+
+def _check(request: dict[str, Any]) -> None:
+    """What the model cannot say."""
+    algorithm, resources = request.get("AlgorithmSpecification"), request.get("ResourceConfig")
+    if not algorithm:
+        raise validation("AlgorithmSpecification is required.")
+    if not resources or (not resources.get("InstanceType") and not resources.get("InstanceGroups")):
+        raise validation("ResourceConfig must name InstanceType and InstanceCount, or InstanceGroups.")
+    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
+        raise validation("You must specify either TrainingImage or AlgorithmName, and not both, in AlgorithmSpecification.")
+    if "AlgorithmName" in algorithm:
+        raise validation("Algorithm resources and Marketplace algorithms (AlgorithmName) are not built yet; give a TrainingImage.")
+    if resources.get("InstanceGroups") or resources.get("InstanceCount", 1) != 1:
+        raise validation("Training on several instances is not built yet: InstanceCount must be 1.")
+    if algorithm["TrainingInputMode"] == "Pipe" or any(c.get("InputMode") == "Pipe" for c in request.get("InputDataConfig", [])):
+        raise validation("Pipe input mode is not built yet; use File or FastFile.")
+    if request.get("EnableManagedSpotTraining"):
+        wait = request.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds")
+        if wait is None:
+            raise validation("MaxWaitTimeInSeconds is required when EnableManagedSpotTraining is true.")
+        if wait < request["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS):
+            raise validation(
+                f"Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds ({wait})."
+            )
+    parse_s3_uri(request["OutputDataConfig"]["S3OutputPath"], "outputDataConfig.s3OutputPath")
+    names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
+    if len(set(names)) != len(names):
+        raise validation("Channel names must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
+
+
+def _algorithm(request: dict[str, Any]) -> dict[str, Any]:
+    algorithm = {"EnableSageMakerMetricsTimeSeries": False, **request["AlgorithmSpecification"]}
+    if not algorithm.get("MetricDefinitions"):
+        known = built_in_definitions(algorithm["TrainingImage"], request.get("HyperParameters", {}))
+        if known:
+            algorithm["MetricDefinitions"] = known
+    return algorithm

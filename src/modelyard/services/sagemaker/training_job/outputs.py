@@ -1,0 +1,80 @@
+"""What a job leaves: the model, further output, the failure text, the last metrics."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.records import Record
+from modelyard.runtime.archives import files, pack
+from modelyard.runtime.ml_layout import failure
+from modelyard.services.sagemaker.common import client_error, parse_s3_uri
+from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
+from modelyard.services.sagemaker.training_job.operations import model_uri
+
+FAILURE_CHARACTERS = 1024
+
+
+def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[float, str]], *, keep_model: bool) -> dict[str, Any]:
+    """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `lines` is the whole log. Repeatable: the
+    keys are the job's, the bytes the same."""
+    answer: dict[str, Any] = {}
+    try:
+        if keep_model:
+            answer["model"] = _upload_model(session, job, ml / "model")
+        _upload_data(session, job, ml / "output" / "data")
+    except ApiError as problem:
+        raise client_error(f"Artifact upload failed:{problem.code} ({problem.status}): {problem.message}") from problem
+    except OSError as problem:
+        raise client_error(f"Artifact upload failed:{problem.strerror or problem}") from problem
+    definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
+    answer["metrics"] = final_metrics(found(definitions, lines)) if definitions else []
+    return answer
+
+
+def failure_text(ml: Path, log: Path) -> str:
+    """The first 1,024 characters of /opt/ml/output/failure, else the last line of the log that says something."""
+    return (failure(ml) or _last_line(log))[:FAILURE_CHARACTERS]
+
+
+def _last_line(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 65_536))
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    said = (line.decode("utf-8", "replace").partition(" ")[2].strip() for line in reversed(lines))
+    return next((text for text in said if text), "")
+
+
+def _upload_model(session: RoleSession, job: Record, folder: Path) -> str:
+    uri = model_uri(job)
+    bucket, key = parse_s3_uri(uri, "s3OutputPath")
+    if uri.endswith("/"):
+        for name, path in files(folder):
+            session.upload(path, bucket, key + name)
+    else:
+        _upload_packed(session, folder, bucket, key, "/opt/ml/model")
+    return uri
+
+
+def _upload_data(session: RoleSession, job: Record, folder: Path) -> None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    bucket, key = parse_s3_uri(
+        job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath"
+    )
+    _upload_packed(session, folder, bucket, key, "/opt/ml/output/data")
+
+
+def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str, seen_as: str) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pack-") as scratch:
+        path = Path(scratch) / "packed.tar.gz"
+        pack(folder, path, seen_as)
+        session.upload(path, bucket, key)

@@ -1,0 +1,247 @@
+"""The walk of a training job: image → inputs → run → outputs → the end. `decide` is pure.
+
+Where each phase stands is looked up each time (the image store, the tasks of this engine, the run's shim), so an
+engine that died anywhere is continued by the next one: a copy of inputs begins again, a run that is going on is
+found again, an upload is repeated with the same keys.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.records import Record
+from modelyard.kernel.reconcile import Step
+from modelyard.kernel.tasks import ABSENT, TaskState
+from modelyard.runtime.base import RunState
+from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.training_job import run as job_run
+from modelyard.services.sagemaker.training_job.inputs import fetch
+from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
+from modelyard.services.sagemaker.training_job.outputs import collect, failure_text
+
+LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
+MOST_ATTEMPTS = 3
+FINAL = ("Completed", "Failed", "Stopped")
+NO_IMAGE = "ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
+OUT_OF_MEMORY = "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an instance."
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`image` is unknown, absent, building, ready or failed; `failure` is the text a failed run left."""
+
+    image: str = "ready"
+    image_reason: str = ""
+    inputs: TaskState = ABSENT
+    run: RunState = RunState("absent")
+    outputs: TaskState = ABSENT
+    failure: str = ""
+    run_age_s: float = 0.0
+
+
+def observe(job: Record, world: Any) -> Seen:
+    phase = job.state.get("phase", "image")
+    if job.status in FINAL:
+        return Seen()
+    if phase == "image":
+        return Seen(*look_at_image(world, job_run.image_uri(job)))
+    if phase == "inputs":
+        return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")))
+    run = world.runtime.look(job_run.run_id(job))
+    failure = failure_text(job_run.ml_folder(job, world), job_run.log_file(job, world)) if run.state == "exited" and run.exit_code else ""
+    age = job_run.age_s(run)
+    return Seen(run=run, outputs=world.tasks.look(job_run.task_key(job, "outputs")), failure=failure, run_age_s=age)
+
+
+@api.reconciler(LIFECYCLE, observe)
+def decide(job: Record, seen: Seen, now: float) -> Step:
+    if job.status in FINAL:
+        return Step(job.status, do=[CleanUp(job)])
+    phases = {"image": _image, "inputs": _inputs, "run": _run, "outputs": _outputs}
+    return phases[job.state.get("phase", "image")](job, seen, now)
+
+
+def _image(job: Record, seen: Seen, now: float) -> Step:
+    if job.spec.get("stop"):
+        return _end(job, "Stopped", now)
+    if seen.image == "unknown":
+        return _end(job, "Failed", now, f"{NO_IMAGE} ({seen.image_reason})")
+    if seen.image == "failed":
+        return _end(job, "Failed", now, "ClientError: Cannot pull algorithm container. " + seen.image_reason)
+    if seen.image == "ready":
+        state = {"phase": "inputs", "attempt": 1, "started_at": now, **moved(job.state, "Downloading", now)}
+        return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, moved(job.state, "Starting", now), do=[BuildImage(job)], wake_in_real_s=LOOK_SECONDS)
+
+
+def _inputs(job: Record, seen: Seen, now: float) -> Step:
+    if job.spec.get("stop"):
+        return _end(job, "Stopped", now)
+    if seen.inputs.state == "failed":
+        return _end(job, "Failed", now, _reason(seen.inputs.error))
+    if seen.inputs.state == "done":
+        return Step(
+            job.status, {"phase": "run", **moved(job.state, "Training", now)}, do=[StartRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG
+        )
+    again = [FetchInputs(job, job.state["attempt"])] if seen.inputs.state == "absent" else []
+    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+
+
+def _run(job: Record, seen: Seen, now: float) -> Step:
+    run, stop = seen.run, job.spec.get("stop", False)
+    if run.state == "exited":
+        outcome, secondary, reason = _outcome(run, seen.failure, stop)
+        state = {"phase": "outputs", "outcome": outcome, "last": secondary, "reason": reason, **moved(job.state, "Uploading", now)}
+        return Step(job.status, state, do=[CollectOutputs(job, outcome != "Failed")], wake_in_real_s=LOOK_SECONDS_YOUNG)
+    if run.state == "lost":
+        return _lost(job, now, stop)
+    if stop and job.status == "InProgress":
+        return Step("Stopping", moved(job.state, "Stopping", now), do=[StopRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+    if stop and run.state == "absent":
+        return _end(job, "Stopped", now)
+    act = StopRun(job) if stop else StartRun(job) if run.state == "absent" else FollowLog(job)
+    return Step(job.status, do=[act], wake_in_real_s=LOOK_SECONDS_YOUNG if seen.run_age_s < YOUNG_SECONDS else LOOK_SECONDS)
+
+
+def _lost(job: Record, now: float, stop: bool) -> Step:
+    """The instance is gone (its shim was killed, the machine restarted): as on AWS, the platform's fault, so it tries again."""
+    attempt = job.state["attempt"] + 1
+    if stop:
+        return _end(job, "Stopped", now)
+    if attempt > MOST_ATTEMPTS:
+        return _end(job, "Failed", now, f"InternalServerError: The instance of the job was lost {MOST_ATTEMPTS} times. Please try again.")
+    restarting = moved(job.state, "Restarting", now)
+    state = {"phase": "inputs", "attempt": attempt, **moved({**job.state, **restarting}, "Downloading", now)}
+    return Step(job.status, state, do=[FetchInputs(job, attempt)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+
+
+def _outputs(job: Record, seen: Seen, now: float) -> Step:
+    outcome = job.state["outcome"]
+    if seen.outputs.state == "failed":
+        return _end(job, "Failed", now, job.state.get("reason") or _reason(seen.outputs.error))
+    if seen.outputs.state == "done":
+        return _end(job, outcome, now, job.state.get("reason"), job.state["last"], seen.outputs.result)
+    again = [CollectOutputs(job, outcome != "Failed")] if seen.outputs.state == "absent" else []
+    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+
+
+def _outcome(run: RunState, failure: str, stop: bool) -> tuple[str, str, str | None]:
+    """(status, secondary status, reason) of an ended run."""
+    if run.ended_by == "max-runtime":
+        return "Stopped", "MaxRuntimeExceeded", None
+    if run.ended_by == "stop" or (stop and run.ended_by is None and run.exit_code != 0):
+        return "Stopped", "Stopped", None
+    if run.ended_by == "oom":
+        return "Failed", "Failed", f"{OUT_OF_MEMORY}, exit code: 137"
+    if run.exit_code == 0:
+        return "Completed", "Completed", None
+    return "Failed", "Failed", f"AlgorithmError: {failure}, exit code: {run.exit_code}"
+
+
+def _end(
+    job: Record, status: str, now: float, reason: str | None = None, secondary: str | None = None, left: dict[str, Any] | None = None
+) -> Step:
+    """The last step; once it is committed one more look cleans up."""
+    state: dict[str, Any] = {"ended_at": now, "phase": "end", **moved(job.state, secondary or status, now)}
+    if "started_at" not in job.state:
+        state["started_at"] = now
+    if reason:
+        state["reason"] = reason
+    return Step(status, {**state, **(left or {})}, wake_at=now, detail={"reason": reason} if reason else None)
+
+
+def _reason(problem: BaseException | None) -> str:
+    if isinstance(problem, ApiError):
+        return f"{problem.code}: {problem.message}"
+    return f"InternalServerError: We encountered an internal error. Please try again. ({type(problem).__name__}: {problem})"
+
+
+# --- actions: ensure-shaped, done before the write -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class BuildImage:
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        job_run.build(self.job, world)
+
+
+@dataclass(frozen=True)
+class FetchInputs:
+    job: Record
+    attempt: int
+
+    def perform(self, world: Any) -> None:
+        job, attempt = self.job, self.attempt
+        key = job_run.task_key(job, "inputs", attempt)
+
+        def work() -> None:
+            session = job_run.session(job, world)
+            ml = job_run.lay_out(job, world, attempt)
+            fetch(session, job.spec.get("InputDataConfig", []), ml / "input" / "data")
+
+        world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
+
+
+@dataclass(frozen=True)
+class StartRun:
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        job_run.start(self.job, world)
+        job_run.follow(self.job, world)
+
+
+@dataclass(frozen=True)
+class FollowLog:
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        job_run.follow(self.job, world)
+
+
+@dataclass(frozen=True)
+class StopRun:
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        world.runtime.stop(job_run.run_id(self.job))
+
+
+@dataclass(frozen=True)
+class CollectOutputs:
+    job: Record
+    keep_model: bool
+
+    def perform(self, world: Any) -> None:
+        job, keep = self.job, self.keep_model
+
+        def work() -> dict[str, Any]:
+            job_run.drain(job, world)
+            lines = world.follower.lines(job_run.log_file(job, world))
+            return collect(job_run.session(job, world), job, job_run.ml_folder(job, world), lines, keep_model=keep)
+
+        world.tasks.ensure(job_run.task_key(job, "outputs"), work, on_end=lambda: world.wake(job.uid))
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """Frees the run and its folders; the log lives in CloudWatch Logs, what it made in S3."""
+
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        job = self.job
+        if "attempt" in job.state:
+            job_run.drain(job, world)
+            for attempt in range(1, job.state["attempt"] + 1):
+                world.runtime.remove(job_run.run_id(job, attempt))
+        shutil.rmtree(Path(world.settings.data) / "jobs" / job.uid, ignore_errors=True)
+        for part in ("inputs", "outputs"):
+            world.tasks.forget(job_run.task_key(job, part))

@@ -1,0 +1,249 @@
+"""The data plane of a gateway: route tables in, invocations through. `platform.invoker`.
+
+It reads the store only to learn of new route tables; when the store or the engine is gone it goes on with the
+tables it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+from modelyard.serving import meter as metering
+from modelyard.serving import split
+from modelyard.serving.capture import Capture
+from modelyard.serving.replicas import QueueFull, Replicas, refused
+from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
+from modelyard.serving.upstream import PartStream, TimedOut, UpstreamError
+
+log = logging.getLogger("modelyard.serving")
+POLL_SECONDS = 0.1
+IDLE_POLL_SECONDS = 0.5
+FLUSH_SECONDS = 1.0
+
+Change = tuple[int, str, RouteTable | None]
+"""(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of an invocation. `kind`:
+
+    answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
+    no-endpoint, no-variant, no-replica, full   nothing was sent
+    timeout      the model did not answer in the variant's time
+    broken       the connection to the model broke before a whole answer; `detail` says how
+    """
+
+    kind: str
+    table: RouteTable | None = None
+    variant: Variant | None = None
+    status: int = 0
+    headers: dict[bytes, bytes] | None = None
+    body: bytes = b""
+    stream: PartStream | None = None
+    detail: str = ""
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name) if self.headers else None
+        return None if value is None else value.decode("latin-1")
+
+
+class Invoker:
+    """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
+
+    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None. `capture_folder` and `put_object`
+    (account, bucket, key, bytes) are for data capture; without them nothing is captured.
+    """
+
+    def __init__(
+        self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None
+    ) -> None:
+        self._store = store
+        self._tables: dict[str, RouteTable] = {}
+        self._seq = 0
+        self._seen: dict[str, int] = {}
+        self._read_lock = threading.Lock()
+        self._bell = threading.Event()
+        self._stopping = False
+        self._meter = metering.Meter(put_metrics or (lambda *_: None), clock.now)
+        self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
+        self._random = random.random
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._replicas: Replicas | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- life ----------------------------------------------------------------------------------------
+
+    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """On the loop that will invoke. The tables of the store are there when this returns."""
+        self._loop = loop or asyncio.get_running_loop()
+        self._replicas = Replicas(self._loop)
+        try:
+            self._swap(self._read())
+        except Exception:
+            log.exception("the store did not tell its route tables; they are asked for again")
+        self._thread = threading.Thread(target=self._learn, name="routes", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """On the loop. Requests under way are cut: stop the front door first."""
+        if self._capture is not None:
+            self._capture.rotate(everything=True)
+        self._stopping = True
+        self._bell.set()
+        if self._thread is not None:
+            self._thread.join(2.0)
+        self._replicas.close()
+
+    def ring(self) -> None:
+        """Look for new route tables now (any thread)."""
+        self._bell.set()
+
+    # --- route tables ----------------------------------------------------------------------------------
+
+    def _learn(self) -> None:
+        flush_at = monotonic() + FLUSH_SECONDS
+        while not self._stopping:
+            self._bell.wait(POLL_SECONDS if self._tables else IDLE_POLL_SECONDS)
+            self._bell.clear()
+            try:
+                changed = self._read()
+                if changed:
+                    self._loop.call_soon_threadsafe(self._swap, changed)
+                if monotonic() >= flush_at:
+                    flush_at = monotonic() + FLUSH_SECONDS
+                    if self._capture is not None:
+                        self._loop.call_soon_threadsafe(self._capture.rotate)
+                    self._hand_over()
+            except Exception:
+                log.exception("learning routes or handing metrics over failed; serving goes on with what is known")
+        try:
+            self._hand_over()
+            self._meter.flush()
+        except Exception:
+            log.exception("the last metrics or captures were not stored; captures are taken up by the next gateway")
+
+    def _hand_over(self) -> None:
+        if self._capture is not None:
+            self._capture.upload()
+        self._meter.flush()
+
+    def _read(self) -> list[Change]:
+        with self._read_lock:
+            changed = [(seq, key, None if body is None else from_body(body)) for seq, key, body in self._store.routes_since(self._seq)]
+            if changed:
+                self._seq = changed[-1][0]
+            return changed
+
+    def _swap(self, changed: list[Change]) -> None:
+        """Whole tables are replaced, on the loop; what was read later wins, in whatever order batches come."""
+        for seq, key, table in changed:
+            if seq <= self._seen.get(key, 0):
+                continue
+            self._seen[key] = seq
+            if table is None:
+                self._tables.pop(key, None)
+            else:
+                self._tables[key] = table
+        if changed:
+            self._replicas.adopt(self._tables.values())
+
+    async def _newest(self, key: str) -> RouteTable | None:
+        """What the store says now: a table may have been published a moment ago."""
+        try:
+            self._swap(await asyncio.to_thread(self._read))
+        except Exception:
+            log.exception("the store did not tell its route tables")
+        return self._tables.get(key)
+
+    # --- invocations -----------------------------------------------------------------------------------
+
+    async def invoke(
+        self,
+        account: str,
+        region: str,
+        endpoint: str,
+        head: bytes,
+        body: bytes,
+        *,
+        target: str | None = None,
+        streaming: bool = False,
+        content_type: str = "",
+        inference_id: str | None = None,
+        attributes: str | None = None,
+    ) -> Outcome:
+        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. The last three
+        arguments are in `head` already; they go into captured data."""
+        began = perf_counter()
+        key = endpoint_arn(account, region, endpoint)
+        table = self._tables.get(key) or await self._newest(key)
+        if table is None:
+            return Outcome("no-endpoint")
+        outcome = await self._through(table, head, body, target, streaming, began)
+        if outcome.kind in ("no-replica", "no-variant"):  # perhaps by a table that was replaced a moment ago
+            newest = await self._newest(key)
+            if newest is None:
+                return Outcome("no-endpoint")
+            if newest.version != table.version:
+                outcome = await self._through(newest, head, body, target, streaming, began)
+        if self._capture is not None and outcome.kind == "answered" and outcome.table.capture and 200 <= outcome.status < 300 and not streaming:
+            answered = (outcome.header(b"content-type") or "", outcome.body)
+            self._capture.record(outcome.table, outcome.variant.name, (content_type, body), answered, inference_id, attributes)
+        return outcome
+
+    async def _through(self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float) -> Outcome:
+        variant = split.choose(table, self._random()) if target is None else split.named(table, target)
+        if variant is None:
+            return Outcome("no-variant" if target is not None else "no-replica", table)
+        sent = perf_counter()
+        outcome = await self._send(table, variant, head, body, streaming)
+        ended = perf_counter()
+        cell = self._meter.cell(table.account, table.region, table.endpoint, variant.name)
+        cell.invocations += 1
+        _tally(cell, outcome)
+        if outcome.kind == "answered":
+            metering.count(cell.model_us, ended - sent)
+            metering.count(cell.overhead_us, sent - began + perf_counter() - ended)
+        return outcome
+
+    async def _send(self, table: RouteTable, variant: Variant, head: bytes, body: bytes, streaming: bool) -> Outcome:
+        request = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
+        tried: set[str] = set()
+        while True:
+            pool = self._replicas.pick(variant, tried)
+            if pool is None:
+                return Outcome("no-replica", table, variant)
+            try:
+                await self._replicas.room(table, variant, pool)
+                reply = await pool.request(request, body, variant.timeout_s, streaming)
+            except QueueFull:
+                return Outcome("full", table, variant)
+            except TimedOut:
+                return Outcome("timeout", table, variant)
+            except UpstreamError as problem:
+                if problem.sent:
+                    return Outcome("broken", table, variant, detail=str(problem))
+                refused(pool)
+                tried.add(pool.socket)
+                continue
+            finally:
+                self._replicas.done(table, variant)
+            return Outcome("answered", table, variant, reply.status, reply.headers, reply.body, reply.stream)
+
+
+def _tally(cell: metering.Cell, outcome: Outcome) -> None:
+    if outcome.kind == "answered" and 200 <= outcome.status < 300:
+        return
+    if outcome.kind in ("answered", "timeout", "broken"):
+        cell.model_errors += 1
+    if outcome.kind == "answered" and 400 <= outcome.status < 500:
+        cell.errors_4xx += 1
+    else:
+        cell.errors_5xx += 1

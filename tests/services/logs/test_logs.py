@@ -1,0 +1,152 @@
+"""CloudWatch Logs through a real boto3 client."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from modelyard.kernel.clock import SystemClock
+from modelyard.kernel.database import SQLite
+from modelyard.services.logs.follow import LogFollower
+from modelyard.services.logs.log_store import LogStore
+from tests.support.chaos import Chaos, Crash
+
+
+@pytest.fixture
+def logs(client):
+    return client("logs")
+
+
+def code(call):
+    with pytest.raises(Exception) as raised:
+        call()
+    return raised.value.response["Error"]["Code"]
+
+
+def put(logs, messages, group="/g", stream="s", later_ms=0):
+    now = int(time.time() * 1000) + later_ms
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": now + n, "message": m} for n, m in enumerate(messages)])
+
+
+@pytest.fixture
+def stream(logs):
+    logs.create_log_group(logGroupName="/g", tags={"team": "red"})
+    logs.create_log_stream(logGroupName="/g", logStreamName="s")
+    return logs
+
+
+def test_groups_and_streams_are_made_listed_and_deleted(stream):
+    assert code(lambda: stream.create_log_group(logGroupName="/g")) == "ResourceAlreadyExistsException"
+    assert code(lambda: stream.create_log_stream(logGroupName="/g", logStreamName="s")) == "ResourceAlreadyExistsException"
+    (group,) = stream.describe_log_groups(logGroupNamePrefix="/")["logGroups"]
+    assert group["arn"] == "arn:aws:logs:us-east-1:123456789012:log-group:/g:*"
+    assert stream.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {"team": "red"}
+    stream.put_retention_policy(logGroupName="/g", retentionInDays=7)
+    assert stream.describe_log_groups()["logGroups"][0]["retentionInDays"] == 7
+    stream.delete_log_stream(logGroupName="/g", logStreamName="s")
+    assert stream.describe_log_streams(logGroupName="/g")["logStreams"] == []
+    stream.delete_log_group(logGroupName="/g")
+    assert stream.describe_log_groups()["logGroups"] == []
+
+
+def test_what_is_missing_is_resource_not_found_and_nothing_else(logs):
+    for call in (
+        lambda: logs.describe_log_streams(logGroupName="/none"),
+        lambda: logs.get_log_events(logGroupName="/none", logStreamName="s"),
+        lambda: logs.filter_log_events(logGroupName="/none"),
+        lambda: put(logs, ["x"], group="/none"),
+    ):
+        assert code(call) == "ResourceNotFoundException"
+
+
+def test_get_log_events_pages_both_ways_and_repeats_the_token_at_the_end(stream):
+    put(stream, [f"line {n}" for n in range(25)])
+    seen, token = [], None
+    while True:
+        more = {"nextToken": token} if token else {}
+        page = stream.get_log_events(logGroupName="/g", logStreamName="s", startFromHead=True, limit=10, **more)
+        seen += [e["message"] for e in page["events"]]
+        if page["nextForwardToken"] == token:
+            break
+        token = page["nextForwardToken"]
+    assert seen == [f"line {n}" for n in range(25)]
+    tail = stream.get_log_events(logGroupName="/g", logStreamName="s", limit=5)
+    assert [e["message"] for e in tail["events"]] == [f"line {n}" for n in range(20, 25)]
+    before = stream.get_log_events(logGroupName="/g", logStreamName="s", limit=5, nextToken=tail["nextBackwardToken"])
+    assert [e["message"] for e in before["events"]] == [f"line {n}" for n in range(15, 20)]
+    put(stream, ["later"], later_ms=1000)
+    after = stream.get_log_events(logGroupName="/g", logStreamName="s", nextToken=token)
+    assert [e["message"] for e in after["events"]] == ["later"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hits"),
+    [
+        ("", 4), ("ERROR", 2), ("ERROR disk", 1), ('"disk full"', 1), ("-ERROR", 2), ("?ERROR ?warn", 3), ("%[0-9]{3}%", 1), ("error", 0),
+    ],
+)  # fmt: skip
+def test_filter_patterns(stream, pattern, hits):
+    put(stream, ["ERROR disk full", "ERROR net", "warn 404", "fine"])
+    found = stream.filter_log_events(logGroupName="/g", filterPattern=pattern)["events"]
+    assert len(found) == hits
+
+
+def test_filter_pages_over_streams_and_time(stream):
+    stream.create_log_stream(logGroupName="/g", logStreamName="t")
+    put(stream, [f"a{n}" for n in range(5)])
+    put(stream, [f"b{n}" for n in range(5)], stream="t")
+    pages = stream.get_paginator("filter_log_events").paginate(logGroupName="/g", PaginationConfig={"PageSize": 3})
+    assert sorted(e["message"] for page in pages for e in page["events"]) == sorted([f"a{n}" for n in range(5)] + [f"b{n}" for n in range(5)])
+    only = stream.filter_log_events(logGroupName="/g", logStreamNamePrefix="t")["events"]
+    assert {e["logStreamName"] for e in only} == {"t"}
+
+
+def test_bad_input_gets_the_error_of_aws(stream):
+    now = int(time.time() * 1000)
+    backwards = [{"timestamp": now, "message": "b"}, {"timestamp": now - 5, "message": "a"}]
+    calls = {
+        "order": lambda: stream.put_log_events(logGroupName="/g", logStreamName="s", logEvents=backwards),
+        "token": lambda: stream.get_log_events(logGroupName="/g", logStreamName="s", nextToken="nonsense"),
+        "json": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="{ $.a = 1 }"),
+        "retention": lambda: stream.put_retention_policy(logGroupName="/g", retentionInDays=6),
+        "both": lambda: stream.filter_log_events(logGroupName="/g", logStreamNames=["s"], logStreamNamePrefix="s"),
+    }
+    assert {name: code(call) for name, call in calls.items()} == dict.fromkeys(calls, "InvalidParameterException")
+
+
+def test_events_of_another_age_are_rejected_and_told(stream):
+    now = int(time.time() * 1000)
+    answer = stream.put_log_events(
+        logGroupName="/g",
+        logStreamName="s",
+        logEvents=[{"timestamp": now - 15 * 86_400_000, "message": "old"}],
+    )
+    assert answer["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 1}
+    assert stream.get_log_events(logGroupName="/g", logStreamName="s")["events"] == []
+
+
+def test_a_followed_file_is_read_live_without_loss_or_repeat_over_crashes(tmp_path):
+    path, clock = tmp_path / "log", SystemClock()
+    store = LogStore(SQLite(tmp_path / "logs.db", durable=False), clock)
+    chaos = Chaos(3, 0.5)
+    written = 0
+    for _ in range(60):
+        with path.open("a") as file:
+            for _ in range(7):
+                file.write(f"{int(time.time() * 1000)} line {written}\n")
+                written += 1
+        follower = LogFollower(chaos.wrap(store), clock)
+        try:
+            follower._files["k"] = __import__("modelyard.services.logs.follow", fromlist=["Followed"]).Followed("1", "r", "/g", "s", path)
+            follower.drain("k")
+        except Crash:
+            continue
+    last = LogFollower(store, clock)
+    last.follow("k", "1", "r", "/g", "s", path)
+    last.drain("k")
+    last.stop()
+    group = store.group("1", "r", "/g")
+    events = store.events([store.stream(group, "s").id], limit=10_000)
+    assert sorted((e.message for e in events), key=lambda m: int(m.split()[1])) == [f"line {n}" for n in range(written)]
+    assert chaos.crashes > 10

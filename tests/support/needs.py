@@ -1,0 +1,82 @@
+"""What some tests need of the machine: `pytestmark = needs("postgresql")` skips with the reason where it is missing.
+
+With MODELYARD_REQUIRE=all (CI) nothing is skipped: a missing thing is a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+import shutil
+import subprocess
+
+import pytest
+
+INSTALL = {
+    "bubblewrap": "apt install bubblewrap",
+    "postgresql": "apt install postgresql",
+    "nginx": "apt install nginx-light",
+    "browser": "apt install chromium",
+}
+
+
+def needs(what: str) -> pytest.MarkDecorator:
+    """A mark for tests that need bubblewrap, postgresql, nginx or browser."""
+    reason = missing(what)
+    if reason is None or os.environ.get("MODELYARD_REQUIRE") == "all":
+        return pytest.mark.filterwarnings("default")  # a mark that changes nothing
+    return pytest.mark.skip(reason=f"needs {what}: {reason} ({INSTALL[what]})")
+
+
+def require(what: str) -> None:
+    """The same inside a test or fixture: skips, or fails where everything is required."""
+    reason = missing(what)
+    if reason is None:
+        return
+    if os.environ.get("MODELYARD_REQUIRE") == "all":
+        pytest.fail(f"needs {what}: {reason} ({INSTALL[what]})")
+    pytest.skip(f"needs {what}: {reason} ({INSTALL[what]})")
+
+
+@functools.cache
+def missing(what: str) -> str | None:
+    """Why it cannot be used here; None: it can."""
+    return {"bubblewrap": _bubblewrap, "postgresql": _postgresql, "nginx": _nginx, "browser": _browser}[what]()
+
+
+def postgresql_bin() -> str | None:
+    """The folder of initdb and postgres: Debian keeps them off PATH, and initdb refuses root (use another user)."""
+    found = shutil.which("initdb")
+    if found:
+        return os.path.dirname(found)
+    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
+    return os.path.dirname(folders[-1]) if folders else None
+
+
+def browser() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
+
+
+def _bubblewrap() -> str | None:
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return "it is not installed"
+    tried = subprocess.run([bwrap, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
+    return None if tried.returncode == 0 else f"it is refused here: {tried.stderr.strip()[:200]}"
+
+
+def _postgresql() -> str | None:
+    return None if postgresql_bin() else "it is not installed"
+
+
+def _nginx() -> str | None:
+    return None if nginx() else "it is not installed"
+
+
+def _browser() -> str | None:
+    return None if browser() else "it is not installed"

@@ -1,0 +1,28 @@
+#!/bin/sh
+# The whole suite: quick tests share the cores, then the slow ones (they start platforms and jobs) one by one.
+# Skipped tests are listed with their reason. TESTS and WORKERS come from make.
+# The last line is the one plain count of both parts.
+set -u
+tests=${TESTS:-tests}
+workers=${WORKERS:-2}
+report=$(mktemp -d)
+trap 'rm -rf "$report"' EXIT
+# What the user's shell points at must not reach the tests.
+for name in $(env | sed -n 's/^\(AWS_[A-Z0-9_]*\)=.*/\1/p'); do unset "$name"; done
+export PYTHONDONTWRITEBYTECODE=1
+
+part() {
+    name=$1
+    shift
+    echo "== $name tests"
+    .venv/bin/python -m pytest $tests -q -rs --durations=10 --junitxml="$report/$name.xml" "$@"
+    code=$?
+    [ $code -eq 5 ] && code=0 # no test of this kind in what was asked for
+    return $code
+}
+
+failed=0
+part quick -m "not slow" -n "$workers" --dist loadfile || failed=1
+part slow -m slow || failed=1
+.venv/bin/python tools/count_tests.py "$report"/*.xml || failed=1
+exit $failed
