@@ -108,8 +108,7 @@ def delete_bucket(call, request):
     owned_bucket(call, request)
 
     def work(tx: Tx) -> None:
-        lock = " FOR UPDATE" if depot.index.db.dialect == "postgres" else ""
-        if not tx.execute(f"SELECT name FROM s3_buckets WHERE name = ?{lock}", (name,)):
+        if depot.index.bucket(name, tx) is None:
             raise no_such_bucket(name)
         if tx.execute("SELECT 1 FROM s3_objects WHERE bucket = ? LIMIT 1", (name,)):
             raise s3_error("BucketNotEmpty", BucketName=name, Resource=f"/{name}")

@@ -110,7 +110,6 @@ class Depot:
 
         def work(tx: Tx) -> Version:
             home = self.bucket(bucket, tx)
-            self.index.lock_key(tx, bucket, key)
             have = self.index.latest(bucket, key, tx)
             condition(None if have is None or have.marker else have)
             if also is not None:
@@ -140,7 +139,6 @@ class Depot:
 
         def work(tx: Tx) -> tuple[Version | None, Version | None]:
             home = self.bucket(bucket, tx)
-            self.index.lock_key(tx, bucket, key)
             have = self.index.latest(bucket, key, tx)
             if version is not None:
                 gone = self.index.version(bucket, key, version, tx)

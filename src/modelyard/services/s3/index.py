@@ -1,7 +1,7 @@
 """The tables of S3: buckets, one row per object version, uploads and their parts, and small bytes.
 
 All writes of one request are one transaction in a group commit (`Database.grouped`), so what is acknowledged is
-durable. Keys sort by their UTF-8 bytes, as S3 lists them (SQLite's BINARY, PostgreSQL's collation "C").
+durable; writing transactions run one after the other, so what one reads holds until it commits. Keys sort by their UTF-8 bytes, as S3 lists them (SQLite's BINARY, PostgreSQL's collation "C").
 
 `blob` says where bytes are: "" for none (empty object, delete marker), `i<number>` for a row of s3_small, else the
 id of a file in the blob store.
@@ -123,8 +123,6 @@ class Index:
 
     def bucket(self, name: str, tx: Tx | None = None) -> Bucket | None:
         sql = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
-        if tx is not None and self.db.dialect == "postgres":
-            sql += " FOR SHARE"  # a bucket must not be deleted under a write into it
         rows = tx.execute(sql, (name,)) if tx is not None else self.db.read(sql, (name,))
         return _bucket(rows[0]) if rows else None
 
@@ -172,11 +170,6 @@ class Index:
         run = tx.execute if tx is not None else self.db.read
         rows = run(f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND version = ?", (bucket, key, version))
         return _version(rows[0]) if rows else None
-
-    def lock_key(self, tx: Tx, bucket: str, key: str) -> None:
-        """One writer per key at a time. SQLite's one writer needs no more."""
-        if self.db.dialect == "postgres":
-            tx.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (f"{bucket}/{key}",))
 
     def insert(
         self, tx: Tx, bucket: str, key: str, version: str, marker: bool, size: int, etag: str, modified: float, blob: str, meta: Any
