@@ -62,9 +62,7 @@ class Invoker:
     (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     """
 
-    def __init__(
-        self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None
-    ) -> None:
+    def __init__(self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
@@ -193,7 +191,13 @@ class Invoker:
                 return Outcome("no-endpoint")
             if newest.version != table.version:
                 outcome = await self._through(newest, head, body, target, streaming, began)
-        if self._capture is not None and outcome.kind == "answered" and outcome.table.capture and 200 <= outcome.status < 300 and not streaming:
+        if (
+            self._capture is not None
+            and outcome.kind == "answered"
+            and outcome.table.capture
+            and 200 <= outcome.status < 300
+            and not streaming
+        ):
             answered = (outcome.header(b"content-type") or "", outcome.body)
             self._capture.record(outcome.table, outcome.variant.name, (content_type, body), answered, inference_id, attributes)
         return outcome
