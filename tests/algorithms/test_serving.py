@@ -201,3 +201,36 @@ def test_xgboost_content_types_and_errors(container):
         assert re.fullmatch(rb'1,"\[0\.\d+, 0\.\d+\]"', client.post("6,0")[1])
     with box.serving("xgboost", SAGEMAKER_BATCH="true", MODELYARD_IMAGE_VERSION="1.0-1") as client:
         assert len(client.post("6,0\n1,1")[1].splitlines()) == 2
+
+
+@pytest.mark.parametrize("kind", ["LogisticRegression(max_iter=500)", "RandomForestClassifier(10)", "names", "two"])
+def test_the_short_way_answers_as_the_long_one(model, kind):
+    """One text answered in one go equals what each handler function gives on its own, also for odd requests."""
+    box = model(LOAD)
+    train = (
+        "import joblib, sys, numpy\nfrom sklearn.datasets import load_iris\nfrom sklearn.linear_model import *\nfrom sklearn.ensemble import *\n"
+        "X, y = load_iris(return_X_y=True)\nkind = sys.argv[2]\n"
+        "names, two = (LogisticRegression(max_iter=500), LinearRegression())\n"
+        "y = numpy.array(['a', 'b,c', 'd'])[y] if kind == 'names' else numpy.column_stack([y, y / 3]) if kind == 'two' else y\n"
+        "joblib.dump(eval(kind).fit(X, y), sys.argv[1])"
+    )
+    subprocess.run([box.python, "-c", train, str(box.base / "model" / "model.joblib"), kind], check=True)
+    bodies = [
+        ROW,
+        ROW + "\n",
+        f"{ROW}\n6.3,2.8,5.1,1.5\n",
+        f"{ROW}\r\n{ROW}",
+        "5.1,,1.4,0.2",
+        "1,2\n3",
+        "",
+        "5.1,3.5,x,0.2",
+        " 5.1, 3.5 ,1.4,0.2",
+    ]
+    asked = [(body, accept) for body in bodies for accept in ("text/csv", "application/json", "text/html")]
+    with box.serving("scikit-learn") as client:
+        short = [client.post(body, accept=accept)[:2] for body, accept in asked]
+    (box.base / "model" / "code" / "inference.py").write_text(LOAD + "def predict_fn(data, model):\n    return model.predict(data)\n")
+    with box.serving("scikit-learn") as client:
+        long = [client.post(body, accept=accept)[:2] for body, accept in asked]
+    for question, one, other in zip(asked, short, long, strict=True):
+        assert one[0] == other[0] and (one == other or one[0] >= 400), question

@@ -58,6 +58,7 @@ def test_every_operation_once(wire: Wire) -> None:
     users(client)
     groups(client)
     simulator(client)
+    profiles(client)
     client.get_account_summary()
     tokens.get_caller_identity()
     tokens.get_access_key_info(AccessKeyId=wire.yard.root)
@@ -152,6 +153,22 @@ def groups(client: Any) -> None:
     client.remove_user_from_group(GroupName="G", UserName="ann")
     assert [g["GroupName"] for g in client.list_groups()["Groups"]] == ["G"]
     client.delete_group(GroupName="G")
+
+
+def profiles(client: Any) -> None:
+    profile, both = {"InstanceProfileName": "I"}, {"InstanceProfileName": "I", "RoleName": "R"}
+    assert client.create_instance_profile(**profile)["InstanceProfile"]["Roles"] == []
+    client.add_role_to_instance_profile(**both)
+    assert [r["RoleName"] for r in client.get_instance_profile(**profile)["InstanceProfile"]["Roles"]] == ["R"]
+    for listed in (client.list_instance_profiles(), client.list_instance_profiles_for_role(RoleName="R")):
+        assert [p["InstanceProfileName"] for p in listed["InstanceProfiles"]] == ["I"]
+    assert refused(client.delete_role, RoleName="R")[:2] == ("DeleteConflict", 409)
+    assert refused(client.delete_instance_profile, **profile)[:2] == ("DeleteConflict", 409)
+    client.remove_role_from_instance_profile(**both)
+    client.delete_instance_profile(**profile)
+    linked = client.create_service_linked_role(AWSServiceName="sagemaker.application-autoscaling.amazonaws.com")["Role"]
+    assert linked["RoleName"] == "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    assert refused(client.delete_role, RoleName=linked["RoleName"])[0] == "UnmodifiableEntity"
 
 
 def simulator(client: Any) -> None:
