@@ -18,7 +18,7 @@ from typing import Any
 from modelyard.serving import meter as metering
 from modelyard.serving import split
 from modelyard.serving.capture import Capture
-from modelyard.serving.replicas import QueueFull, Replicas, refused
+from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
 from modelyard.serving.upstream import PartStream, TimedOut, UpstreamError
 
@@ -225,7 +225,8 @@ class Invoker:
             if pool is None:
                 return Outcome("no-replica", table, variant)
             try:
-                await self._replicas.room(table, variant, pool)
+                if pool.load >= MOST_CONNECTIONS:
+                    await self._replicas.room(table, variant)
                 reply = await pool.request(request, body, variant.timeout_s, streaming)
             except QueueFull:
                 return Outcome("full", table, variant)
