@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard import datafolder
+from modelyard import datafolder, wayout
 from modelyard.config import Settings
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.platform import Platform
@@ -142,6 +142,10 @@ def _s3(platform: Platform) -> Any:
     return install(platform)  # and with it `objects` and S3's resource policies
 
 
+def _wayout(platform: Platform) -> Any:
+    return wayout.WayOut(platform.settings)
+
+
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
@@ -158,6 +162,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
+    ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),
@@ -181,24 +186,27 @@ def child_main(role: str, words: list[str]) -> int:
         threading.Thread(target=_hold_leash, args=(args.leash,), name="leash", daemon=True).start()
     settings = datafolder.load_settings(args.data)
     platform = build_platform(settings, role)
-    return gateway_main(platform, args.listener) if role == "gateway" else engine_main(platform)
+    return gateway_main(platform, args.listener, args.index) if role == "gateway" else engine_main(platform)
 
 
-def gateway_main(platform: Platform, listener: int | None) -> int:
+def gateway_main(platform: Platform, listener: int | None, index: int = 0) -> int:
     """Serves until SIGTERM, on the listening socket the supervisor handed over."""
     import socket
 
     import uvloop
 
-    uvloop.run(serve(platform, socket.socket(fileno=listener) if listener is not None else None))
+    uvloop.run(serve(platform, socket.socket(fileno=listener) if listener is not None else None, index))
     return 0
 
 
-async def serve(platform: Platform, listener: Any = None) -> None:
+async def serve(platform: Platform, listener: Any = None, index: int = 0) -> None:
     """The front door, until SIGTERM or SIGINT: nothing new is accepted then, and what runs has time to finish."""
     import asyncio
 
     from modelyard.kernel.wake import Bell, Watch
+    from modelyard.wire.ca import Authority
+    from modelyard.wire.connect import transparent_proxy
+    from modelyard.wire.egress import Tokens
     from modelyard.wire.gateway import Gateway
     from modelyard.wire.server import Server
 
@@ -208,13 +216,21 @@ async def serve(platform: Platform, listener: Any = None) -> None:
     watch = Watch(platform.store, loop)
     bell.attach(loop, watch.poke)
     gateway = Gateway(platform, watch=watch)
-    server = Server(gateway.handle, pool=gateway.pool)
+    authority = Authority(platform.settings.data / "ca")
+    authority.write_bundle()
+    own_ports = {platform.settings.port}
+    proxy = transparent_proxy(gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool)
+    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
     await server.start(platform.settings.host, platform.settings.port, listener=listener)
+    egress = await wayout.serve(platform, gateway, authority, own_ports) if index == 0 else None
     await ended.wait()
     await server.stop(GRACE_SECONDS)
+    await proxy.stop(0.0)
+    if egress is not None:
+        await egress.stop(0.0)
     platform.invoker.stop()
     gateway.close()
     bell.close()

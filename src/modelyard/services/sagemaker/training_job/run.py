@@ -15,6 +15,7 @@ from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, found
 
+ISOLATED = {"env": {}, "mounts": [], "platform_port": None, "egress": False, "egress_port": None}
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
@@ -92,6 +93,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
     algorithm = spec["AlgorithmSpecification"]
     kind = instance(spec["ResourceConfig"].get("InstanceType", ""))
     isolated = spec.get("EnableNetworkIsolation", False)
+    network = ISOLATED if isolated else world.wayout.of(run_id(job))
     environment = {
         "TRAINING_JOB_NAME": job.name,
         "TRAINING_JOB_ARN": job.arn,
@@ -99,7 +101,8 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         "AWS_REGION": job.region,
         "AWS_DEFAULT_REGION": job.region,
         **image.variables,
-        **({} if isolated else role.environment() | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{world.settings.port}"}),
+        **({} if isolated else role.environment()),
+        **network["env"],
         **spec.get("Environment", {}),
     }
     entry = algorithm.get("ContainerEntrypoint")
@@ -112,9 +115,10 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         env_path=str(world.images.path(image)),
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
-        platform_port=None if isolated else world.settings.port,
-        egress=not isolated,
-        egress_port=None if isolated else world.parts.get("egress_port"),
+        mounts=network["mounts"],
+        platform_port=network["platform_port"],
+        egress=network["egress"],
+        egress_port=network["egress_port"],
         max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
         first_log_lines=[note for note in [image.note] if note],
     )
