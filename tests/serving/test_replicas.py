@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
+from modelyard.services.sagemaker.endpoint import container
 from modelyard.serving import replicas as module
 from modelyard.serving.replicas import QueueFull, Replicas
 from modelyard.serving.routes import Replica, RouteTable, Variant, use_file
-from modelyard.services.sagemaker.endpoint import container
 
 
 def table(*sockets: str) -> RouteTable:
@@ -53,23 +53,20 @@ async def test_one_that_refused_is_passed_over(sockets):
 
 
 async def test_queue_is_first_come_first_served_and_bounded(sockets, monkeypatch):
-    monkeypatch.setattr(module, "MOST_CONNECTIONS", 1)
     monkeypatch.setattr(module, "LONGEST_QUEUE", 2)
     pools, routes = Replicas(asyncio.get_running_loop()), table(sockets[0])
     pools.adopt([routes])
     variant = routes.variants[0]
-    pool = pools.pick(variant)
-    pool.outstanding = 1
     order = []
 
     async def wait(name):
-        await pools.room(routes, variant, pool)
+        await pools.room(routes, variant)
         order.append(name)
 
     waiting = [asyncio.create_task(wait(n)) for n in "ab"]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
-        await pools.room(routes, variant, pool)
+        await pools.room(routes, variant)
     for _ in waiting:
         pools.done(routes, variant)
         await asyncio.sleep(0)

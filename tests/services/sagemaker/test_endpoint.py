@@ -8,8 +8,8 @@ import contextlib
 import pytest
 
 from modelyard.kernel.errors import ApiError
-from modelyard.serving.invoker import Invoker
 from modelyard.services.sagemaker_runtime.invoke_endpoint import invoke_endpoint
+from modelyard.serving.invoker import Invoker
 from tests.support.hosting import World, eventually
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/e"
