@@ -29,7 +29,8 @@ GRACE_SECONDS = 10.0
 STEADY_SECONDS = 10.0
 """A child that lived this long is no longer counted as failing."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 10.0
-READY_SECONDS = 30.0
+READY_SECONDS, HOPELESS_FAILURES = 30.0, 4
+"""How long a start may take, and how often a child may fail in it."""
 LOG_BYTES = 8 << 20
 
 
@@ -100,11 +101,21 @@ class Supervisor:
                 self._tend(child)
             if not self._ready:
                 self._ready = self._look_ready()
-                if not self._ready and time.monotonic() > patience:
-                    self.say(f"the platform did not answer within {READY_SECONDS:.0f} s; see {self.settings.data}/logs")
+                if not self._ready and (why := self._hopeless(patience)):
+                    self.say(why)
                     return 1
             if select.select([wakeup], [], [], self._nap())[0] and _stop_asked(wakeup):
                 return 0
+
+    def _hopeless(self, patience: float) -> str | None:
+        """Why the start is given up: a child that cannot even start, or no answer in time."""
+        for child in self.children:
+            if child.failures >= HOPELESS_FAILURES:
+                path = self.settings.data / "logs" / f"{child.role}-{child.index}.log"
+                return f"the {child.role} does not start; {path} ends with:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-8:])
+        if time.monotonic() > patience:
+            return f"the platform did not answer within {READY_SECONDS:.0f} s; see {self.settings.data}/logs"
+        return None
 
     def _nap(self) -> float | None:
         """Until the next thing to do; None: until a signal comes."""
@@ -130,7 +141,14 @@ class Supervisor:
             argv += ["--listener", str(self._listener.fileno())]
         with open_log(self.settings.data, f"{child.role}-{child.index}") as log:
             child.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True, cwd=self.settings.data
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=fds,
+                start_new_session=True,
+                cwd=self.settings.data,
+                env={**os.environ, "PYTHONPATH": _python_path()},
             )
         child.born, child.restarts = time.monotonic(), child.restarts + 1
         child.started = processes.started(child.process.pid)
@@ -181,6 +199,13 @@ class Supervisor:
 
 def child_command(role: str, index: int, settings: Settings) -> list[str]:
     return [sys.executable, "-m", "modelyard", f"_{role}", "--data", str(settings.data), "--index", str(index)]
+
+
+def _python_path() -> str:
+    """This package first, and everything absolute: children start in another folder."""
+    ours = str(Path(__file__).resolve().parents[1])
+    theirs = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return os.pathsep.join([ours, *(part for part in theirs if part != ours)])
 
 
 def listen(host: str, port: int) -> socket.socket:
