@@ -1,4 +1,4 @@
-"""Writes services/iam/data/actions.json.gz: which action on which resource every AWS operation asks for.
+"""Writes services/iam/data/actions.zip: which action on which resource every AWS operation asks for.
 
     python tools/make_action_data.py path/to/iam-definition.json
 
@@ -9,18 +9,18 @@ The facts come from the public Service Authorization Reference, as the `policy_s
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from botocore.loaders import Loader
 
 HERE = Path(__file__).parent
-OUT = HERE.parent / "src/modelyard/services/iam/data/actions.json.gz"
+OUT = HERE.parent / "src/modelyard/services/iam/data/actions.zip"
 SKIP = {"partition", "region", "account"}
 
 
@@ -34,14 +34,19 @@ def main(definition: Path) -> None:
         prefix = prefix_of(service, model, reference, overrides)
         if prefix is not None:
             services[service] = service_data(service, prefix, model, reference.get(prefix, {}), overrides)
-    data = {
-        "services": services,
-        "conditions": overrides["conditions"],
-        "actions": {p: sorted(d["privileges"]) for p, d in reference.items() if isinstance(d, dict) and "privileges" in d},
-    }
+    members = {f"{service}.json": data for service, data in services.items()} | {"conditions.json": overrides["conditions"]}
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_bytes(gzip.compress(json.dumps(data, sort_keys=True, separators=(",", ":")).encode(), 9, mtime=0))
+    with zipfile.ZipFile(OUT, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(members):
+            archive.writestr(entry(name), json.dumps(members[name], sort_keys=True, separators=(",", ":")))
     print(f"{len(services)} services, {sum(len(s['operations']) for s in services.values())} operations, {OUT.stat().st_size} bytes")
+
+
+def entry(name: str) -> zipfile.ZipInfo:
+    """With a fixed date, so that the same facts make the same file."""
+    made = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    made.compress_type = zipfile.ZIP_DEFLATED
+    return made
 
 
 def prefix_of(service: str, model: Any, reference: Any, overrides: Any) -> str | None:
@@ -58,39 +63,41 @@ def service_data(service: str, prefix: str, model: Any, definition: Any, overrid
     for name, operation in model["operations"].items():
         members = member_paths(model, operation)
         checks = by_hand.get(name, [{"action": name}])
-        operations[name] = [check_data(check, prefix, members, definition, overrides) for check in checks]
+        operations[name] = [check_data(check, prefix, name, members, definition, overrides) for check in checks]
     unknown = set(by_hand) - set(operations)
     if unknown:
         sys.exit(f"{service} has no operations {unknown}")
     return {"prefix": prefix, "lower": prefix in overrides["lower_case"]["prefixes"], "operations": operations}
 
 
-def check_data(check: Any, prefix: str, members: dict[str, str], definition: Any, overrides: Any) -> Any:
+def check_data(check: Any, prefix: str, operation: str, members: dict[str, str], definition: Any, overrides: Any) -> Any:
     """[action, [[template, …], …], if, unless]: of each inner list the first template that fills is asked for."""
     privilege = definition.get("privileges", {}).get(check["action"])
     if "resources" in check:
         resources = [check["resources"]] if check["resources"] else []
     else:
-        resources = resources_of(privilege, prefix, members, definition, overrides)
+        resources = resources_of(privilege, prefix, operation, members, definition, overrides)
     data = [f"{prefix}:{check['action']}", resources]
     if "if" in check or "unless" in check:
         data += [check.get("if"), check.get("unless")]
     return data
 
 
-def resources_of(privilege: Any, prefix: str, members: dict[str, str], definition: Any, overrides: Any) -> list[list[str]]:
+def resources_of(privilege: Any, prefix: str, operation: str, members: dict[str, str], definition: Any, overrides: Any) -> list[list[str]]:
     if privilege is None:
         return []
     types = [t for t in privilege["resource_types"].values() if t["resource_type"]]
     required = [t for t in types if t["required"]]
-    named = [found for t in required if (found := templates(t["resource_type"], prefix, members, definition, overrides))]
+    named = [found for t in required if (found := templates(t["resource_type"], prefix, operation, members, definition, overrides))]
     if named:
         return named
-    optional = [x for t in types if not t["required"] for x in templates(t["resource_type"], prefix, members, definition, overrides)]
+    optional = [
+        x for t in types if not t["required"] for x in templates(t["resource_type"], prefix, operation, members, definition, overrides)
+    ]
     return [list(dict.fromkeys(optional))] if optional else []
 
 
-def templates(kind: str, prefix: str, members: dict[str, str], definition: Any, overrides: Any) -> list[str]:
+def templates(kind: str, prefix: str, operation: str, members: dict[str, str], definition: Any, overrides: Any) -> list[str]:
     by_hand = overrides["types"].get(prefix, {}).get(kind)
     if by_hand is not None:
         return [
@@ -103,7 +110,7 @@ def templates(kind: str, prefix: str, members: dict[str, str], definition: Any, 
         if variable.lower() in SKIP:
             filled = filled and filled.replace(f"${{{variable}}}", f"{{{variable}}}")
             continue
-        path = member_for(variable, kind, members)
+        path = member_for(variable, kind, operation, members)
         filled = filled.replace(f"${{{variable}}}", f"{{{path}}}") if filled and path else None
     if filled and "${" not in filled:
         found.append(filled)
@@ -113,9 +120,13 @@ def templates(kind: str, prefix: str, members: dict[str, str], definition: Any, 
     return found
 
 
-def member_for(variable: str, kind: str, members: dict[str, str]) -> str | None:
+def member_for(variable: str, kind: str, operation: str, members: dict[str, str]) -> str | None:
+    word = re.split("[-_]", kind)[0]
     name, kind = plain(variable), plain(kind)
-    for candidate in (name, f"{kind}name", f"{kind}id", kind, name.removesuffix("name"), f"{name}s", f"{kind}names", "name"):
+    candidates = [name, f"{kind}name", f"{kind}id", kind, name.removesuffix("name"), f"{name}s", f"{kind}names"]
+    if plain(word) in plain(operation):  # a bare `name` names what the operation is called after, nothing else
+        candidates.append("name")
+    for candidate in candidates:
         if candidate in members and not candidate.endswith("arn"):
             return members[candidate]
     return None

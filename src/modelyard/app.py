@@ -21,6 +21,7 @@ from typing import Any
 
 from modelyard import datafolder
 from modelyard.config import Settings
+from modelyard.kernel.clock import Clock
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Service
 from modelyard.timekeeping import read_clock
@@ -29,17 +30,18 @@ log = logging.getLogger("modelyard")
 
 GRACE_SECONDS = 8.0
 """What requests under way get to finish at the end; the supervisor waits a little longer."""
+BELL_SECONDS = 30.0
 LEASH_SECONDS = 600.0
 """How long a gateway or engine goes on without its supervisor (a new `up` takes over, `down` ends it)."""
 
 
-def build_platform(settings: Settings, role: str) -> Platform:
-    """The platform of one process; its first account is there when this returns."""
+def build_platform(settings: Settings, role: str, clock: Clock | None = None) -> Platform:
+    """The platform of one process; its first account is there when this returns. A test may bring its own `clock`."""
     from modelyard.kernel.database import open_database
     from modelyard.kernel.dispatch import Dispatch
     from modelyard.kernel.store import Store
 
-    clock = read_clock(settings.data)
+    clock = clock or read_clock(settings.data)
     platform = Platform(settings, clock, Store(open_database(settings.store, settings.data / "store.db"), clock))
     platform.identity = _identity(platform)
     for name, make, roles in PARTS:
@@ -143,7 +145,7 @@ def _s3(platform: Platform) -> Any:
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
-    return Invoker(platform.store, platform.clock, platform.metrics.put)
+    return Invoker(platform.store, platform.clock, platform.metrics.put, platform.settings.data / "capture", platform.objects.put_bytes)
 
 
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
@@ -196,13 +198,17 @@ async def serve(platform: Platform, listener: Any = None) -> None:
     """The front door, until SIGTERM or SIGINT: nothing new is accepted then, and what runs has time to finish."""
     import asyncio
 
+    from modelyard.kernel.wake import Bell, Watch
     from modelyard.wire.gateway import Gateway
     from modelyard.wire.server import Server
 
-    gateway = Gateway(platform)
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    bell = Bell(platform.settings.socket_dir, "gateway")
+    platform.ring = bell.ring
+    watch = Watch(platform.store, loop)
+    bell.attach(loop, watch.poke)
+    gateway = Gateway(platform, watch=watch)
     server = Server(gateway.handle, pool=gateway.pool)
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
@@ -211,19 +217,31 @@ async def serve(platform: Platform, listener: Any = None) -> None:
     await server.stop(GRACE_SECONDS)
     platform.invoker.stop()
     gateway.close()
+    bell.close()
 
 
 def engine_main(platform: Platform) -> int:
     """Reconciles until SIGTERM."""
     from modelyard.kernel.reconcile import Engine
+    from modelyard.kernel.wake import Bell
 
+    bell = Bell(platform.settings.socket_dir, "engine")
+    platform.ring = bell.ring
     reconcilers = [r for service in platform.services.values() for r in service.reconcilers]
     engine = Engine(platform, reconcilers)
     platform.parts["engine"] = engine
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
+    threading.Thread(target=_hear, args=(bell, engine), name="bell", daemon=True).start()
     engine.run()
     return 0
+
+
+def _hear(bell: Any, engine: Any) -> None:
+    """Every bell makes the engine look."""
+    while True:
+        if bell.wait(BELL_SECONDS):
+            engine.ring()
 
 
 def _hold_leash(fd: int) -> None:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from modelyard.runtime.process import plan
 from tests.runtime.conftest import until
 
 
@@ -179,19 +180,9 @@ def test_cpu_quota_is_kept(best):
 
 def test_control_groups_are_gone_after_the_run(best):
     best.run("a", ["true"], memory_bytes=1 << 30, cpus=1)
+    own = "modelyard-" + plan.group_name(best.runtime.folder("a"))
     for name, base in best.runtime.cgroups.items():
-        assert name == "version" or not [entry for entry in os.listdir(base) if entry.startswith("modelyard-a-")]
-
-
-def test_payload_starts_within_the_budget(best):
-    """Half of what the whole of CreateTrainingJob to first line may take; the benchmark has the real figures."""
-    took = []
-    for number in range(5):
-        began = time.time()
-        best.run(f"a{number}", ["sh", "-c", "echo x"])
-        line = (best.runtime.folder(f"a{number}") / "log").read_text()
-        took.append(int(line.split()[0]) / 1000 - began)
-    assert sorted(took)[2] < 0.25, took
+        assert name == "version" or own not in os.listdir(base)
 
 
 def _processes_with(word: str) -> list[str]:

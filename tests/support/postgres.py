@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.needs import postgresql_programs
+from tests.support.needs import postgresql_bin
 
 
 @contextmanager
 def cluster() -> Iterator[str]:
     """Yields the URL of an empty cluster's `postgres` database; the cluster is gone afterwards."""
-    programs = postgresql_programs()
+    programs = postgresql_bin()
     assert programs, "PostgreSQL is required here and not installed"
     folder = Path(tempfile.mkdtemp(prefix="my-pg-", dir="/tmp"))
     as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []

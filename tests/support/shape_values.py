@@ -52,7 +52,8 @@ class Values:
         if shape.trait("union"):
             name = self.rng.choice(sorted(members))
             return {name: self.of(members[name], depth + 1)}
-        always = {*shape.required, shape.trait("payload"), *(name for name, member in members.items() if member.trait("eventpayload"))}
+        always = {*shape.required, shape.trait("payload")}
+        always |= {name for name, member in members.items() if member.trait("eventpayload") or member.trait("idempotencyToken")}
         wanted = [name for name in members if name in always or (depth < 4 and self.rng.random() < self.density)]
         if not wanted and members and depth and self.in_form:
             wanted = [min(members, key=lambda name: members[name].kind in ("structure", "list", "map"))]

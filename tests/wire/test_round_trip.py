@@ -6,6 +6,8 @@ from random import Random
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
+from botocore.serialize import create_serializer
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
@@ -24,8 +26,11 @@ SERVICES = [
     "elbv2", "autoscaling", "kinesis", "firehose", "resourcegroupstaggingapi", "servicecatalog", "s3control", "batch", "eks",
 ]  # fmt: skip
 
+OTHER_PROTOCOLS = ["cloudwatch", "codebuild", "codepipeline", "servicecatalog", "resourcegroupstaggingapi"]
+
 CLIENT_SIDE = {
     "s3": {"SSECustomerKey", "SSECustomerKeyMD5", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5", "EncodingType", "Expires"},
+    "autoscaling": {"UserData"},
     "ec2": {"UserData", "PresignedUrl", "DestinationRegion", "SpotPrice"},
     "apigateway": {"accepts"},
     "events": {"EndpointId"},
@@ -77,10 +82,14 @@ class Echo:
 
 
 @cache
-def echo(service):
+def echo(service, protocol):
+    """A client that speaks this protocol, whichever its botocore would choose, as older ones and other SDKs do."""
     handler = Echo()
     handler.service = service
-    return handler, client(service, handler, signed=False, inject_host_prefix=False, request_min_compression_size_bytes=2000)
+    made = client(service, handler, signed=False, inject_host_prefix=False, request_min_compression_size_bytes=2000)
+    made.meta.service_model.__dict__["resolved_protocol"] = protocol
+    made._serializer, made._response_parser = create_serializer(protocol, False), create_parser(protocol)
+    return handler, made
 
 
 def operations(service):
@@ -95,14 +104,15 @@ def sendable(service, name):
 
 
 def sent_protocol(service):
+    """The protocol that botocore chooses."""
     said = model(service).protocols
     order = ["json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor", "query", "ec2"]
     return next(protocol for protocol in order if protocol in said)
 
 
-def parameters(service, name, rng, density=0.6):
+def parameters(service, protocol, name, rng, density=0.6):
     shape = codec(service, name).input
-    params = Values(rng, "input", sent_protocol(service), density).of(shape) if shape else {}
+    params = Values(rng, "input", protocol, density).of(shape) if shape else {}
     fixed = (
         {"Bucket": "bucket-1", "AccountId": "123456789012", "OutpostId": "op-1", "CopySource": "b/k", "ChecksumAlgorithm": "CRC32"}
         if service in ("s3", "s3control")
@@ -111,9 +121,9 @@ def parameters(service, name, rng, density=0.6):
     return {k: fixed.get(k, v) for k, v in params.items() if k not in CLIENT_SIDE.get(service, ())}
 
 
-def answer_of(service, name, rng):
+def answer_of(service, protocol, name, rng):
     """A random answer, and the same as the operation would give it (an event stream is an iterator)."""
-    used, values = codec(service, name), Values(rng, "output", sent_protocol(service))
+    used, values = codec(service, name), Values(rng, "output", protocol)
     if used.output is None or name in ANSWERS_CHANGED.get(service, ()):
         return {}, {}
     expected = values.of(used.output)
@@ -131,13 +141,14 @@ def status_of(used):
     return {k: used.http.get("responseCode", 200) for k, member in used.output.members.items() if member.location == "statusCode"}
 
 
-def check(service, name, number):
-    handler, made = echo(service)
+def check(service, name, number, protocol=None):
+    protocol = protocol or sent_protocol(service)
+    handler, made = echo(service, protocol)
     rng, used = Random(f"{service} {name} {number}"), codec(service, name)
-    params = parameters(service, name, rng)
-    expected, handler.answer = answer_of(service, name, rng)
+    params = parameters(service, protocol, name, rng)
+    expected, handler.answer = answer_of(service, protocol, name, rng)
     got = made._make_api_call(name, dict(params))
-    assert (handler.route.service, handler.route.operation) == (service, name)
+    assert (handler.route.service, handler.route.operation, handler.route.protocol) == (service, name, protocol)
     if used.input:
         added = ADDED_BY_CLIENT.get(service, ())
         arrived = {k: v for k, v in handler.arrived.items() if k in params or k not in added}
@@ -167,8 +178,9 @@ def comparable(used, answer):
     return out
 
 
-def check_error(service, name, number):
-    handler, made = echo(service)
+def check_error(service, name, number, protocol=None):
+    protocol = protocol or sent_protocol(service)
+    handler, made = echo(service, protocol)
     errors = [e["shape"] for e in model(service).raw["operations"][name].get("errors", ())]
     if not errors:
         return
@@ -176,10 +188,10 @@ def check_error(service, name, number):
     shape = rng.choice(errors)
     said = models.error(service, shape)
     members = {k: v for k, v in model(service).shape({"shape": shape}).members.items() if k.lower() not in ("message", "code")}
-    fields = {k: Values(rng, "output", sent_protocol(service)).of(member) for k, member in members.items()}
+    fields = {k: Values(rng, "output", protocol).of(member) for k, member in members.items()}
     handler.answer = ApiError(said.code, "why <it> & failed ü", said.status, fields=fields)
     with pytest.raises(ClientError) as caught:
-        made._make_api_call(name, parameters(service, name, rng, density=0))
+        made._make_api_call(name, parameters(service, protocol, name, rng, density=0))
     response = caught.value.response
     if codec(service, name).http.get("method") == "HEAD":
         return
@@ -209,6 +221,17 @@ def test_the_services_of_the_main_job(service, data):
     number = data.draw(st.integers(0, 1 << 32))
     check(service, name, number)
     check_error(service, name, number)
+
+
+@pytest.mark.parametrize("protocol", ["query", "smithy-rpc-v2-cbor"])
+@pytest.mark.parametrize("service", OTHER_PROTOCOLS)
+def test_the_other_protocols_of_a_service(service, protocol):
+    if protocol not in model(service).metadata["protocols"]:
+        pytest.skip("not one of its protocols")
+    names = [name for name in operations(service) if sendable(service, name)]
+    for name in Random(service).sample(names, min(len(names), 15)):
+        check(service, name, 1, protocol)
+        check_error(service, name, 1, protocol)
 
 
 @pytest.mark.slow

@@ -72,17 +72,19 @@ async def test_many_pipelined_requests():
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", b"400"),
         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na", b"400"),
-        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", b""),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: h\r\nExpect: x\r\nContent-Length: 1\r\n\r\na", b"417"),
         (b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (b"GET /\r\n\r\n", b"400"),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", b"400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", b"405"),
     ],
 )
 async def test_malformed_gets_a_clean_4xx_and_close(data, status):
     async with serving(echo) as server:
         out = await run(talk, server.port, data)
-    assert out.startswith(b"HTTP/1.1 4" if status else b"HTTP/1.1 "), out
-    assert status in out.split(b"\r\n")[0]
+    assert out.startswith(b"HTTP/1.1 " + status), out
     assert b"Traceback" not in out and b"connection: close" in out
 
 
@@ -181,7 +183,13 @@ async def test_slow_head_slow_body_and_idle_are_ended():
         body = await run(talk, server.port, b"POST /hash HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc")
         idle = await run(talk, server.port, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         silent = await run(talk, server.port, b"")
-    assert head.startswith(b"HTTP/1.1 408") and body.startswith(b"HTTP/1.1 400") and b"RequestTimeout" in body and idle.startswith(b"HTTP/1.1 200") and silent == b""
+    assert (
+        head.startswith(b"HTTP/1.1 408")
+        and body.startswith(b"HTTP/1.1 400")
+        and b"RequestTimeout" in body
+        and idle.startswith(b"HTTP/1.1 200")
+        and silent == b""
+    )
     assert time.monotonic() - began < 12
 
 

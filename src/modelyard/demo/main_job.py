@@ -16,6 +16,7 @@ from pathlib import Path
 import boto3
 import numpy as np
 import sagemaker
+from botocore.config import Config
 from sagemaker.deserializers import BytesDeserializer
 from sagemaker.inputs import TrainingInput
 from sagemaker.predictor import Predictor
@@ -47,61 +48,101 @@ def merror_rounds(session, job: str) -> list[str]:
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="modelyard-demo-"))
     session = sagemaker.Session()
-    bucket, role = session.default_bucket(), sagemaker.get_execution_role()
+    uris, x_test, y_test = upload(session, folder)
+    xgb, forest = train_xgboost(session, uris), train_forest(session, uris)
+    endpoint = deploy(session, xgb, forest)
+    predictor = Predictor(endpoint, session, serializer=CSVSerializer(), deserializer=BytesDeserializer())
+    predict(predictor, x_test, y_test)
+    send_traffic(endpoint, x_test)
+    train_through_a_crash(session, uris["bank"])
+    tell("clean", "start")
+    predictor.delete_endpoint()
+    tell("clean", "done", text="endpoint deleted", bucket=session.default_bucket())
 
+
+def upload(session, folder: Path):
+    """The two data sets in S3: (URIs, test rows, test labels)."""
     tell("data", "start")
     iris = load_iris()
     x_train, x_test, y_train, y_test = train_test_split(iris.data, iris.target, test_size=0.33, random_state=42, stratify=iris.target)
     for name, y, x in (("train", y_train, x_train), ("test", y_test, x_test)):
         np.savetxt(folder / f"iris_{name}.csv", np.column_stack((y, x)), delimiter=",", fmt="%0.3f")
-    train = session.upload_data(str(folder / "iris_train.csv"), key_prefix="demo/iris")
-    test = session.upload_data(str(folder / "iris_test.csv"), key_prefix="demo/iris")
-    bank = session.upload_data(str(bank_csv(folder)), key_prefix="demo/bank")
-    tell("data", "done", text=f"iris (150 rows) and bank marketing (4,119 rows) in s3://{bucket}/demo/")
+    uris = {name: session.upload_data(str(folder / f"iris_{name}.csv"), key_prefix="demo/iris") for name in ("train", "test")}
+    uris["bank"] = session.upload_data(str(bank_csv(folder)), key_prefix="demo/bank")
+    tell("data", "done", text=f"iris (150 rows) and bank marketing (4,119 rows) in s3://{session.default_bucket()}/demo/")
+    return uris, x_test, y_test
 
+
+def xgboost(session, instance: str, output: str):
+    image = sagemaker.image_uris.retrieve("xgboost", session.boto_region_name, version="1.0-1")
+    return sagemaker.estimator.Estimator(
+        image_uri=image,
+        role=sagemaker.get_execution_role(),
+        instance_count=1,
+        instance_type=instance,
+        output_path=f"s3://{session.default_bucket()}/demo/{output}",
+        sagemaker_session=session,
+    )
+
+
+def train_xgboost(session, uris):
     tell("xgboost", "start")
     began = time.monotonic()
-    image = sagemaker.image_uris.retrieve("xgboost", session.boto_region_name, version="1.0-1")
-    xgb = sagemaker.estimator.Estimator(
-        image_uri=image, role=role, instance_count=1, instance_type="ml.m4.xlarge",
-        output_path=f"s3://{bucket}/demo/iris/output", sagemaker_session=session,
-    )  # fmt: skip
+    xgb = xgboost(session, "ml.m4.xlarge", "iris/output")
     xgb.set_hyperparameters(
         eta=0.1, max_depth=10, gamma=4, num_class=3, alpha=10, min_child_weight=6, silent=0, objective="multi:softmax", num_round=30
     )
-    xgb.fit({"train": TrainingInput(train, content_type="csv"), "validation": TrainingInput(test, content_type="csv")})
-    rounds = merror_rounds(session, xgb.latest_training_job.name)
-    tell("xgboost", "done", text=f"{image.split('/')[-1]}, {len(rounds)} rounds in {time.monotonic() - began:.1f} s", rounds=rounds,
-         artifact=xgb.model_data, job=xgb.latest_training_job.name)  # fmt: skip
+    xgb.fit({"train": TrainingInput(uris["train"], content_type="csv"), "validation": TrainingInput(uris["test"], content_type="csv")})
+    job = xgb.latest_training_job.name
+    rounds = merror_rounds(session, job)
+    text = f"{xgb.image_uri.split('/')[-1]}, {len(rounds)} rounds in {time.monotonic() - began:.1f} s"
+    tell("xgboost", "done", text=text, rounds=rounds, artifact=xgb.model_data, job=job)
+    return xgb
 
+
+def train_forest(session, uris):
     tell("sklearn", "start")
     began = time.monotonic()
     forest = SKLearn(
-        entry_point="train_sklearn.py", source_dir=str(HERE / "script"), role=role, instance_count=1, instance_type="ml.m5.large",
-        framework_version="1.2-1", py_version="py3", hyperparameters={"trees": 100}, sagemaker_session=session,
-        output_path=f"s3://{bucket}/demo/iris/output", code_location=f"s3://{bucket}/demo/iris/code",
-    )  # fmt: skip
-    forest.fit({"train": train})
-    tell("sklearn", "done", text=f"script mode, train_sklearn.py in {time.monotonic() - began:.1f} s", artifact=forest.model_data,
-         job=forest.latest_training_job.name)  # fmt: skip
+        entry_point="train_sklearn.py",
+        source_dir=str(HERE / "script"),
+        role=sagemaker.get_execution_role(),
+        instance_count=1,
+        instance_type="ml.m5.large",
+        framework_version="1.2-1",
+        py_version="py3",
+        hyperparameters={"trees": 100},
+        sagemaker_session=session,
+        output_path=f"s3://{session.default_bucket()}/demo/iris/output",
+        code_location=f"s3://{session.default_bucket()}/demo/iris/code",
+    )
+    forest.fit({"train": uris["train"]})
+    text = f"script mode, train_sklearn.py in {time.monotonic() - began:.1f} s"
+    tell("sklearn", "done", text=text, artifact=forest.model_data, job=forest.latest_training_job.name)
+    return forest
 
+
+def deploy(session, xgb, forest) -> str:
+    """Both models behind one endpoint, nine calls in ten to XGBoost."""
     tell("deploy", "start")
-    began = time.monotonic()
-    endpoint = "demo-iris"
-    variants = []
+    began, endpoint, variants = time.monotonic(), "demo-iris", []
     for name, estimator, weight in (("xgboost", xgb, 9), ("sklearn", forest, 1)):
         model = estimator.create_model(name=f"demo-{name}")
-        model._create_sagemaker_model(instance_type="ml.m5.large")
+        session.create_model(model.name, model.role or estimator.role, model.prepare_container_def("ml.m5.large"))
         variants.append(production_variant(model.name, "ml.m5.large", 1, name, weight))
     session.endpoint_from_production_variants(endpoint, variants)
     tell("deploy", "done", text=f"endpoint {endpoint}, two variants at 90/10, in service after {time.monotonic() - began:.1f} s")
+    return endpoint
 
+
+def predict(predictor, x_test, y_test) -> None:
     tell("predict", "start")
-    predictor = Predictor(endpoint, session, serializer=CSVSerializer(), deserializer=BytesDeserializer())
     predictions = [float(predictor.predict(row, target_variant="xgboost").decode()) for row in x_test]
     f1 = 100 * f1_score(y_test, predictions, labels=[0.0, 1.0, 2.0], average="micro")
     tell("predict", "done", text=f"F1 (micro) of XGBoost on 50 unseen rows: {f1:.1f}; first prediction {predictions[0]}", f1=f1)
 
+
+def send_traffic(endpoint: str, x_test) -> None:
     tell("traffic", "start")
     runtime = boto3.client("sagemaker-runtime")
     counts, times = {"xgboost": 0, "sklearn": 0}, []
@@ -116,30 +157,30 @@ def main() -> None:
             tell("traffic", "progress", text=f"{n + 1} of {CALLS} calls")
     p50, p99 = np.percentile(times, [50, 99])
     low, high = (round(CALLS * 0.9 + k * 3 * (CALLS * 0.09) ** 0.5) for k in (-1, 1))
-    tell("traffic", "done", text=f"{counts['xgboost']} / {counts['sklearn']} of {CALLS} calls; expected {low} to {high} to xgboost (3 sigma); "
-         f"p50 {p50:.1f} ms, p99 {p99:.1f} ms with boto3 included", counts=counts, band=[low, high])  # fmt: skip
+    text = (
+        f"{counts['xgboost']} / {counts['sklearn']} of {CALLS} calls; expected {low} to {high} to xgboost (3 sigma); "
+        f"p50 {p50:.1f} ms, p99 {p99:.1f} ms with boto3 included"
+    )
+    tell("traffic", "done", text=text, counts=counts, band=[low, high])
 
+
+def train_through_a_crash(session, bank: str) -> None:
+    """A longer job; whoever reads the events kills engine and gateway while it trains."""
     tell("crash", "start")
-    long_job = sagemaker.estimator.Estimator(
-        image_uri=image, role=role, instance_count=1, instance_type="ml.m5.large",
-        output_path=f"s3://{bucket}/demo/bank/output", sagemaker_session=session,
-    )  # fmt: skip
-    long_job.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=600, max_depth=8, eta=0.02)
-    long_job.fit({"train": TrainingInput(bank, content_type="csv")}, wait=False)
-    tell("crash", "progress", text="XGBoost on bank marketing, 600 rounds", job=long_job.latest_training_job.name)
-    client = boto3.client("sagemaker", config=boto3.session.Config(retries={"max_attempts": 10, "mode": "standard"}))
+    estimator = xgboost(session, "ml.m5.large", "bank/output")
+    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=600, max_depth=8, eta=0.02)
+    estimator.fit({"train": TrainingInput(bank, content_type="csv")}, wait=False)
+    job = estimator.latest_training_job.name
+    tell("crash", "progress", text="XGBoost on bank marketing, 600 rounds", job=job)
+    client = boto3.client("sagemaker", config=Config(retries={"max_attempts": 10, "mode": "standard"}))
     while True:
-        said = client.describe_training_job(TrainingJobName=long_job.latest_training_job.name)
+        said = client.describe_training_job(TrainingJobName=job)
         tell("crash", "progress", status=said["TrainingJobStatus"], secondary=said["SecondaryStatus"])
         if said["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
             break
         time.sleep(0.1)
-    tell("crash", "done", status=said["TrainingJobStatus"], seconds=said.get("TrainingTimeInSeconds"),
-         artifact=said["ModelArtifacts"]["S3ModelArtifacts"])  # fmt: skip
-
-    tell("clean", "start")
-    predictor.delete_endpoint()
-    tell("clean", "done", text="endpoint deleted", bucket=bucket)
+    artifact = said["ModelArtifacts"]["S3ModelArtifacts"]
+    tell("crash", "done", status=said["TrainingJobStatus"], seconds=said.get("TrainingTimeInSeconds"), artifact=artifact)
 
 
 def bank_csv(folder: Path) -> Path:

@@ -16,9 +16,10 @@ and must never block; a plain function runs on a thread.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelyard.kernel import models
 from modelyard.kernel.errors import ApiError
@@ -168,6 +169,18 @@ class BytesBody(Body):
         piece = bytes(self._view[self._at : self._at + size])
         self._at += len(piece)
         return piece
+
+
+class FileBody(Body):
+    """An open binary file as a streaming request body, from where it stands to its end (or for `length` bytes)."""
+
+    def __init__(self, file: BinaryIO, length: int | None = None) -> None:
+        self._file = file
+        self.length = os.fstat(file.fileno()).st_size - file.tell() if length is None else length
+        self.trailers = {}
+
+    def read(self, size: int = 1 << 18) -> bytes:
+        return self._file.read(size)
 
 
 @dataclass(frozen=True)

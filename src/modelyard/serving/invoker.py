@@ -11,11 +11,13 @@ import logging
 import random
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
 from modelyard.serving import meter as metering
 from modelyard.serving import split
+from modelyard.serving.capture import Capture
 from modelyard.serving.replicas import QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
 from modelyard.serving.upstream import PartStream, TimedOut, UpstreamError
@@ -54,12 +56,15 @@ class Outcome:
 
 
 class Invoker:
-    """Lives on the gateway's event loop; one background thread learns routes and hands metrics over.
+    """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
-    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None.
+    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None. `capture_folder` and `put_object`
+    (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     """
 
-    def __init__(self, store: Any, clock: Any, put_metrics: Any = None) -> None:
+    def __init__(
+        self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None
+    ) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
@@ -67,8 +72,8 @@ class Invoker:
         self._read_lock = threading.Lock()
         self._bell = threading.Event()
         self._stopping = False
-        self._put_metrics = put_metrics
         self._meter = metering.Meter(put_metrics or (lambda *_: None), clock.now)
+        self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._random = random.random
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replicas: Replicas | None = None
@@ -89,6 +94,8 @@ class Invoker:
 
     def stop(self) -> None:
         """On the loop. Requests under way are cut: stop the front door first."""
+        if self._capture is not None:
+            self._capture.rotate(everything=True)
         self._stopping = True
         self._bell.set()
         if self._thread is not None:
@@ -112,13 +119,21 @@ class Invoker:
                     self._loop.call_soon_threadsafe(self._swap, changed)
                 if monotonic() >= flush_at:
                     flush_at = monotonic() + FLUSH_SECONDS
-                    self._meter.flush()
+                    if self._capture is not None:
+                        self._loop.call_soon_threadsafe(self._capture.rotate)
+                    self._hand_over()
             except Exception:
                 log.exception("learning routes or handing metrics over failed; serving goes on with what is known")
         try:
+            self._hand_over()
             self._meter.flush()
         except Exception:
-            log.exception("the last metrics were not stored")
+            log.exception("the last metrics or captures were not stored; captures are taken up by the next gateway")
+
+    def _hand_over(self) -> None:
+        if self._capture is not None:
+            self._capture.upload()
+        self._meter.flush()
 
     def _read(self) -> list[Change]:
         with self._read_lock:
@@ -160,9 +175,12 @@ class Invoker:
         *,
         target: str | None = None,
         streaming: bool = False,
+        content_type: str = "",
         inference_id: str | None = None,
+        attributes: str | None = None,
     ) -> Outcome:
-        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica."""
+        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. The last three
+        arguments are in `head` already; they go into captured data."""
         began = perf_counter()
         key = endpoint_arn(account, region, endpoint)
         table = self._tables.get(key) or await self._newest(key)
@@ -174,7 +192,10 @@ class Invoker:
             if newest is None:
                 return Outcome("no-endpoint")
             if newest.version != table.version:
-                return await self._through(newest, head, body, target, streaming, began)
+                outcome = await self._through(newest, head, body, target, streaming, began)
+        if self._capture is not None and outcome.kind == "answered" and outcome.table.capture and 200 <= outcome.status < 300 and not streaming:
+            answered = (outcome.header(b"content-type") or "", outcome.body)
+            self._capture.record(outcome.table, outcome.variant.name, (content_type, body), answered, inference_id, attributes)
         return outcome
 
     async def _through(self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float) -> Outcome:

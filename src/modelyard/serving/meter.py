@@ -13,6 +13,9 @@ from typing import Any
 
 NAMESPACE = "AWS/SageMaker"
 
+Key = tuple[str, str, str, str]
+"""(account, region, endpoint, variant)"""
+
 
 @dataclass(slots=True)
 class Cell:
@@ -31,7 +34,8 @@ class Meter:
 
     def __init__(self, put: Callable[[str, str, str, list[dict[str, Any]]], None], now: Callable[[], float]) -> None:
         self._put, self._now = put, now
-        self._cells: dict[tuple[str, str, str, str], Cell] = {}
+        self._cells: dict[Key, Cell] = {}
+        self._closed: dict[Key, Cell] = {}
 
     def cell(self, account: str, region: str, endpoint: str, variant: str) -> Cell:
         key = (account, region, endpoint, variant)
@@ -41,8 +45,9 @@ class Meter:
         return found
 
     def flush(self) -> None:
-        """Hands over what was counted; what cannot be stored now is dropped with the exception."""
-        cells, self._cells = self._cells, {}
+        """Hands over what was counted up to the flush before: a cell that the loop holds just now is left alone.
+        What cannot be stored is dropped with the exception."""
+        cells, self._closed, self._cells = self._closed, self._cells, {}
         at = self._now()
         for (account, region, endpoint, variant), cell in cells.items():
             dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]

@@ -7,6 +7,7 @@ Own protocol code on httptools, because every ready-made async client measured 1
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,6 +15,7 @@ from time import monotonic
 import httptools
 
 CONNECT_TIMEOUT_S = 5.0
+FULL_QUEUE_PAUSE_S = 0.005
 SWEEP_SECONDS = 0.25
 MOST_REPLY_BYTES = 64 << 20
 LONGEST_STREAM_SECONDS = 480.0  # AWS ends a response stream after 8 minutes
@@ -288,11 +290,27 @@ class Upstream:
         return None
 
     async def _dial(self) -> Connection:
+        """A new connection. Connecting a unix socket never waits: it succeeds, fails, or the accept queue of the
+        server is full (EAGAIN), which event loops take for "on its way"; so it is done here."""
+        raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await self.loop.create_unix_connection(lambda: Connection(self), self.socket)
-        except (OSError, TimeoutError) as problem:
+            raw.setblocking(False)
+            until = monotonic() + CONNECT_TIMEOUT_S
+            while True:
+                try:
+                    raw.connect(self.socket)
+                    break
+                except BlockingIOError:
+                    if monotonic() > until:
+                        raise
+                    await asyncio.sleep(FULL_QUEUE_PAUSE_S)
+            _, connection = await self.loop.create_unix_connection(lambda: Connection(self), sock=raw)
+        except OSError as problem:
+            raw.close()
             raise UpstreamError(f"the model server does not take connections: {problem}", sent=False) from None
+        except BaseException:
+            raw.close()
+            raise
         return connection
 
     def back(self, connection: Connection) -> None:

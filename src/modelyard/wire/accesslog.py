@@ -15,7 +15,9 @@ from modelyard.wire.http import HttpRequest
 
 FLUSH_S = 0.5
 MOST_WAITING = 50_000
-_SECRET = re.compile(r"(?i)\b(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|Signature|AWSAccessKeyId|[^&=]*(?:token|secret|password)[^&=]*)=[^&]*")
+_SECRET = re.compile(
+    r"(?i)\b(X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|Signature|AWSAccessKeyId|[^&=]*(?:token|secret|password)[^&=]*)=[^&]*"
+)
 
 
 def redacted(query: str) -> str:
@@ -39,7 +41,9 @@ class AccessLog:
         if len(self._waiting) >= MOST_WAITING:
             self._dropped += 1
             return
-        self._waiting.append((time.time(), request.client, request.method, request.path, request.query, status, took_s, request_id, operation, principal))
+        self._waiting.append(
+            (time.time(), request.client, request.method, request.path, request.query, status, took_s, request_id, operation, principal)
+        )
         if not self._bell.is_set():
             self._bell.set()
 

@@ -48,12 +48,16 @@ def bare(status: int) -> bool:
 
 def head(response: HttpResponse, length: int | None, keep_alive: bool, chunked: bool) -> bytes:
     """The head of an answer. Raises ValueError where a header would carry a line break."""
-    said_length = False
-    lines = [status_line(response.status), date_line()]
+    said_length = said_date = False
+    lines = [status_line(response.status)]
     for name, value in response.headers:
         if name == "content-length":
             said_length = True
+        elif name == "date":
+            said_date = True
         lines.append(f"{name}: {value}\r\n")
+    if not said_date:
+        lines.append(date_line())
     if chunked:
         lines.append("transfer-encoding: chunked\r\n")
     elif not said_length and length is not None:

@@ -7,6 +7,7 @@ each side publishes its own move before it looks at the other's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -58,6 +59,7 @@ class InflowBody(Body):
         self._error: ApiError | None = None
         self._event: threading.Event | None = None
         self._future: asyncio.Future[None] | None = None
+        self._piece: asyncio.Future[None] | None = None
 
     # --- the loop's side -------------------------------------------------------------------------
 
@@ -65,6 +67,8 @@ class InflowBody(Body):
         self._chunks.append(data)
         self._fed += len(data)
         self._tell()
+        if self._piece is not None:
+            self._wake_piece()
         if self._gathering:
             if self._fed > self._limit:
                 self.abort(too_large(self._limit))
@@ -76,6 +80,7 @@ class InflowBody(Body):
     def finish(self) -> None:
         self.complete = True
         self._tell()
+        self._wake_piece()
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
@@ -85,6 +90,7 @@ class InflowBody(Body):
             return
         self._error = error
         self._tell()
+        self._wake_piece()
         if self._future is not None and not self._future.done():
             self._future.set_exception(error)
 
@@ -110,7 +116,7 @@ class InflowBody(Body):
 
     async def gather(self, limit: int) -> bytes:
         """The whole body, on the loop. Raises RequestEntityTooLargeException (413) over `limit`, IncompleteBody."""
-        if self.length is not None and self.length > limit or self._fed > limit:
+        if (self.length is not None and self.length > limit) or self._fed > limit:
             raise too_large(limit)
         if not self.complete:
             self.begin()
@@ -128,6 +134,26 @@ class InflowBody(Body):
         self._taken = self._fed
         return data
 
+    async def next_piece(self) -> bytes:
+        """What has come, on the loop; b"" at the end."""
+        while not self._chunks:
+            if self.complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            self.begin()
+            self._piece = self._loop.create_future()
+            await self._piece
+        chunk = self._chunks.popleft()
+        self._taken += len(chunk)
+        self._resume()
+        return chunk
+
+    def _wake_piece(self) -> None:
+        if self._piece is not None and not self._piece.done():
+            self._piece.set_result(None)
+        self._piece = None
+
     async def drop(self) -> None:
         """Lets the (short) rest of the body come and forgets it."""
         self._chunks.clear()
@@ -139,10 +165,8 @@ class InflowBody(Body):
             self._paused = False
             self._flow(False)
         self._future = self._loop.create_future()
-        try:
+        with contextlib.suppress(ApiError):
             await self._future
-        except ApiError:
-            pass
         self._chunks.clear()
 
     def _tell(self) -> None:

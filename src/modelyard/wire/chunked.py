@@ -151,7 +151,9 @@ class ChunkDecoder:
         if self._signer is not None:
             self._signer.chunk(signing.EMPTY_SHA256, self._said)
         if self._expected is not None and self._decoded != self._expected:
-            raise ApiError("IncompleteBody", "You did not provide the number of bytes specified by the x-amz-decoded-content-length header.", 400)
+            raise ApiError(
+                "IncompleteBody", "You did not provide the number of bytes specified by the x-amz-decoded-content-length header.", 400
+            )
         self._state = self._trailer_line
         return True
 

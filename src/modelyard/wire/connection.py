@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._blocked: asyncio.Future[None] | None = None
         self._closing = self._deaf = False
         self._lost = self._lingering = False
+        self._rest: bytes | None = None
         self._since = monotonic()
         self._body_seen, self._body_at, self._body_start = -1, 0.0, 0.0
         self._write_since = NEVER
@@ -51,6 +52,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            if self._rest is not None:
+                self._rest += data
             return
         if not self._queue and not self._reader.in_head:
             self._since = monotonic()
@@ -64,8 +67,8 @@ class Connection(asyncio.Protocol):
             self._refuse(Refused(400, "The request is not valid HTTP/1.1."))
             return
         if rest is not None:
-            self._deaf = True
-            self._rest = rest
+            self._deaf, self._rest = True, rest
+            self._flow(True)
 
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers to what it asked whole."""
@@ -79,7 +82,6 @@ class Connection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self._wake_writer()
-        self.server.forget(self)
 
     def pause_writing(self) -> None:
         if self._blocked is None:
@@ -191,9 +193,33 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0 if self._lost else min(self.limits.linger_s, 2.0))
         self.transport.close()
 
+    # --- becoming a tunnel ---------------------------------------------------------------------------
+
     async def _connect(self, exchange: Exchange) -> None:
+        if self.server.proxy is None:
+            await self.answer_and_close(HttpResponse(405, [("content-type", "text/plain")], b"There is no proxy here.\n"))
+        else:
+            await self.server.proxy.connect(self, exchange)
+
+    async def answer_and_close(self, response: HttpResponse) -> None:
+        """The answer to a CONNECT that does not become a tunnel."""
+        await answer.send(self, self._queue[0], response, False)
+        await self._end(linger=True)
+
+    def take_rest(self) -> bytes:
+        """What the client sent after its CONNECT already."""
+        rest, self._rest = self._rest or b"", b""
+        return rest
+
+    def let_go(self) -> None:
+        """The transport is another's from now on: its end is no concern of this connection."""
         self._queue.clear()
-        await self.server.tunnel(self, exchange, getattr(self, "_rest", b""))
+        self._task = None
+        self.server.connections.discard(self)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
 
     # --- flow --------------------------------------------------------------------------------------
 

@@ -106,7 +106,7 @@ class Reader:
         parser, headers = self.parser, self._headers
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
-            raise Refused(505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+            raise Refused(400, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
         self.exchange = exchange = self._make(parser.get_method().decode("latin-1"), version, headers)
         self._headers, self._size = [], 0
         self._arrived(exchange)
@@ -121,7 +121,7 @@ class Reader:
                 length = int(value)
             elif name == "transfer-encoding":
                 if value.lower() != "chunked" or version == "1.0":
-                    raise Refused(501, "The only transfer coding here is chunked.")
+                    raise Refused(400, "The only transfer coding here is chunked.")
                 length = None
             elif name == "host":
                 hosts += 1

@@ -35,7 +35,7 @@ from modelyard.wire.sigv4 import Authenticated
 
 log = logging.getLogger("modelyard.gateway")
 THREADS = 48
-RETRY_HEADROOM_S = 0.0
+ROUTES_KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Gateway:
         self.access_log = access_log
         self._open = platform.settings.auth == "open"
         self._plans: dict[tuple[str, str, str], Plan] = {}
+        self._routes: dict[tuple[str, ...], Any] = {}
         self._router, self._codecs = router or _router(), codecs or _codecs()
 
     def close(self) -> None:
@@ -122,12 +123,23 @@ class Gateway:
     # --- its steps -----------------------------------------------------------------------------------
 
     async def _route(self, request: HttpRequest) -> tuple[Any, bytes | None]:
+        """Routes found without looking at the body are kept; S3's also depend on headers, so they are not."""
+        signed_for = request.header("authorization").partition("/aws4_request")[0].rpartition("/")[2]
+        key = (request.method, request.path, request.query, signed_for, request.header("x-amz-target"), request.header("content-type"))
+        found = self._routes.get(key)
+        if found is not None:
+            return found, None
         route, needs_body = self._router
         try:
-            return route(request, self.platform.services), None
+            found = route(request, self.platform.services)
         except needs_body:
             body = await gather(request.body, self.limits.gathered_bytes)
             return route(request, self.platform.services, body), body
+        if signed_for and found.service != "s3":
+            if len(self._routes) >= ROUTES_KEPT:
+                self._routes.clear()
+            self._routes[key] = found
+        return found, None
 
     def _plan(self, route: Any) -> Plan:
         key = (route.service, route.operation, route.protocol)
@@ -162,7 +174,9 @@ class Gateway:
         who = sigv4.finish(request, claim, credential, kind, body)
         return who, await self._body(request, plan, who, body)
 
-    async def _unverified(self, request: HttpRequest, plan: Plan, route: Any, claim: Any, body: bytes | None) -> tuple[Authenticated, bytes | Body]:
+    async def _unverified(
+        self, request: HttpRequest, plan: Plan, route: Any, claim: Any, body: bytes | None
+    ) -> tuple[Authenticated, bytes | Body]:
         """`--auth open`: any key will do; 12 digits choose the account."""
         key, region = (claim.access_key, claim.region) if claim else (sigv2.access_key(request) or "", self.platform.settings.region)
         credential = self.platform.identity.credential(key)

@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any
 
 from modelyard.wire.connection import Connection, no_delay
-from modelyard.wire.exchange import Exchange
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
 
@@ -25,7 +24,7 @@ BACKLOG = 1024
 class Server:
     """Serves `handle` on one TCP port.
 
-    `tls` is the context for clients that start with a TLS handshake (None: they are refused). `proxy`
+    `tls` is the context for clients that start with a TLS handshake (or makes it; None: they are refused). `proxy`
     (`wire/connect.py`) takes CONNECT and absolute-form requests; None: they get 405 and are served as ordinary ones.
     `pool` runs blocking response iterators.
     """
@@ -35,7 +34,7 @@ class Server:
         handle: Callable[[HttpRequest], Awaitable[HttpResponse]],
         limits: Limits | None = None,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
         proxy: Any = None,
         pool: Executor | None = None,
     ) -> None:
@@ -76,6 +75,8 @@ class Server:
             await asyncio.sleep(0.02)
         for connection in list(self.connections):
             connection.transport.abort()
+        if self.proxy is not None:
+            await self.proxy.stop(max(0.0, end - monotonic()))
         for task in list(self._tasks):
             task.cancel()
         if self._sweep is not None:
@@ -99,11 +100,15 @@ class Server:
             if len(self.connections) + len(self._opening) >= self.limits.connections:
                 sock.close()
                 continue
-            sock.setblocking(False)
             no_delay(sock)
-            self._opening[sock.fileno()] = (sock, monotonic())
-            self.loop.add_reader(sock, self._first_byte, sock)
-            self._keep_sweeping()
+            self.adopt(sock)
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Serves a connected socket, however it came; it is this server's from now on."""
+        sock.setblocking(False)
+        self._opening[sock.fileno()] = (sock, monotonic())
+        self.loop.add_reader(sock, self._first_byte, sock)
+        self._keep_sweeping()
 
     def _accept_again(self) -> None:
         if self._socket is not None:
@@ -122,14 +127,20 @@ class Server:
             return
         self.loop.remove_reader(sock)
         self._opening.pop(sock.fileno(), None)
-        self.spawn(self._adopt(sock, first == TLS_HANDSHAKE))
+        self.spawn(self._open(sock, first == TLS_HANDSHAKE))
 
-    async def _adopt(self, sock: socket.socket, secure: bool) -> None:
-        options = {"ssl": self.tls, "ssl_handshake_timeout": self.limits.head_s} if secure else {}
+    async def _open(self, sock: socket.socket, secure: bool) -> None:
+        options = {"ssl": self._context(), "ssl_handshake_timeout": self.limits.head_s} if secure else {}
         try:
             await self.loop.connect_accepted_socket(lambda: Connection(self, secure), sock, **options)
         except (OSError, ssl.SSLError, ConnectionError):
             sock.close()
+
+    def _context(self) -> ssl.SSLContext:
+        """Made for the first TLS client, not before: most platforms never see one."""
+        if not isinstance(self.tls, ssl.SSLContext):
+            self.tls = self.tls()
+        return self.tls
 
     def _close_opening(self, sock: socket.socket) -> None:
         self.loop.remove_reader(sock)
@@ -138,22 +149,12 @@ class Server:
 
     # --- the rest ----------------------------------------------------------------------------------
 
-    async def tunnel(self, connection: Connection, exchange: Exchange, rest: bytes) -> None:
-        if self.proxy is None:
-            connection.transport.write(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            connection.transport.close()
-            return
-        await self.proxy.connect(connection, exchange, rest)
-
     def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
         """A task that is kept until it is done."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def forget(self, connection: Connection) -> None:
-        """A connection has ended."""
 
     def _keep_sweeping(self) -> None:
         """One timer for all connections, and only while there are any."""

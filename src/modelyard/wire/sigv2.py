@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
 from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.errors import ApiError
@@ -20,11 +20,48 @@ from modelyard.wire.sigv4 import Authenticated
 
 # Sub-resources and response overrides that are part of the signed resource.
 _SIGNED_PARAMETERS = frozenset(
-    "accelerate acl analytics cors defaultObjectAcl delete encryption inventory lifecycle location logging metrics notification object-lock "
-    "partNumber policy policyStatus publicAccessBlock requestPayment replication restore retention select legal-hold select-type storageClass "
-    "tagging torrent uploadId uploads versionId versioning versions website "
-    "response-cache-control response-content-disposition response-content-encoding response-content-language response-content-type "
-    "response-expires".split()
+    [
+        "accelerate",
+        "acl",
+        "analytics",
+        "cors",
+        "defaultObjectAcl",
+        "delete",
+        "encryption",
+        "inventory",
+        "lifecycle",
+        "location",
+        "logging",
+        "metrics",
+        "notification",
+        "object-lock",
+        "partNumber",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
+        "requestPayment",
+        "replication",
+        "restore",
+        "retention",
+        "select",
+        "legal-hold",
+        "select-type",
+        "storageClass",
+        "tagging",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versionId",
+        "versioning",
+        "versions",
+        "website",
+        "response-cache-control",
+        "response-content-disposition",
+        "response-content-encoding",
+        "response-content-language",
+        "response-content-type",
+        "response-expires",
+    ]
 )
 
 
@@ -38,7 +75,7 @@ def access_key(request: HttpRequest) -> str | None:
     return None
 
 
-def authenticate(request: HttpRequest, identity: Identity, clock: Clock, host_suffixes: tuple[str, ...] = ()) -> Authenticated | None:
+def authenticate(request: HttpRequest, identity: Identity, clock: Clock) -> Authenticated | None:
     """None: not signed in this way either. Raises S3's errors."""
     if request.header("authorization"):
         if request.header("authorization").startswith("AWS "):
@@ -86,7 +123,7 @@ def _resources(request: HttpRequest, said: dict[str, str]):
     tail = f"?{query}" if query else ""
     yield request.path + tail
     host = request.header("host").partition(":")[0]
-    bucket, dot, rest = host.partition(".s3")
+    bucket, dot, _ = host.partition(".s3")
     if dot:
         yield f"/{bucket}{request.path}{tail}"
     bucket = host.partition(".")[0]
@@ -95,4 +132,4 @@ def _resources(request: HttpRequest, said: dict[str, str]):
 
 
 def _parameters(request: HttpRequest) -> dict[str, str]:
-    return {unquote(name): unquote_plus(value) if "%" in value or "+" in value and name != "Signature" else value for name, value in signing.query_pairs(request.query)}
+    return {unquote(name): unquote(value) for name, value in signing.query_pairs(request.query)}

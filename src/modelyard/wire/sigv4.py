@@ -10,7 +10,7 @@ import calendar
 import hmac
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import unquote
 
@@ -27,10 +27,15 @@ LONGEST_PRESIGNED_S = 7 * 24 * 3600
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=([^\s,/]+)/(\d{8})/([^\s,/]+)/([^\s,/]+)/aws4_request\s*,\s*SignedHeaders=([^\s,]+)\s*,\s*Signature=([0-9a-f]{64})\s*"
 ).fullmatch
-_MOMENT = re.compile(r"\d{8}T\d{6}Z").fullmatch
+_MOMENT = re.compile(r"\d{8}T\d{6}Z", re.ASCII).fullmatch
+_HEX64 = re.compile(r"[0-9a-f]{64}").fullmatch
+_FRONTS_KEPT = 4096
+_fronts: dict[str, tuple[str, ...]] = {}
+"""Authorization headers without their signatures, taken apart: a client sends the same all day."""
+_epochs: dict[str, float] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Claim:
     """What a request says about its signature. `expires_s` is set for presigned ones; `payload` is the
     x-amz-content-sha256 as said ("" if not)."""
@@ -52,9 +57,9 @@ class Claim:
         return f"{self.date}/{self.region}/{self.service}/aws4_request"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Authenticated:
-    """Who, and for which region and service it was signed. `seed` and `key` go on signing the chunks of a body."""
+    """Who, and for which region and service it was signed. `key` goes on signing the chunks of a body."""
 
     principal: Principal
     region: str
@@ -75,22 +80,24 @@ def read_claim(request: HttpRequest, family: str) -> Claim | None:
 
 
 def _from_header(request: HttpRequest, authorization: str, family: str) -> Claim:
-    parts = _AUTHORIZATION(authorization)
-    if parts is None:
-        parts = _in_any_order(authorization)
-    moment = request.header("x-amz-date")
-    if parts is None or not moment and not request.header("date"):
-        raise auth_error(family, "incomplete")
-    if not moment:
-        moment = _moment_of_date(request.header("date"), family)
-    if not _MOMENT(moment):
-        raise auth_error(family, "incomplete", f"Date must be in ISO-8601 'basic format'. Got '{moment}'. See http://en.wikipedia.org/wiki/ISO_8601")
-    key, date, region, service, headers, signature = parts.groups()
+    signature, front = authorization[-64:], authorization[:-64]
+    parts = _fronts.get(front)
+    if parts is None or not _HEX64(signature):
+        found = _AUTHORIZATION(authorization) or _in_any_order(authorization)
+        if found is None:
+            raise auth_error(family, "incomplete")
+        *parts, signature = found.groups()
+        if found.string is authorization and authorization.endswith(signature):
+            if len(_fronts) >= _FRONTS_KEPT:
+                _fronts.clear()
+            _fronts[front] = tuple(parts)
+    key, date, region, service, headers = parts
+    moment = request.header("x-amz-date") or _moment_of_date(request.header("date"), family)
     if not moment.startswith(date):
         raise auth_error(family, "mismatch" if family == "s3" else "scope", _not_same_day(date, moment) if family != "s3" else None)
     token = request.header("x-amz-security-token") or None
     payload = request.header("x-amz-content-sha256")
-    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment), token, payload)
+    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment, family), token, payload)
 
 
 def _in_any_order(authorization: str) -> re.Match[str] | None:
@@ -112,9 +119,9 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
     if said.get("X-Amz-Algorithm") != ALGORITHM:
         problem = 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"'
     elif len(scope) != 5 or scope[4] != "aws4_request":
-        problem = "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"."
+        problem = 'Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
     elif not _MOMENT(moment) or not moment.startswith(scope[1]):
-        problem = 'X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"'
+        problem = "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
     elif not expires.isdigit():
         problem = "X-Amz-Expires should be a number"
     elif int(expires) > LONGEST_PRESIGNED_S:
@@ -129,7 +136,7 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
     key, date, region, service, _ = scope
     headers, signature = said["X-Amz-SignedHeaders"], said["X-Amz-Signature"]
     token = said.get("X-Amz-Security-Token") or request.header("x-amz-security-token") or None
-    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment), token, payload, int(expires))
+    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment, family), token, payload, int(expires))
 
 
 def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> Credential:
@@ -139,7 +146,9 @@ def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> 
         raise auth_error(family, "key", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "key")
     if credential.token is not None and claim.token is None:
         raise auth_error(family, "key")
-    if claim.token is not None and not (credential.token is not None and hmac.compare_digest(claim.token.encode(), credential.token.encode())):
+    if claim.token is not None and not (
+        credential.token is not None and hmac.compare_digest(claim.token.encode(), credential.token.encode())
+    ):
         raise auth_error(family, "token")
     if credential.expires_at is not None and clock.now() >= credential.expires_at:
         raise auth_error(family, "expired")
@@ -170,23 +179,29 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     names = claim.signed_headers.split(";")
     if "host" not in names:
         raise auth_error(family, "mismatch")
-    for path, query, host in _readings(request, claim, family):
-        headers = _canonical_headers(request, names, host)
-        canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claim.signed_headers}\n{payload_hash}"
-        if hmac.compare_digest(signing.sign(key, signing.string_to_sign(claim.moment, claim.scope, canonical)), claim.signature):
-            return key
-    raise auth_error(family, "mismatch", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "mismatch")
-
-
-def _readings(request: HttpRequest, claim: Claim, family: str):
-    """The canonical path, query and host; then, only if that did not match, what clients that differ have signed:
-    path and query as they were on the wire, and the Host without or with its port (proxies change it)."""
     pairs = signing.query_pairs(request.query) if request.query else []
     if claim.expires_s is not None:
         pairs = [pair for pair in pairs if pair[0] != "X-Amz-Signature"]
-    path, query = signing.canonical_path(request.path, family == "s3"), signing.canonical_query(pairs)
+    path = signing.canonical_path(request.path, family == "s3")
+    query = signing.canonical_query(pairs) if pairs else ""
     host = request.header("host")
-    yield path, query, host
+    if not _signs(request, claim, key, names, payload_hash, path, query, host) and not any(
+        _signs(request, claim, key, names, payload_hash, *reading) for reading in _other_readings(request, family, pairs, path, query, host)
+    ):
+        raise auth_error(family, "mismatch", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "mismatch")
+    return key
+
+
+def _signs(request: HttpRequest, claim: Claim, key: bytes, names: list[str], payload_hash: str, path: str, query: str, host: str) -> bool:
+    headers = _canonical_headers(request, names, host)
+    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claim.signed_headers}\n{payload_hash}"
+    signature = signing.sign(key, signing.string_to_sign(claim.moment, claim.scope, canonical))
+    return hmac.compare_digest(signature.encode(), claim.signature.encode("latin-1", "replace"))
+
+
+def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, str]], path: str, query: str, host: str):
+    """What clients that differ have signed: path and query as they were on the wire, and the Host without or with its port
+    (proxies change it)."""
     raw_query = "&".join(f"{name}={value}" for name, value in sorted(pairs))
     if raw_query != query or request.path != path:
         yield (request.path if family == "s3" else path), raw_query, host
@@ -219,11 +234,16 @@ def _check_all_signed(request: HttpRequest, claim: Claim) -> None:
     loose = [name for name, _ in request.headers if name.startswith("x-amz-") and f";{name};" not in signed]
     if loose and not (claim.expires_s is not None and loose == ["x-amz-content-sha256"]):
         raise ApiError(
-            "AccessDenied", "There were headers present in the request which were not signed", 403, fields={"HeadersNotSigned": ", ".join(loose)}
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            fields={"HeadersNotSigned": ", ".join(loose)},
         )
 
 
-def authenticate(request: HttpRequest, identity: Identity, clock: Clock, family: str = "json", payload: bytes | None = None) -> Authenticated | None:
+def authenticate(
+    request: HttpRequest, identity: Identity, clock: Clock, family: str = "json", payload: bytes | None = None
+) -> Authenticated | None:
     """All three steps; None: the request carries no SigV4 signature. `payload` is the gathered body (None where it streams:
     then the signed x-amz-content-sha256 stands for it, and `wire/payload.py` checks it as it is read)."""
     claim = read_claim(request, family)
@@ -258,11 +278,20 @@ def payload_mismatch(family: str, said: str, computed: str) -> ApiError:
 # --- times -------------------------------------------------------------------------------------
 
 
-def _epoch(moment: str) -> float:
-    try:
-        return calendar.timegm((int(moment[:4]), int(moment[4:6]), int(moment[6:8]), int(moment[9:11]), int(moment[11:13]), int(moment[13:15])))
-    except ValueError:
-        return 0.0
+def _epoch(moment: str, family: str) -> float:
+    at = _epochs.get(moment)
+    if at is None:
+        if not _MOMENT(moment):
+            text = f"Date must be in ISO-8601 'basic format'. Got '{moment[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601"
+            raise auth_error(family, "incomplete", text)
+        try:
+            at = float(calendar.timegm(time.strptime(moment, "%Y%m%dT%H%M%SZ")))
+        except ValueError:
+            at = 0.0
+        if len(_epochs) >= 1024:
+            _epochs.clear()
+        _epochs[moment] = at
+    return at
 
 
 def _text(at: float) -> str:
@@ -293,7 +322,3 @@ def _moment_of_date(value: str, family: str) -> str:
 
 def anonymous(principal: Principal, region: str, service: str) -> Authenticated:
     return Authenticated(principal, region, service, None, b"", False)
-
-
-def with_principal(who: Authenticated, principal: Principal) -> Authenticated:
-    return replace(who, principal=principal)

@@ -66,6 +66,15 @@ NEEDS = [
     ("iam", "CreateRole", {"RoleName": "r", "Path": "/p/"}, [("iam:CreateRole", f"{IAM}:role/p/r")]),
     ("iam", "AttachRolePolicy", {"RoleName": "r", "PolicyArn": "arn:aws:iam::aws:policy/x"}, [("iam:AttachRolePolicy", f"{IAM}:role/r")]),
     ("iam", "GetPolicy", {"PolicyArn": f"{IAM}:policy/x"}, [("iam:GetPolicy", f"{IAM}:policy/x")]),
+    ("ssm", "GetParameter", {"Name": "/a/b"}, [("ssm:GetParameter", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/a/b")]),
+    ("sqs", "SendMessage", {"QueueUrl": "http://x:1/42/q"}, [("sqs:SendMessage", "arn:aws:sqs:us-east-1:42:q")]),
+    ("lambda", "Invoke", {"FunctionName": "f"}, [("lambda:InvokeFunction", f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:f")]),
+    (
+        "stepfunctions",
+        "StartExecution",
+        {"stateMachineArn": "arn:aws:states:r:1:stateMachine:m", "name": "x"},
+        [("states:StartExecution", "arn:aws:states:r:1:stateMachine:m")],
+    ),
     ("sts", "GetCallerIdentity", {}, []),
     ("sagemaker", "SomethingNew", {}, [("sagemaker:SomethingNew", "*")]),
 ]

@@ -24,8 +24,8 @@ def code(call):
     return raised.value.response["Error"]["Code"]
 
 
-def put(logs, messages, group="/g", stream="s"):
-    now = int(time.time() * 1000)
+def put(logs, messages, group="/g", stream="s", later_ms=0):
+    now = int(time.time() * 1000) + later_ms
     logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": now + n, "message": m} for n, m in enumerate(messages)])
 
 
@@ -75,7 +75,7 @@ def test_get_log_events_pages_both_ways_and_repeats_the_token_at_the_end(stream)
     assert [e["message"] for e in tail["events"]] == [f"line {n}" for n in range(20, 25)]
     before = stream.get_log_events(logGroupName="/g", logStreamName="s", limit=5, nextToken=tail["nextBackwardToken"])
     assert [e["message"] for e in before["events"]] == [f"line {n}" for n in range(15, 20)]
-    put(stream, ["later"])
+    put(stream, ["later"], later_ms=1000)
     after = stream.get_log_events(logGroupName="/g", logStreamName="s", nextToken=token)
     assert [e["message"] for e in after["events"]] == ["later"]
 

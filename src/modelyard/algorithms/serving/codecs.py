@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Callable
@@ -28,9 +29,27 @@ class Undecodable(Exception):
     """A body that is not what its content type says."""
 
 
+@functools.lru_cache(256)
+def media_type(header: str) -> str:
+    """`Text/CSV; charset=utf-8` as `text/csv`."""
+    return header.partition(";")[0].strip().lower()
+
+
+@functools.lru_cache(256)
+def acceptable(header: str) -> str | None:
+    """The first media type of an Accept header that there is an encoder for; `*/*` is JSON."""
+    for part in header.split(","):
+        kind = media_type(part)
+        if kind == "*/*":
+            return JSON
+        if kind in ENCODERS:
+            return kind
+    return None
+
+
 def decode(body: bytes | str, content_type: str) -> np.ndarray:
     """A body as an array. Raises UnsupportedFormat, or Undecodable with the decoder's own words."""
-    decoder = DECODERS.get(content_type.partition(";")[0].strip().lower())
+    decoder = DECODERS.get(media_type(content_type))
     if decoder is None:
         raise UnsupportedFormat(content_type)
     try:
@@ -41,7 +60,7 @@ def decode(body: bytes | str, content_type: str) -> np.ndarray:
 
 def encode(value: object, content_type: str) -> bytes:
     """An array-like as bytes. Raises UnsupportedFormat."""
-    encoder = ENCODERS.get(content_type.partition(";")[0].strip().lower())
+    encoder = ENCODERS.get(media_type(content_type))
     if encoder is None:
         raise UnsupportedFormat(content_type)
     return encoder(value)
@@ -82,11 +101,11 @@ def _to_json(value: object) -> bytes:
 
 
 def _to_csv(value: object) -> bytes:
-    table = np.array(value)
-    if table.ndim == 0:
-        table = table.reshape(1)
+    table = np.asarray(value)
+    rows = table.reshape(1).tolist() if table.ndim == 0 else table.tolist()
+    if table.ndim < 2 and table.dtype.kind in "iufb":
+        return ("\n".join(map(str, rows)) + "\n").encode()
     stream = io.StringIO()
-    rows = table.tolist()
     csv.writer(stream, lineterminator="\n").writerows(row if isinstance(row, list) else [row] for row in rows)
     return stream.getvalue().encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http
 import logging
 from collections import deque
@@ -145,15 +146,15 @@ def _advance(body: Iterator[bytes]) -> bytes | None:
 def head(response: Response, length: int | None, keep_alive: bool) -> bytes:
     """Status line and headers; `length` None means a chunked body."""
     framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
-    extra = b"".join(b"%b: %b\r\n" % (_clean(n), _clean(v)) for n, v in response.headers.items())
-    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b\r\n%b%b\r\n" % (
-        response.status,
-        PHRASES.get(response.status, b"Unknown"),
-        _clean(response.content_type),
-        framing,
-        extra,
-        b"" if keep_alive else b"Connection: close\r\n",
-    )
+    extra = b"".join(b"%b: %b\r\n" % (_clean(n), _clean(v)) for n, v in response.headers.items()) if response.headers else b""
+    if not keep_alive:
+        extra += b"Connection: close\r\n"
+    return b"%b%b\r\n%b\r\n" % (_start(response.status, response.content_type), framing, extra)
+
+
+@functools.lru_cache(256)
+def _start(status: int, content_type: str) -> bytes:
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n" % (status, PHRASES.get(status, b"Unknown"), _clean(content_type))
 
 
 def _clean(text: str) -> bytes:

@@ -5,6 +5,7 @@ Signatures and defaults are those of AWS's inference toolkit; each function may 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from ..layout import Layout
 from .code import user_module
-from .codecs import JSON, TEXT, Undecodable, UnsupportedFormat, decode, encode
+from .codecs import JSON, TEXT, Undecodable, UnsupportedFormat, acceptable, decode, encode, media_type
 from .messages import Request, Response
 
 
@@ -119,23 +120,25 @@ class ScriptHandler:
 
     def default_output_fn(self, prediction: object, accept: str) -> object:
         """The first of the accepted types that there is an encoder for."""
-        for each in accept.split(","):
-            kind = each.partition(";")[0].strip()
-            try:
-                return encode(prediction, JSON if kind == "*/*" else kind), JSON if kind == "*/*" else kind
-            except UnsupportedFormat:
-                continue
-        raise UnsupportedFormat(accept)
+        kind = acceptable(accept)
+        if kind is None:
+            raise UnsupportedFormat(accept)
+        return encode(prediction, kind), kind
 
 
 def call(function: Callable, context: Context, *arguments: object) -> object:
     """Call a handler function with its arguments, and with the context when it takes one more."""
-    count = len(inspect.signature(function).parameters)
+    count = _arity(function)
     if count == len(arguments):
         return function(*arguments)
     if count == len(arguments) + 1:
         return function(*arguments, context)
     raise TypeError(f"{function.__name__} takes {count} arguments but {len(arguments)} were given.")
+
+
+@functools.lru_cache(64)
+def _arity(function: Callable) -> int:
+    return len(inspect.signature(function).parameters)
 
 
 def content_type(request: Request) -> str:
@@ -144,7 +147,7 @@ def content_type(request: Request) -> str:
 
 def body(request: Request) -> bytes | str:
     """Text for JSON and CSV, bytes for everything else."""
-    if content_type(request).partition(";")[0].strip().lower() in TEXT:
+    if media_type(content_type(request)) in TEXT:
         try:
             return request.body.decode("utf-8")
         except UnicodeDecodeError as error:

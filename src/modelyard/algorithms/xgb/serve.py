@@ -78,12 +78,12 @@ class BoosterHandler:
         return Response(400, f"Unable to evaluate payload provided: {problem}".encode(), "text/html; charset=utf-8") if problem else rows
 
     def _width(self, width: int, kind: str) -> str | None:
-        """What is wrong with the number of features, in AWS's words. Models may have been trained with the label's column."""
+        """What is wrong with the number of features, in AWS's words. As there, one column less than the model knows is let through."""
         features = self.model.features
         if kind == "libsvm":
             if width > features + 1:
                 return f"Feature size of libsvm inference data {width} is larger than feature size of trained model {features}."
-        elif width not in (features, features + 1):
+        elif width not in (features, features - 1):
             return f"Feature size of {kind} inference data {width} is not consistent with feature size of trained model {features}."
         return None
 

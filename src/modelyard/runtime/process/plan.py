@@ -38,7 +38,7 @@ def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | Non
         "cwd": spec.cwd,
         "mounts": [],
         "hostname": spec.hostname,
-        "new_proc": tier == "full",
+        "new_proc": tier in ("full", "ctypes"),
         "ports": [port for port in (spec.platform_port, spec.egress_port) if port] if boxed else [],
         "serve": serve,
         "memory": spec.memory_bytes,

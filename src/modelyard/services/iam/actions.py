@@ -1,10 +1,10 @@
-"""What an operation asks for: its actions and resources, from `data/actions.json.gz` (see tools/make_action_data.py)."""
+"""What an operation asks for: its actions and resources, from `data/actions.zip` (see tools/make_action_data.py)."""
 
 from __future__ import annotations
 
-import gzip
 import re
 import urllib.parse
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -57,34 +57,19 @@ def condition_keys(prefix: str) -> Mapping[str, Path_]:
     return _conditions().get(prefix, {})
 
 
-def action_names(prefix: str) -> list[str]:
-    """Every action that the Service Authorization Reference lists for a prefix; [] for an unknown prefix."""
-    return _data()["actions"].get(prefix, [])
-
-
-def is_action(action: str) -> bool:
-    prefix, _, name = action.partition(":")
-    return name.lower() in _lower_actions(prefix)
-
-
-def prefix_of(service: str) -> str:
-    found = _data()["services"].get(service)
-    return found["prefix"] if found else service
-
-
 @cache
-def _lower_actions(prefix: str) -> frozenset[str]:
-    return frozenset(name.lower() for name in action_names(prefix))
-
-
-@cache
-def _data() -> dict[str, Any]:
-    return orjson.loads(gzip.decompress((Path(__file__).parent / "data/actions.json.gz").read_bytes()))
+def _member(name: str) -> Any:
+    """One service's part of the data: a platform reads only those of the services it is asked for."""
+    with zipfile.ZipFile(Path(__file__).parent / "data/actions.zip") as archive:
+        try:
+            return orjson.loads(archive.read(f"{name}.json"))
+        except KeyError:
+            return None
 
 
 @cache
 def _checks(service: str, operation: str) -> tuple[_Check, ...]:
-    found = _data()["services"].get(service)
+    found = _member(service)
     if found is None:
         return (_Check(f"{service}:{operation}", (), None, None),)
     rows = found["operations"].get(operation, [[f"{found['prefix']}:{operation}", []]])
@@ -101,7 +86,7 @@ def _checks(service: str, operation: str) -> tuple[_Check, ...]:
 
 @cache
 def _conditions() -> dict[str, dict[str, Path_]]:
-    return {prefix: {key.lower(): Path_(path) for key, path in keys.items()} for prefix, keys in _data()["conditions"].items()}
+    return {prefix: {key.lower(): Path_(path) for key, path in keys.items()} for prefix, keys in _member("conditions").items()}
 
 
 # --- templates -----------------------------------------------------------------------------------
@@ -216,9 +201,34 @@ def _copy_version(call: Call, request: Request, member: str, value: Any) -> str:
     return value.partition("?versionId=")[2]
 
 
-_IAM_KINDS = {"RoleName": "iam-role", "UserName": "iam-user", "GroupName": "iam-group", "PolicyName": "iam-policy"}
+def _bare(call: Call, request: Request, member: str, value: str) -> str:
+    """Names of parameters may begin with the slash that their ARN has already."""
+    return value.removeprefix("/")
+
+
+def _before_colon(call: Call, request: Request, member: str, value: str) -> str:
+    """The project of a build id `project:uuid`."""
+    return value.partition(":")[0]
+
+
+def _queue(call: Call, request: Request, member: str, value: str) -> str:
+    """`account:name` of a queue URL."""
+    account, _, name = value.rstrip("/").removeprefix("https://").removeprefix("http://").partition("/")[2].rpartition("/")
+    return f"{account or call.account}:{name}"
+
+
+_IAM_KINDS = {
+    "RoleName": names.ROLE.kind,
+    "UserName": names.USER.kind,
+    "GroupName": names.GROUP.kind,
+    "PolicyName": names.POLICY.kind,
+    "InstanceProfileName": names.INSTANCE_PROFILE.kind,
+}
 _TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
     "iam_path": _iam_path,
+    "bare": _bare,
+    "before_colon": _before_colon,
+    "queue": _queue,
     "copy_source": _copy_source,
     "copy_version": _copy_version,
 }

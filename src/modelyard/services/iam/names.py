@@ -10,6 +10,7 @@ ROLE = static("iam-role")
 USER = static("iam-user")
 GROUP = static("iam-group")
 POLICY = static("iam-policy")
+INSTANCE_PROFILE = static("iam-instance-profile")
 ACCESS_KEY = static("iam-access-key")
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"

@@ -40,10 +40,10 @@ def of_principal(principal: Principal, tags: Mapping[str, str]) -> dict[str, Any
 def of_call(call: Call, caller: Caller, request: Mapping[str, Any], more: Mapping[str, Any], need: Need) -> Context:
     """Nothing is computed until a statement asks for a key; tags of the resource are read from the store only then."""
     return Context(
-        lambda: of_principal(call.principal, caller.tags),
+        call.condition,
         lambda: _of_transport(call),
         lambda: of_request(request, need.action.partition(":")[0]),
-        call.condition,
+        lambda: of_principal(call.principal, caller.tags),
         more,
         lazy=_resource_tags(call, need),
     )

@@ -20,6 +20,15 @@ def find_role(call: Call, name: str) -> Record:
     return find(call, names.ROLE, name, f"The role with name {name} cannot be found.")
 
 
+def refuse_service_linked(record: Record) -> None:
+    """Roles under /aws-service-role/ belong to their service."""
+    if record.spec["Path"].startswith("/aws-service-role/"):
+        service = record.spec["Path"].split("/")[2]
+        raise api.error.UnmodifiableEntityException(
+            f"Cannot perform the operation on the protected role '{record.name}' - this role is only modifiable by AWS ({service})"
+        )
+
+
 def describe(call: Call, record: Record) -> dict[str, Any]:
     """The Role structure; ListRoles leaves Tags and PermissionsBoundary out, as AWS does."""
     spec = record.spec
@@ -110,6 +119,9 @@ def update_assume_role_policy(call: Call, request: dict[str, Any]) -> dict[str, 
 @api.operation
 def delete_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     record = find_role(call, request["RoleName"])
+    refuse_service_linked(record)
+    if record.spec.get("InstanceProfiles"):
+        raise api.error.DeleteConflictException("Cannot delete entity, must remove roles from instance profile first.")
     if record.spec["Attached"]:
         raise api.error.DeleteConflictException("Cannot delete entity, must detach all policies first.")
     if record.spec["Inline"]:

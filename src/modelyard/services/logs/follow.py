@@ -6,9 +6,10 @@ was read is committed with the events. Times are real when the run writes them; 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +72,13 @@ class LogFollower:
                 pass
             with self._lock:
                 self._files.pop(key, None)
+
+    def lines(self, path: Path) -> Iterator[tuple[float, str]]:
+        """(platform time, text) of every line of a run's log, from its beginning."""
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            for raw in file:
+                at_ms, text = line_of(raw.rstrip(b"\n"), self._clock)
+                yield at_ms / 1000, text
 
     def stop(self) -> None:
         self._stop.set()

@@ -60,10 +60,11 @@ def upload_part(call, request):
     refuse_unbuilt(request)
     promise = Promise.of(request)
     _check_algorithm(upload, promise)
+    told = set(promise.algorithms) or {upload.meta["algorithm"]}
     promise.algorithms.add(upload.meta["algorithm"])  # what the whole is made of is kept of every part
     received = receive(depot.blobs, as_body(request.get("Body")), promise)
     sums = _keep_part(depot, upload, number, received)
-    return {"ETag": f'"{received.etag}"', **encryption_member(upload.meta), **_members(sums)}
+    return {"ETag": f'"{received.etag}"', **encryption_member(upload.meta), **_members({name: sums[name] for name in told})}
 
 
 @api.operation

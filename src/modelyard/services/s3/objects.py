@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from modelyard.kernel.service import Body, BytesBody
+from modelyard.kernel.service import Body, BytesBody, FileBody
 from modelyard.services.s3.blobs import copy_range
 from modelyard.services.s3.depot import Depot, Draft
 from modelyard.services.s3.index import Version
@@ -26,16 +26,6 @@ READ_ACTION, LIST_ACTION, WRITE_ACTION, DELETE_ACTION = "s3:GetObject", "s3:List
 def arn(bucket: str, key: str | None = None) -> str:
     """The resource that READ/WRITE/DELETE_ACTION (with a key) or LIST_ACTION (without) is checked on."""
     return f"arn:aws:s3:::{bucket}" + ("" if key is None else f"/{key}")
-
-
-class FileBody(Body):
-    """An open binary file as a request body."""
-
-    def __init__(self, file: BinaryIO, length: int | None = None) -> None:
-        self._file, self.length, self.trailers = file, length, {}
-
-    def read(self, size: int = 1 << 18) -> bytes:
-        return self._file.read(size)
 
 
 class ObjectStore:

@@ -57,6 +57,8 @@ def delete_bucket_policy(call, request):
 def resource_policy(call: Any, request: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """For the IAM engine: the policy document and the owner of the bucket a request is about. Of a bucket that is not
     there (None, None): who may call then sees NoSuchBucket. Under RestrictPublicBuckets a public policy reaches only the owner's account."""
+    if call.operation == "CreateBucket":
+        return None, None  # a name is asked for, not somebody's bucket: taken ones answer BucketAlreadyExists
     home = depot_of(call).index.bucket(request["Bucket"]) if request.get("Bucket") else None
     if home is None:
         return None, None

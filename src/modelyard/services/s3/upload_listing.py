@@ -34,7 +34,7 @@ def list_parts(call, request):
                 "LastModified": part.modified,
                 "ETag": f'"{part.etag}"',
                 "Size": part.size,
-                **{f"Checksum{name}": value for name, value in part.checksums.items()},
+                **{f"Checksum{name}": value for name, value in part.checksums.items() if name == upload.meta["algorithm"]},
             }
             for part in page
         ],

@@ -1,3 +1,5 @@
+"""SageMaker's control plane: a file or folder per resource."""
+
 from modelyard.kernel.service import Service
 
 api = Service("sagemaker")

@@ -9,8 +9,7 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential
-from modelyard.kernel.service import Call, FileSlice
-from modelyard.services.s3.objects import FileBody
+from modelyard.kernel.service import Call, FileBody, FileSlice
 
 SESSION_NAME = "SageMaker"
 SESSION_SECONDS = 12 * 3600.0

@@ -51,9 +51,12 @@ def refuse_not_built(request: dict[str, Any]) -> None:
 
 
 def check_size(body: bytes) -> None:
-    """AWS's front end answers 413 with no error code but the status, so that is the code clients see."""
+    """What the wire checks by the model already, for calls that did not come by wire."""
     if len(body) > MOST_BODY_BYTES:
-        raise ApiError("413", f"HTTP content length exceeded {MOST_BODY_BYTES} bytes.", 413)
+        raise api.error.ValidationError(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {MOST_BODY_BYTES}"
+        )
 
 
 def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:

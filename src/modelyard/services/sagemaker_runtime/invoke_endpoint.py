@@ -21,7 +21,9 @@ async def invoke_endpoint(call, request):
         container.header_lines(request),
         body,
         target=request.get("TargetVariant"),
+        content_type=request.get("ContentType", ""),
         inference_id=request.get("InferenceId"),
+        attributes=request.get("CustomAttributes"),
     )
     error = container.problem(call, request, outcome)
     if error is not None:

@@ -20,7 +20,6 @@ async def invoke_endpoint_with_response_stream(call, request):
         container.header_lines(request),
         body,
         target=request.get("TargetVariant"),
-        inference_id=request.get("InferenceId"),
         streaming=True,
     )
     error = container.problem(call, request, outcome)

@@ -11,9 +11,9 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
+from modelyard.runtime.archives import BadArchive, extract
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.common import parse_s3_uri
-from modelyard.services.sagemaker.endpoint.archive import UnsafeArchive, extract_model
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
@@ -127,8 +127,8 @@ def _fetch(replica: Record, world: Any, source: dict[str, Any], ml: Path) -> Non
             f"URL and that the role passed to CreateModel has permissions to download the object. ({problem.code})"
         ) from None
     try:
-        extract_model(packed, ml / "model")
-    except UnsafeArchive as problem:
+        extract(packed, ml / "model")
+    except BadArchive as problem:
         raise NoModel(
             f'Failed to extract model data archive for container "{CONTAINER}" from URL "{url}". Please ensure that the object located at the '
             f"URL is a valid tar.gz archive. ({problem})"

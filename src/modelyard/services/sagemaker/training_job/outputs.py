@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from modelyard.kernel.clock import Clock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.runtime.archives import files, pack
 from modelyard.runtime.ml_layout import failure
-from modelyard.services.logs.follow import line_of
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
@@ -21,8 +19,8 @@ from modelyard.services.sagemaker.training_job.operations import model_uri
 FAILURE_CHARACTERS = 1024
 
 
-def collect(session: RoleSession, job: Record, ml: Path, log: Path, clock: Clock, *, keep_model: bool) -> dict[str, Any]:
-    """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`. Repeatable: the
+def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[float, str]], *, keep_model: bool) -> dict[str, Any]:
+    """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `lines` is the whole log. Repeatable: the
     keys are the job's, the bytes the same."""
     answer: dict[str, Any] = {}
     try:
@@ -34,7 +32,7 @@ def collect(session: RoleSession, job: Record, ml: Path, log: Path, clock: Clock
     except OSError as problem:
         raise client_error(f"Artifact upload failed:{problem.strerror or problem}") from problem
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
-    answer["metrics"] = final_metrics(found(definitions, _lines(log, clock))) if definitions else []
+    answer["metrics"] = final_metrics(found(definitions, lines)) if definitions else []
     return answer
 
 
@@ -53,16 +51,6 @@ def _last_line(log: Path) -> str:
         return ""
     said = (line.decode("utf-8", "replace").partition(" ")[2].strip() for line in reversed(lines))
     return next((text for text in said if text), "")
-
-
-def _lines(log: Path, clock: Clock) -> Iterator[tuple[float, str]]:
-    try:
-        with log.open("rb") as file:
-            for raw in file:
-                at_ms, text = line_of(raw.rstrip(b"\n"), clock)
-                yield at_ms / 1000, text
-    except FileNotFoundError:
-        return
 
 
 def _upload_model(session: RoleSession, job: Record, folder: Path) -> str:

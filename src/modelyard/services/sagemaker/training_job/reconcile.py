@@ -224,8 +224,8 @@ class CollectOutputs:
 
         def work() -> dict[str, Any]:
             job_run.drain(job, world)
-            ml, log = job_run.ml_folder(job, world), job_run.log_file(job, world)
-            return collect(job_run.session(job, world), job, ml, log, world.clock, keep_model=keep)
+            lines = world.follower.lines(job_run.log_file(job, world))
+            return collect(job_run.session(job, world), job, job_run.ml_folder(job, world), lines, keep_model=keep)
 
         world.tasks.ensure(job_run.task_key(job, "outputs"), work, on_end=lambda: world.wake(job.uid))
 

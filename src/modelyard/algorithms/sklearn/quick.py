@@ -1,0 +1,76 @@
+"""The short way for the most common requests: CSV in, CSV or JSON out, nothing of the user's in between.
+
+All bodies are read as one text and all predictions written from one list, which costs a third of doing it one by
+one. Whatever is not plain (another content type, an empty value, lines of different lengths, a failure) is left to
+the long way, so this never decides what an odd request gets.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from ..serving.codecs import CSV, JSON, acceptable, encode, media_type
+from ..serving.messages import Request, Response
+
+
+def answer(requests: list[Request], predict: Callable, default_accept: str) -> list[Response] | None:
+    """The answers, or None when one of the requests is not plain."""
+    kinds, texts, rows = [], [], []
+    for request in requests:
+        kind, text = _plain(request, default_accept)
+        if kind is None:
+            return None
+        kinds.append(kind)
+        texts.append(text)
+        rows.append(text.count(b"\n") + 1)
+    table = _table(texts, sum(rows))
+    if table is None:
+        return None
+    try:
+        predictions = predict(table)
+    except Exception:
+        return None
+    if len(predictions) != len(table):
+        return None
+    simple = isinstance(predictions, np.ndarray) and predictions.ndim == 1 and predictions.dtype.kind in "iuf"
+    values = predictions.tolist() if simple else predictions
+    write, at, answers = _text if simple else encode, 0, []
+    for kind, count in zip(kinds, rows, strict=True):
+        answers.append(Response(200, write(values[at : at + count], kind), kind))
+        at += count
+    return answers
+
+
+def _plain(request: Request, default_accept: str) -> tuple[str | None, bytes]:
+    """(the type of the answer, the lines without the ends) when this is a plain CSV request, else (None, b"")."""
+    headers = request.headers
+    accept = headers.get("accept")
+    kind = acceptable(default_accept if not accept or accept == "*/*" else accept)
+    if kind not in (CSV, JSON) or media_type(headers.get("content-type", "")) != CSV or b"\r" in request.body:
+        return None, b""
+    return kind, request.body.strip(b"\n")
+
+
+def _table(texts: list[bytes], rows: int) -> np.ndarray | None:
+    commas = texts[0].partition(b"\n")[0].count(b",")
+    for text in texts:
+        if b"\n" in text:
+            if any(line.count(b",") != commas for line in text.split(b"\n")):
+                return None
+        elif text.count(b",") != commas:
+            return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            flat = np.fromstring(b",".join(texts).replace(b"\n", b",").decode("ascii"), np.float64, sep=",")
+        except (DeprecationWarning, ValueError):
+            return None
+    return flat.astype(np.float32).reshape(rows, commas + 1) if flat.size == rows * (commas + 1) else None
+
+
+def _text(values: list, kind: str) -> bytes:
+    return ("\n".join(map(str, values)) + "\n").encode() if kind == CSV else json.dumps(values).encode()

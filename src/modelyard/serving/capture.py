@@ -1,0 +1,166 @@
+"""Data capture: what went into a model and what came out, as AWS writes it.
+
+A call is appended to a spool file before its answer leaves, so it survives `kill -9`; a background thread turns
+spools into S3 objects `<destination>/<endpoint>/<variant>/yyyy/mm/dd/hh/MM-SS-mmm-<uuid>.jsonl`. A spool belongs to
+whoever holds its `flock`; one whose gateway died is taken over by the next. Its object key is in its first line, so
+uploading it twice writes the same object.
+
+Line format: "Capture data from real-time endpoint" (SageMaker Model Monitor): captureData, eventMetadata, eventVersion.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import logging
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from modelyard.serving.routes import RouteTable
+
+log = logging.getLogger("modelyard.capture")
+ROLL_SECONDS = 5.0
+"""AWS rolls its files over after minutes; notebooks wait for the first one, so here it is seconds."""
+ROLL_BYTES = 32 << 20
+
+Put = Callable[[str, str, str, bytes], Any]
+"""(account, bucket, key, data): writes an object."""
+
+
+@dataclass(slots=True)
+class Spool:
+    path: Path
+    fd: int
+    opened: float
+    size: int = 0
+
+
+class Capture:
+    """`record` and `rotate` on the gateway's loop, `upload` on a thread: it takes only files that were let go of."""
+
+    def __init__(self, folder: Path, put: Put, now: Callable[[], float]) -> None:
+        self._folder, self._put, self._now = folder, put, now
+        self._spools: dict[tuple[str, str, str], Spool] = {}
+        self._sample = random.random
+
+    def record(
+        self,
+        table: RouteTable,
+        variant: str,
+        sent: tuple[str, bytes],
+        answered: tuple[str, bytes],
+        inference_id: str | None = None,
+        attributes: str | None = None,
+    ) -> None:
+        """`sent` and `answered` are (content type, body). A call that cannot be captured is served all the same."""
+        config = table.capture
+        if config is None or self._sample() * 100 >= config["InitialSamplingPercentage"]:
+            return
+        line = event(config, self._now(), sent, answered, inference_id, attributes)
+        try:
+            spool = self._spool(table, variant)
+            os.write(spool.fd, line)
+            spool.size += len(line)
+        except OSError:
+            log.exception("a call of %s was not captured", table.key)
+
+    def rotate(self, everything: bool = False) -> None:
+        """Lets go of spools that are old or big enough."""
+        for key, spool in list(self._spools.items()):
+            if everything or monotonic() - spool.opened > ROLL_SECONDS or spool.size > ROLL_BYTES:
+                del self._spools[key]
+                os.close(spool.fd)
+
+    def upload(self) -> None:
+        """Makes objects of the spools that nobody writes any more."""
+        if self._folder.is_dir():
+            for path in sorted(self._folder.iterdir()):
+                self._upload(path)
+
+    def _spool(self, table: RouteTable, variant: str) -> Spool:
+        key = (table.key, variant, table.capture["DestinationS3Uri"])
+        found = self._spools.get(key)
+        if found is None:
+            found = self._spools[key] = self._open(table, variant, datetime.fromtimestamp(self._now(), UTC))
+        return found
+
+    def _open(self, table: RouteTable, variant: str, at: datetime) -> Spool:
+        bucket, _, prefix = table.capture["DestinationS3Uri"].removeprefix("s3://").partition("/")
+        uid = uuid4()
+        name = f"{at:%Y/%m/%d/%H/%M-%S}-{at.microsecond // 1000:03d}-{uid}.jsonl"
+        key = "/".join(part for part in (prefix.strip("/"), table.endpoint, variant, name) if part)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{uid}.jsonl"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(fd, orjson.dumps({"account": table.account, "bucket": bucket, "key": key}) + b"\n")
+        return Spool(path, fd, monotonic())
+
+    def _upload(self, path: Path) -> None:
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.fstat(file.fileno()).st_nlink:
+                    return
+                head, _, body = file.read().partition(b"\n")
+                lines = body[: body.rfind(b"\n") + 1]  # a line that a crash cut in half was never answered
+                if lines:
+                    target = orjson.loads(head)
+                    self._put(target["account"], target["bucket"], target["key"], lines)
+                path.unlink()
+        except (FileNotFoundError, BlockingIOError):
+            return
+        except Exception:
+            log.exception("captured data %s was not uploaded; it is tried again", path.name)
+
+
+def event(
+    config: Mapping[str, Any],
+    now: float,
+    sent: tuple[str, bytes],
+    answered: tuple[str, bytes],
+    inference_id: str | None,
+    attributes: str | None,
+) -> bytes:
+    """One line of a capture file."""
+    modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
+    data: dict[str, Any] = {}
+    if modes & {"Input", "InputAndOutput"}:
+        data["endpointInput"] = _side(config, "INPUT", *sent)
+    if modes & {"Output", "InputAndOutput"}:
+        data["endpointOutput"] = _side(config, "OUTPUT", *answered)
+    metadata: dict[str, Any] = {"eventId": str(uuid4())}
+    if attributes:
+        metadata["customAttributes"] = [attributes]
+    if inference_id:
+        metadata["inferenceId"] = inference_id
+    metadata["inferenceTime"] = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return orjson.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}) + b"\n"
+
+
+def _side(config: Mapping[str, Any], mode: str, content_type: str, body: bytes) -> dict[str, str]:
+    encoding = _encoding(config.get("CaptureContentTypeHeader") or {}, content_type)
+    if encoding != "BASE64":
+        try:
+            return {"observedContentType": content_type, "mode": mode, "data": body.decode(), "encoding": encoding}
+        except UnicodeDecodeError:
+            pass
+    return {"observedContentType": content_type, "mode": mode, "data": base64.b64encode(body).decode(), "encoding": "BASE64"}
+
+
+def _encoding(header: Mapping[str, list[str]], content_type: str) -> str:
+    """CSV or JSON for content types the configuration names; all others are captured in base64, as on AWS."""
+    plain = content_type.partition(";")[0].strip()
+    for encoding, member in (("CSV", "CsvContentTypes"), ("JSON", "JsonContentTypes")):
+        if content_type in header.get(member, ()) or plain in header.get(member, ()):
+            return encoding
+    return "BASE64"

@@ -1,0 +1,123 @@
+"""Captured calls: their lines, and that none is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from modelyard.serving.capture import Capture, event
+from modelyard.serving.routes import RouteTable
+
+CONFIG = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": "s3://b/datacapture",
+    "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]},
+}
+TABLE = RouteTable("arn", "1", "r", "Ep", 1, capture=CONFIG)
+KEY = re.compile(r"datacapture/Ep/v/2023/11/14/22/13-20-250-[0-9a-f-]{36}\.jsonl")
+
+
+class Bucket(dict):
+    def put(self, account, bucket, key, data):
+        self[key] = data
+
+
+def capture(folder, bucket):
+    return Capture(folder, bucket.put, lambda: 1_700_000_000.25)
+
+
+def test_line_is_as_aws_writes_it():
+    line = json.loads(event(CONFIG, 1_700_000_000.25, ("text/csv", b"1,2"), ("application/json; charset=utf-8", b'{"a":1}'), "id-7", "k=v"))
+    assert line.pop("eventMetadata").items() >= {
+        "inferenceId": "id-7",
+        "inferenceTime": "2023-11-14T22:13:20Z",
+        "customAttributes": ["k=v"],
+    }.items()
+    assert line == {
+        "captureData": {
+            "endpointInput": {"observedContentType": "text/csv", "mode": "INPUT", "data": "1,2", "encoding": "CSV"},
+            "endpointOutput": {
+                "observedContentType": "application/json; charset=utf-8",
+                "mode": "OUTPUT",
+                "data": '{"a":1}',
+                "encoding": "JSON",
+            },
+        },
+        "eventVersion": "0",
+    }
+
+
+@pytest.mark.parametrize("content_type, body", [("image/png", b"\x89P"), ("text/csv", b"\xff\xfe")])
+def test_what_is_no_text_is_base64(content_type, body):
+    line = json.loads(event({**CONFIG, "CaptureOptions": [{"CaptureMode": "Input"}]}, 0.0, (content_type, body), ("", b""), None, None))
+    assert line["captureData"]["endpointInput"]["encoding"] == "BASE64" and "endpointOutput" not in line["captureData"]
+    assert "inferenceId" not in line["eventMetadata"]
+
+
+def test_rolls_into_an_object(tmp_path):
+    bucket = Bucket()
+    ours = capture(tmp_path / "c", bucket)
+    for n in range(3):
+        ours.record(TABLE, "v", ("text/csv", b"%d" % n), ("text/csv", b"x"))
+    ours.upload()
+    assert not bucket, "a spool that is written is left alone"
+    ours.rotate()
+    assert not bucket and os.listdir(tmp_path / "c"), "and so is a young one"
+    ours.rotate(everything=True)
+    ours.upload()
+    [(key, data)] = bucket.items()
+    assert KEY.fullmatch(key) and data.count(b"\n") == 3 and os.listdir(tmp_path / "c") == []
+
+
+def test_sampling(tmp_path):
+    ours = capture(tmp_path / "c", Bucket())
+    draws = iter([0.1, 0.6, 0.2, 0.9])
+    ours._sample = lambda: next(draws)
+    table = RouteTable("arn", "1", "r", "Ep", 1, capture={**CONFIG, "InitialSamplingPercentage": 50})
+    for _ in range(4):
+        ours.record(table, "v", ("text/csv", b"1"), ("text/csv", b"x"))
+    [spool] = (tmp_path / "c").iterdir()
+    assert len(spool.read_bytes().splitlines()) == 1 + 2
+
+
+def test_failing_upload_is_tried_again(tmp_path):
+    bucket = Bucket()
+    ours = Capture(tmp_path / "c", lambda *_: 1 / 0, lambda: 1_700_000_000.25)
+    ours.record(TABLE, "v", ("text/csv", b"1"), ("text/csv", b"x"))
+    ours.rotate(everything=True)
+    ours.upload()
+    capture(tmp_path / "c", bucket).upload()
+    assert len(bucket) == 1
+
+
+def test_killed_gateway_loses_no_answered_call(tmp_path):
+    code = f"""
+import sys
+from tests.serving.test_capture import Bucket, TABLE, capture
+from pathlib import Path
+ours = capture(Path({str(tmp_path / "c")!r}), Bucket())
+for n in range(1000000):
+    ours.record(TABLE, "v", ("text/csv", b"%d" % n), ("text/csv", b"x"))
+    print(n, flush=True)
+"""
+    gateway = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src:."})
+    for line in gateway.stdout:
+        if int(line) > 500:
+            gateway.send_signal(signal.SIGKILL)
+            break
+    answered = int(line)
+    for line in gateway.stdout:
+        answered = int(line) if line.endswith(b"\n") else answered
+    gateway.wait()
+    bucket = Bucket()
+    capture(tmp_path / "c", bucket).upload()
+    [data] = bucket.values()
+    assert len([json.loads(row) for row in data.splitlines()]) >= answered + 1

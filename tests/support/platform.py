@@ -1,0 +1,40 @@
+"""A whole platform in this process, but for sockets and boxes: real services, store, identity and gateway, a clock of the test's choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modelyard import app
+from modelyard.config import Settings
+from modelyard.kernel.clock import Clock
+from modelyard.wire.gateway import Gateway
+from tests.support import inproc
+
+ACCOUNT = "123456789012"
+
+
+class InProcess:
+    """`client(service)` is a real boto3 client of the account's default role session; `root(service)` of its root keys."""
+
+    def __init__(self, folder: Path, clock: Clock | None = None, **settings: Any) -> None:
+        from modelyard.services.iam.bootstrap import ensure_account
+
+        self.settings = Settings(data=folder, cache=folder / "cache", strict=True, patience=0.0, **settings)
+        self.platform = app.build_platform(self.settings, "gateway", clock=clock)
+        self.secrets = ensure_account(self.platform, self.settings.account)
+        self.gateway = Gateway(self.platform)
+
+    def client(self, service: str, **more: Any) -> Any:
+        keys = self.secrets["session"]
+        return inproc.client(
+            self.gateway, service, key=keys["AccessKeyId"], secret=keys["SecretAccessKey"], token=keys["SessionToken"], **more
+        )
+
+    def root(self, service: str, **more: Any) -> Any:
+        keys = self.secrets["root"]
+        return inproc.client(self.gateway, service, key=keys["AccessKeyId"], secret=keys["SecretAccessKey"], **more)
+
+    def close(self) -> None:
+        self.gateway.close()
+        self.platform.store.db.close()
