@@ -7,13 +7,12 @@ and the payload. Each dies with its parent.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import signal
 import sys
 
 from modelyard.runtime.process import rundir
+from modelyard.runtime.process.cheap import signal, suppress
 from modelyard.runtime.process.launch import Box, on_path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
@@ -220,7 +219,7 @@ def _die_with_parent() -> None:
 def _close_all_but(*kept: int) -> None:
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in kept:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(int(name))
 
 
