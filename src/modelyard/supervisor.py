@@ -1,6 +1,6 @@
 """The small process behind `modelyard up`: starts gateways and engines, restarts what dies, ends all together.
 
-It owns the listening socket and hands it to the gateways, so that a connection made while a gateway is being
+It owns the listening sockets and hands them to the gateways, so that a connection made while a gateway is being
 restarted waits in the kernel instead of being refused. Every child holds the read end of a pipe (its leash)
 whose other end only the supervisor has: when the supervisor is killed, the children keep serving for
 `app.LEASH_SECONDS`, in which a new `up` takes over or `down` ends them, and then end by themselves.
@@ -72,6 +72,7 @@ class Supervisor:
         folder = self.settings.data
         datafolder.prepare(folder)
         lock = datafolder.Lock(folder)
+        before = datafolder.load_state(folder)
         try:
             leftovers.end_children(folder, GRACE_SECONDS)
             self._listener = listen(self.settings.host, self.settings.port)
@@ -79,11 +80,14 @@ class Supervisor:
             lock.free()
             raise
         self.settings = replace(self.settings, port=self._listener.getsockname()[1])
+        self._egress = _listen_again(before.get("egress_port") or 0)
+        self._egress_port = self._egress.getsockname()[1]
         self._endpoint = f"http://{self.settings.host}:{self.settings.port}"
         lock.tell({"pid": os.getpid(), "endpoint": self._endpoint})
         datafolder.save_settings(self.settings)
         timekeeping.start_clock(folder, self.settings.clock_speed)
         self._leash_read, self._leash_write = os.pipe()
+        self._save()  # children read the way out from it
         self.children = [Child("gateway", i) for i in range(self.settings.gateways)] + [Child("engine", i) for i in range(self.settings.engines)]
         try:
             with _signals() as wakeup:
@@ -137,8 +141,8 @@ class Supervisor:
         fds = [self._leash_read]
         argv = [*self.command(child.role, child.index, self.settings), "--leash", str(self._leash_read)]
         if child.role == "gateway":
-            fds.append(self._listener.fileno())
-            argv += ["--listener", str(self._listener.fileno())]
+            fds += [self._listener.fileno(), self._egress.fileno()]
+            argv += ["--listener", str(self._listener.fileno()), "--egress", str(self._egress.fileno())]
         with open_log(self.settings.data, f"{child.role}-{child.index}") as log:
             child.process = subprocess.Popen(
                 argv,
@@ -172,6 +176,7 @@ class Supervisor:
         state = {
             "version": __version__,
             "endpoint": self._endpoint,
+            "egress_port": self._egress_port,
             "ready": self._ready,
             "auth": self.settings.auth,
             "account": self.settings.account,
@@ -185,13 +190,14 @@ class Supervisor:
 
     def _end(self) -> None:
         self._listener.close()
+        self._egress.close()
         processes.end([(c.process.pid, c.started) for c in self.children if c.process is not None], GRACE_SECONDS)
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
         leftovers.end_runs(self.settings.data)
         timekeeping.stop_clock(self.settings.data)
-        datafolder.save_state(self.settings.data, {})
+        datafolder.save_state(self.settings.data, {"egress_port": self._egress_port})
 
 
 # --- leaves --------------------------------------------------------------------------------------
@@ -222,6 +228,14 @@ def listen(host: str, port: int) -> socket.socket:
             raise PortTaken(host, port, processes.owner_of_port(port)) from None
         raise
     return listener
+
+
+def _listen_again(port: int) -> socket.socket:
+    """The jobs' way out: on the port it had before if that is free, so that running jobs keep theirs."""
+    try:
+        return listen("127.0.0.1", port)
+    except PortTaken:
+        return listen("127.0.0.1", 0)
 
 
 def answers(host: str, port: int) -> bool:

@@ -11,6 +11,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("role")
 parser.add_argument("--leash", type=int)
 parser.add_argument("--listener", type=int)
+parser.add_argument("--egress", type=int)
 parser.add_argument("--fail", action="store_true")
 args = parser.parse_args()
 if args.fail:
