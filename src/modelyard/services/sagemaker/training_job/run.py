@@ -13,6 +13,7 @@ from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.services.sagemaker.way_out import way_out
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, found
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -113,8 +114,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         platform_port=None if isolated else world.settings.port,
-        egress=not isolated,
-        egress_port=None if isolated else world.parts.get("egress_port"),
+        **({} if isolated else way_out(run_id(job), world)),
         max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
         first_log_lines=[note for note in [image.note] if note],
     )
