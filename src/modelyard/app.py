@@ -236,13 +236,29 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
     await server.start(platform.settings.host, platform.settings.port, listener=listener)
-    way_out = await start_egress(gateway.handle, authority, tokens, os.environ, own_ports, listener=egress, pool=gateway.pool)
+    # pip is asked for its indexes after the door is open; until then the way out's connections wait in the kernel.
+    allowed = await loop.run_in_executor(gateway.pool, package_indexes)
+    way_out = await start_egress(
+        gateway.handle, authority, tokens, os.environ, own_ports, listener=egress, allowed=allowed, pool=gateway.pool
+    )
     await ended.wait()
     await server.stop(GRACE_SECONDS)
     await way_out.stop(0.5)
     platform.invoker.stop()
     gateway.close()
     bell.close()
+
+
+def package_indexes() -> frozenset[tuple[str, int]]:
+    """Where packages come from on this machine: jobs may go there also when that is a private address."""
+    from urllib.parse import urlsplit
+
+    from modelyard.runtime.index_config import settings
+
+    configured = settings()
+    urls = [configured.get("index-url", "https://pypi.org/simple"), *configured.get("extra-index-url", "").split()]
+    hosts = [(parts.hostname, parts.port or {"https": 443, "http": 80}[parts.scheme]) for parts in map(urlsplit, urls) if parts.scheme in ("http", "https")]
+    return frozenset([*hosts, *([("files.pythonhosted.org", 443)] if ("pypi.org", 443) in hosts else [])])
 
 
 def engine_main(platform: Platform) -> int:
