@@ -1,6 +1,6 @@
 """The small process behind `modelyard up`: starts gateways and engines, restarts what dies, ends all together.
 
-It owns the listening socket and hands it to the gateways, so that a connection made while a gateway is being
+It owns the listening sockets and hands them to the gateways, so that a connection made while a gateway is being
 restarted waits in the kernel instead of being refused. Every child holds the read end of a pipe (its leash)
 whose other end only the supervisor has: when the supervisor is killed, the children keep serving for
 `app.LEASH_SECONDS`, in which a new `up` takes over or `down` ends them, and then end by themselves.
@@ -29,7 +29,8 @@ GRACE_SECONDS = 10.0
 STEADY_SECONDS = 10.0
 """A child that lived this long is no longer counted as failing."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 10.0
-READY_SECONDS = 30.0
+READY_SECONDS, HOPELESS_FAILURES = 30.0, 4
+"""How long a start may take, and how often a child may fail in it."""
 LOG_BYTES = 8 << 20
 
 
@@ -71,6 +72,7 @@ class Supervisor:
         folder = self.settings.data
         datafolder.prepare(folder)
         lock = datafolder.Lock(folder)
+        before = datafolder.load_state(folder)
         try:
             leftovers.end_children(folder, GRACE_SECONDS)
             self._listener = listen(self.settings.host, self.settings.port)
@@ -78,11 +80,14 @@ class Supervisor:
             lock.free()
             raise
         self.settings = replace(self.settings, port=self._listener.getsockname()[1])
+        self._egress = _listen_again(before.get("egress_port") or 0)
+        self._egress_port = self._egress.getsockname()[1]
         self._endpoint = f"http://{self.settings.host}:{self.settings.port}"
         lock.tell({"pid": os.getpid(), "endpoint": self._endpoint})
         datafolder.save_settings(self.settings)
         timekeeping.start_clock(folder, self.settings.clock_speed)
         self._leash_read, self._leash_write = os.pipe()
+        self._save()  # children read the way out from it
         self.children = [Child("gateway", i) for i in range(self.settings.gateways)] + [Child("engine", i) for i in range(self.settings.engines)]
         try:
             with _signals() as wakeup:
@@ -100,11 +105,21 @@ class Supervisor:
                 self._tend(child)
             if not self._ready:
                 self._ready = self._look_ready()
-                if not self._ready and time.monotonic() > patience:
-                    self.say(f"the platform did not answer within {READY_SECONDS:.0f} s; see {self.settings.data}/logs")
+                if not self._ready and (why := self._hopeless(patience)):
+                    self.say(why)
                     return 1
             if select.select([wakeup], [], [], self._nap())[0] and _stop_asked(wakeup):
                 return 0
+
+    def _hopeless(self, patience: float) -> str | None:
+        """Why the start is given up: a child that cannot even start, or no answer in time."""
+        for child in self.children:
+            if child.failures >= HOPELESS_FAILURES:
+                path = self.settings.data / "logs" / f"{child.role}-{child.index}.log"
+                return f"the {child.role} does not start; {path} ends with:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-8:])
+        if time.monotonic() > patience:
+            return f"the platform did not answer within {READY_SECONDS:.0f} s; see {self.settings.data}/logs"
+        return None
 
     def _nap(self) -> float | None:
         """Until the next thing to do; None: until a signal comes."""
@@ -126,11 +141,18 @@ class Supervisor:
         fds = [self._leash_read]
         argv = [*self.command(child.role, child.index, self.settings), "--leash", str(self._leash_read)]
         if child.role == "gateway":
-            fds.append(self._listener.fileno())
-            argv += ["--listener", str(self._listener.fileno())]
+            fds += [self._listener.fileno(), self._egress.fileno()]
+            argv += ["--listener", str(self._listener.fileno()), "--egress", str(self._egress.fileno())]
         with open_log(self.settings.data, f"{child.role}-{child.index}") as log:
             child.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True, cwd=self.settings.data
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=fds,
+                start_new_session=True,
+                cwd=self.settings.data,
+                env=_child_environment(),
             )
         child.born, child.restarts = time.monotonic(), child.restarts + 1
         child.started = processes.started(child.process.pid)
@@ -154,6 +176,7 @@ class Supervisor:
         state = {
             "version": __version__,
             "endpoint": self._endpoint,
+            "egress_port": self._egress_port,
             "ready": self._ready,
             "auth": self.settings.auth,
             "account": self.settings.account,
@@ -167,13 +190,14 @@ class Supervisor:
 
     def _end(self) -> None:
         self._listener.close()
+        self._egress.close()
         processes.end([(c.process.pid, c.started) for c in self.children if c.process is not None], GRACE_SECONDS)
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
         leftovers.end_runs(self.settings.data)
         timekeeping.stop_clock(self.settings.data)
-        datafolder.save_state(self.settings.data, {})
+        datafolder.save_state(self.settings.data, {"egress_port": self._egress_port})
 
 
 # --- leaves --------------------------------------------------------------------------------------
@@ -181,6 +205,16 @@ class Supervisor:
 
 def child_command(role: str, index: int, settings: Settings) -> list[str]:
     return [sys.executable, "-m", "modelyard", f"_{role}", "--data", str(settings.data), "--index", str(index)]
+
+
+def _child_environment() -> dict[str, str]:
+    """This package first on the path, and everything absolute: children start in another folder. Compiled modules are
+    kept, whatever the shell says: without them a start takes twice as long."""
+    ours = str(Path(__file__).resolve().parents[1])
+    theirs = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    path = os.pathsep.join([ours, *(part for part in theirs if part != ours)])
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": path}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -197,6 +231,14 @@ def listen(host: str, port: int) -> socket.socket:
             raise PortTaken(host, port, processes.owner_of_port(port)) from None
         raise
     return listener
+
+
+def _listen_again(port: int) -> socket.socket:
+    """The jobs' way out: on the port it had before if that is free, so that running jobs keep theirs."""
+    try:
+        return listen("127.0.0.1", port)
+    except PortTaken:
+        return listen("127.0.0.1", 0)
 
 
 def answers(host: str, port: int) -> bool:

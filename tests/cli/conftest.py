@@ -17,7 +17,7 @@ from pathlib import Path
 from modelyard.config import Settings
 from modelyard.supervisor import Supervisor
 fake, data, engines, *more = sys.argv[1:]
-command = lambda role, index, settings: [sys.executable, fake, role, *(more if role == "engine" else [])]
+command = lambda role, index, settings: [sys.executable, fake, role, *more]
 settings = Settings(data=Path(data), port=0, engines=int(engines))
 sys.exit(Supervisor(settings, say=lambda text: print(text, flush=True), command=command).run())
 """

@@ -11,9 +11,11 @@ parser = argparse.ArgumentParser()
 parser.add_argument("role")
 parser.add_argument("--leash", type=int)
 parser.add_argument("--listener", type=int)
+parser.add_argument("--egress", type=int)
 parser.add_argument("--fail", action="store_true")
 args = parser.parse_args()
 if args.fail:
+    print("no engine today", flush=True)
     sys.exit(7)
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 if args.listener is not None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import pytest
 from tests.cli.conftest import wait
@@ -37,14 +36,14 @@ def test_connections_wait_while_the_gateway_is_restarted(platform):
         wait(lambda pid=old: platform.pid("gateway") not in (None, pid))
 
 
-def test_a_failing_child_is_started_ever_more_slowly(platform):
+def test_a_failing_child_is_started_ever_more_slowly_and_a_hopeless_start_given_up(platform):
     platform.start(1, "--fail")
-    wait(lambda: (platform.data / "run/state.json").exists())
-    time.sleep(1.5)
-    platform.process.terminate()
     said, _ = platform.process.communicate(timeout=20)
-    assert 3 <= said.count("engine 0 ended (exit 7)") <= 5
+    assert platform.process.returncode == 1
+    assert said.count("gateway 0 ended (exit 7)") == supervisor.HOPELESS_FAILURES
     assert "in 0.25 s" in said and "in 0.5 s" in said
+    assert "does not start" in said and "no engine today" in said
+    assert datafolder.holder(platform.data) is None
 
 
 def test_the_end_is_clean(platform):

@@ -44,6 +44,7 @@ def install(lock: Path) -> None:
     if not stamp.exists() or stamp.read_text() != wanted:
         fill(python, lock)
         stamp.write_text(wanted)
+        run(python, "-m", "compileall", "-q", ROOT / "src")
     link_package(python)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
-
-BUNDLE_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
-
 
 class NoAccount(LookupError):
     """This platform has no account of that ID."""
@@ -42,12 +40,9 @@ def secrets(folder: Path, account: str) -> dict[str, Any]:
 
 def _transparent(folder: Path, endpoint: str) -> dict[str, str]:
     """Any https://*.amazonaws.com of the client arrives here; all other hosts pass through the same door untouched."""
-    bundle = str(folder / "ca/bundle.pem")
-    local = "localhost,127.0.0.1,::1"
-    return {
-        "HTTPS_PROXY": endpoint,
-        "https_proxy": endpoint,
-        "NO_PROXY": local,
-        "no_proxy": local,
-        **dict.fromkeys(BUNDLE_VARIABLES, bundle),
-    }
+    from modelyard.wire.connect import client_environment
+    from modelyard.wire.egress import Tokens
+
+    password = Tokens.of_folder(folder / "secrets").of("user")
+    proxy = endpoint.replace("http://", f"http://user:{password}@", 1)
+    return client_environment(proxy, str(folder / "ca/bundle.pem"), os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "")

@@ -272,11 +272,12 @@ async def start_egress(
     own_ports: set[int],
     *,
     port: int = 0,
+    listener: socket.socket | None = None,
     allowed: frozenset[tuple[str, int]] = frozenset(),
     limits: Limits | None = None,
     pool: Executor | None = None,
 ) -> Server:
-    """The way out for sandboxed jobs, on host loopback at `port` (0: a free one; read `.port`).
+    """The way out for sandboxed jobs, on host loopback at `port` (0: a free one; read `.port`) or on a `listener`.
 
     Give a run `http://<run id>:<tokens.of(run id)>@127.0.0.1:<port>` as its proxy URL. It reaches AWS hosts (which land here) and
     the public internet; never this machine, private or link-local networks, but for `allowed` (host, port) pairs. `stop()` ends it.
@@ -297,7 +298,7 @@ async def start_egress(
         pool=pool,
     )
     server = Server(not_a_server, limits, proxy=proxy, pool=pool)
-    own_ports.add(await server.start("127.0.0.1", port))
+    own_ports.add(await server.start("127.0.0.1", port, listener=listener))
     return server
 
 

@@ -17,6 +17,7 @@ from modelyard.services.sagemaker.common import parse_s3_uri
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.services.sagemaker.way_out import way_out
 
 LOG_GROUP = "/aws/sagemaker/Endpoints/"
 CONTAINER = "container_1"
@@ -176,7 +177,7 @@ def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         platform_port=None if isolated else world.settings.port,
-        egress=not isolated,
+        **({} if isolated else way_out(run_id(replica, attempt), world)),
         serve_socket=path,
         grace_s=30.0,
         first_log_lines=[image.note] if image.note else [],
