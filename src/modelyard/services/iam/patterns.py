@@ -30,16 +30,33 @@ def glob(text: str) -> Matcher:
         if star == len(text) - 1:
             prefix = text[:-1]
             return lambda value: value.startswith(prefix)
-    expression = re.compile(_expression(text), re.DOTALL)
-    return lambda value: expression.fullmatch(value) is not None
+    return _matcher(_tokens(text))
 
 
 def _anything(value: str) -> bool:
     return True
 
 
-def _expression(text: str) -> str:
-    return "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in re.sub(r"\*+", "*", text))
+def _tokens(text: str) -> list[str | None]:
+    """Regular expressions of single characters; None for a star."""
+    return [None if c == "*" else "." if c == "?" else re.escape(c) for c in text]
+
+
+def _matcher(tokens: list[str | None]) -> Matcher:
+    """A test of a whole string. Between two stars the first place that fits is taken for good (an atomic group): that is
+    enough for wildcards, and no pattern can make it try again and again."""
+    parts = [""]
+    for token in tokens:
+        if token is None:
+            parts.append("")
+        else:
+            parts[-1] += token
+    if len(parts) == 1:
+        expression = re.compile(parts[0], re.DOTALL)
+    else:
+        middle = "".join(f"(?>.*?{part})" for part in parts[1:-1] if part)
+        expression = re.compile(f"{parts[0]}{middle}.*{parts[-1]}", re.DOTALL)
+    return lambda value: expression.fullmatch(value) is not None
 
 
 def has_variables(text: str) -> bool:
@@ -75,18 +92,17 @@ def fill(text: str, context: Context) -> str | None:
 
 def glob_with(text: str, context: Context) -> Matcher | None:
     """As `glob`, with the variables in `text` filled in; None where one has no value."""
-    pieces, at = [], 0
+    tokens: list[str | None] = []
+    at = 0
     for found in _VARIABLE.finditer(text):
-        pieces.append(_expression(text[at : found.start()]))
+        tokens += _tokens(text[at : found.start()])
         body = found[1]
         value = body if body in ("*", "?", "$") else _value(body, context)
         if value is None:
             return None
-        pieces.append(re.escape(value))
+        tokens.append(re.escape(value))
         at = found.end()
-    pieces.append(_expression(text[at:]))
-    expression = re.compile("".join(pieces), re.DOTALL)
-    return lambda value: expression.fullmatch(value) is not None
+    return _matcher(tokens + _tokens(text[at:]))
 
 
 def _value(body: str, context: Context) -> str | None:
