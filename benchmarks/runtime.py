@@ -69,7 +69,12 @@ def _tier(runtime: ProcessRuntime, folder: Path, image: str, rounds: int) -> dic
     limited = [first_line(f"lim{n}", ["sh", "-c", "echo x"], memory_bytes=1 << 30, cpus=1, platform_port=4566) for n in range(rounds)]
     python = [first_line(f"py{n}", ["python", "-c", "print(1)"], env_path=image) for n in range(rounds)]
     stops = [_stop(runtime, folder, n) for n in range(max(3, rounds // 4))]
-    answer = {"sh": _summary(shell), "sh with limits and relay": _summary(limited), "python of an image": _summary(python), "stop": _summary(stops)}
+    answer = {
+        "sh": _summary(shell),
+        "sh with limits and relay": _summary(limited),
+        "python of an image": _summary(python),
+        "stop": _summary(stops),
+    }
     for kind in ("direct", "relay"):
         path = runtime.serve_socket(kind)
         spec = RunSpec(kind, ["python", "-c", SERVER, kind, "8080"], {}, str(folder / "ml"), env_path=image, serve_socket=path)
@@ -78,7 +83,11 @@ def _tier(runtime: ProcessRuntime, folder: Path, image: str, rounds: int) -> dic
         time.sleep(0.1)
         shim = runtime.look(kind).pid
         answer[f"request, {kind}"] = _request_us(_connect_unix(path))
-        own = [pid for pid in [shim, *descendants(shim)] if "SERVE_SOCKET" not in Path(f"/proc/{pid}/cmdline").read_text() or b"bwrap" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        own = [
+            pid
+            for pid in [shim, *descendants(shim)]
+            if "SERVE_SOCKET" not in Path(f"/proc/{pid}/cmdline").read_text() or b"bwrap" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
         answer[f"memory of its own processes, {kind} (PSS KiB)"] = sum(_pss(pid) for pid in own)
         runtime.stop(kind, 0)
     runtime.sweep([])
