@@ -45,7 +45,7 @@ def signed(name, *headers):
 @bounded
 @given(st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "X"]), text, text, st.sampled_from(SCOPES), text, st.binary(max_size=80))
 def test_any_path_query_host_and_scope(method, path, query, name, host, body):
-    serve(HttpRequest(method, "/" + path, query, signed(name)[1:] + [("host", host)]), body)
+    serve(HttpRequest(method, "/" + path, query, [*signed(name)[1:], ("host", host)]), body)
 
 
 @seed(2)

@@ -148,6 +148,7 @@ HEADERS = st.lists(
             st.sampled_from(
                 [
                     "AWS4-HMAC-SHA256 Credential=a/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64,
+                    "AWS4-HMAC-SHA256 Credential=a",
                     "AWS a:b",
                     "20200101T000000Z",
                     "SageMaker.CreateModel",
@@ -219,3 +220,10 @@ def test_no_growth(door, caplog):
         for data in noise * 40:
             judge(door.port, data)
     assert process.memory_info().rss - before < 16 << 20
+
+
+@FUZZ
+@given(value=st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=60))
+def test_any_authorization(door, value):
+    head = f"GET /b/k HTTP/1.1\r\nHost: h\r\nx-amz-date: {value}\r\nAuthorization: AWS4-HMAC-SHA256 {value}\r\n\r\n"
+    assert judge(door.port, head.encode("latin-1")).startswith(b"HTTP/1.1 4")

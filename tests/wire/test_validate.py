@@ -8,7 +8,9 @@ import pytest
 
 from modelyard.kernel.errors import ApiError
 from modelyard.wire.codec import codec
+from modelyard.wire.http import HttpRequest
 from modelyard.wire.java_regex import full_match
+from modelyard.wire.routing import Route
 from modelyard.wire.shapes import model
 from modelyard.wire.validate import validator
 
@@ -92,7 +94,8 @@ def test_java_patterns():
 
 
 def test_bounded_patterns_decide_like_the_plain_ones():
-    from modelyard.wire.java_regex import _bounded
+    from modelyard.wire.http import HttpRequest
+from modelyard.wire.java_regex import _bounded
 
     pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
     for value in ("a", "a-b", "-a", "a-", "x" * 63, "x" * 64, "a" * 40 + "!"):
@@ -117,6 +120,22 @@ def test_valid_requests_pass():
       "ResourceConfig":{"InstanceCount":1,"VolumeSizeInGB":5,"InstanceType":"ml.m5.large"},"StoppingCondition":{"MaxRuntimeInSeconds":60},
       "HyperParameters":{"objective":"\\"multi:softmax\\"","sagemaker_program":"train.py"},"Tags":[{"Key":"a","Value":""}]}""")
     codec("sagemaker", "CreateTrainingJob").validate(params)
+
+
+def test_a_value_of_the_wrong_type():
+    job = HttpRequest("POST", "/", "", [])
+    for body, text in (
+        (b'{"TrainingJobName":1}', "NUMBER_VALUE can not be converted to a String"),
+        (b'{"TrainingJobName":{}}', "Start of structure or map found where not expected."),
+        (b'{"TrainingJobName":', "not valid JSON"),
+        (b"[]", "Start of list found where not expected"),
+    ):
+        with pytest.raises(ApiError, match="SerializationException") as caught:
+            codec("sagemaker", "DescribeTrainingJob").parse(Route("sagemaker", "DescribeTrainingJob", "json"), job, body)
+        assert text in caught.value.message
+    route = Route("s3", "ListObjectsV2", "rest-xml", {"Bucket": "b"}, {"max-keys": ["many"]})
+    with pytest.raises(ApiError, match="InvalidArgument"):
+        codec("s3", "ListObjectsV2").parse(route, job, b"")
 
 
 def test_no_constraint_no_work():

@@ -47,7 +47,16 @@ class _Template:
     pattern: re.Pattern[str]
     labels: tuple[str, ...]
     weight: tuple[int, ...]
-    candidates: tuple[_Candidate, ...]
+    plain: list[_Candidate]
+    """Operations that need no query parameter of their own."""
+    by_literal: dict[str, list[_Candidate]]
+    """The others, by the first query parameter of their URI template."""
+
+    def fitting(self, query: Mapping[str, list[str]]) -> list[_Candidate]:
+        if not query or not self.by_literal:
+            return self.plain
+        special = [one for key in query for one in self.by_literal.get(key, ()) if one.fits(query)]
+        return self.plain + special if special else self.plain
 
 
 class RestRoutes:
@@ -69,7 +78,7 @@ class RestRoutes:
             found = template.pattern.match(path)
             if found is None:
                 continue
-            fitting = [candidate for candidate in template.candidates if candidate.fits(query)]
+            fitting = template.fitting(query)
             if not fitting:
                 continue
             best = fitting[0] if len(fitting) == 1 else max(fitting, key=lambda candidate: candidate.rank(query, headers))
@@ -104,7 +113,12 @@ def _template(path: str, candidates: list[_Candidate]) -> _Template:
     pattern += re.escape(rest.rstrip("/")) + ("" if greedy_end else "/?")
     segments = path.strip("/").split("/")
     literal = tuple(0 if "+}" in segment else 1 if "{" in segment else 2 for segment in segments)
-    return _Template(re.compile(pattern + r"\Z", re.DOTALL), labels, literal, tuple(candidates))
+    by_literal: dict[str, list[_Candidate]] = {}
+    for candidate in candidates:
+        if candidate.literals:
+            by_literal.setdefault(candidate.literals[0][0], []).append(candidate)
+    plain = [candidate for candidate in candidates if not candidate.literals]
+    return _Template(re.compile(pattern + r"\Z", re.DOTALL), labels, literal, plain, by_literal)
 
 
 def _candidate(service: Model, name: str, literals: str) -> _Candidate:

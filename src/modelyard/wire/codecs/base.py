@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from modelyard.wire.routing import Route
 
 
+_MALFORMED = {"query": "MalformedInput", "ec2": "InvalidParameterValue", "rest-xml": "InvalidArgument"}
+"""How the protocols that are not JSON call a value that has not the form of its type."""
+
+
 class Codec:
     """`parse` and `validate` a request, `serialise` a response or an `error`.
 
@@ -61,7 +65,10 @@ class Codec:
                 body = plain_body(request, body)
             return self.read(route, request, body)
         except RecursionError:
-            raise Malformed("the request is nested too deep")
+            problem = Malformed("the request is nested too deep")
+        except Malformed as found:
+            problem = found
+        raise ApiError(_MALFORMED.get(self.protocol, problem.code), problem.message, problem.status)
 
     def validate(self, parsed: dict[str, Any]) -> None:
         """Raises ApiError where a constraint of the model does not hold, in AWS's words."""
