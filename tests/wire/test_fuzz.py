@@ -148,6 +148,7 @@ HEADERS = st.lists(
             st.sampled_from(
                 [
                     "AWS4-HMAC-SHA256 Credential=a/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64,
+                    "AWS4-HMAC-SHA256 Credential=a",
                     "AWS a:b",
                     "20200101T000000Z",
                     "SageMaker.CreateModel",
