@@ -220,3 +220,10 @@ def test_no_growth(door, caplog):
         for data in noise * 40:
             judge(door.port, data)
     assert process.memory_info().rss - before < 16 << 20
+
+
+@FUZZ
+@given(value=st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=60))
+def test_any_authorization(door, value):
+    head = f"GET /b/k HTTP/1.1\r\nHost: h\r\nx-amz-date: {value}\r\nAuthorization: AWS4-HMAC-SHA256 {value}\r\n\r\n"
+    assert judge(door.port, head.encode("latin-1")).startswith(b"HTTP/1.1 4")
