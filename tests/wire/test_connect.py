@@ -132,6 +132,13 @@ async def test_aws_hosts_need_no_token_and_others_do(authority, tmp_path, origin
         assert answer.status_code == 407
 
 
+async def test_a_runs_token_does_not_open_the_gateways_port(authority, tmp_path, origin):
+    async with door(authority, tmp_path) as server:
+        url = f"http://run1:{server.tokens.of('run1')}@127.0.0.1:{server.port}"
+        answer = await asyncio.to_thread(requests.get, f"http://127.0.0.1:{origin}/x", proxies={"http": url}, timeout=5)
+        assert answer.status_code == 407
+
+
 async def test_others_pass_untouched(authority, tmp_path, origin):
     async with door(authority, tmp_path) as server:
         session, proxies = requests.Session(), {"http": server.url}
@@ -200,18 +207,20 @@ async def test_curl_and_plain_python_by_the_environment_alone(authority, tmp_pat
 async def test_an_upstream_proxy_is_used_and_its_refusal_told(authority, tmp_path, origin):
     """The host's own proxy is played by a second door."""
     other = tmp_path / "other"
-    async with door(authority, other) as upstream:
-        async with door(authority, tmp_path, {"http_proxy": upstream.url, "https_proxy": upstream.url}) as server:
-            answer = await asyncio.to_thread(requests.get, f"http://127.0.0.1:{origin}/u", proxies={"http": server.url}, timeout=5)
-            assert answer.text == "hello /u None"
-            import base64
+    async with (
+        door(authority, other) as upstream,
+        door(authority, tmp_path, {"http_proxy": upstream.url, "https_proxy": upstream.url}) as server,
+    ):
+        answer = await asyncio.to_thread(requests.get, f"http://127.0.0.1:{origin}/u", proxies={"http": server.url}, timeout=5)
+        assert answer.text == "hello /u None"
+        import base64
 
-            login = base64.b64encode(f"user:{server.tokens.of('user')}".encode())
-            head = b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic %s\r\n\r\nGET /t HTTP/1.0\r\n\r\n"
-            out = await asyncio.to_thread(talk, server.port, head % (origin, login))
-            assert b"hello /t" in out
-            out = await asyncio.to_thread(talk, server.port, head % (upstream.port, login))
-            assert out.startswith(b"HTTP/1.1 502") and b"refused" in out
+        login = base64.b64encode(f"user:{server.tokens.of('user')}".encode())
+        head = b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic %s\r\n\r\nGET /t HTTP/1.0\r\n\r\n"
+        out = await asyncio.to_thread(talk, server.port, head % (origin, login))
+        assert b"hello /t" in out
+        out = await asyncio.to_thread(talk, server.port, head % (upstream.port, login))
+        assert out.startswith(b"HTTP/1.1 502") and b"refused" in out
 
 
 def test_upstream_settings():

@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("modelyard.proxy")
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 MOST_TUNNELS = 1024
+USER = "user"
+"""The name in the proxy URL of the host's own user; every other name is a run's."""
 
 
 class Proxy:
     """What a `Server` asks about CONNECT and absolute-form requests.
 
-    `tokens` None: nobody may pass through. `closed`: AWS hosts need a token too (egress).
+    `tokens` None: nobody may pass through. `admits` says which of their holders may: a run's token must not open the
+    gateway's own port, from which this machine can be reached. `closed`: AWS hosts need a token too (egress).
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class Proxy:
         rules: Rules,
         upstreams: Upstreams,
         tokens: Tokens | None,
+        admits: Callable[[str], bool] = lambda name: True,
         closed: bool = False,
         limits: Limits | None = None,
         pool: Executor | None = None,
     ) -> None:
-        self.handle, self.rules, self.upstreams, self.tokens, self.closed = handle, rules, upstreams, tokens, closed
+        self.handle, self.rules, self.upstreams, self.tokens = handle, rules, upstreams, tokens
+        self.admits, self.closed = admits, closed
         self.inner = Server(handle, limits, tls=tls, pool=pool)
         self._pipes: set[Pipe] = set()
 
@@ -104,7 +109,8 @@ class Proxy:
     def _admit(self, request: HttpRequest, aws: bool) -> None:
         if aws and not self.closed:
             return
-        if self.tokens is None or self.tokens.holder(request.header("proxy-authorization")) is None:
+        name = self.tokens.holder(request.header("proxy-authorization")) if self.tokens is not None else None
+        if name is None or not self.admits(name):
             raise _Refused(407, "This proxy wants the user and token of its URL (see `modelyard env --transparent`).")
 
     # --- an AWS host: here -----------------------------------------------------------------------------
@@ -259,6 +265,7 @@ def transparent_proxy(
         rules=Rules(False, own_ports=own_ports),
         upstreams=Upstreams.of(environment, own_ports),
         tokens=tokens,
+        admits=lambda name: name == USER,
         limits=limits,
         pool=pool,
     )
@@ -293,6 +300,7 @@ async def start_egress(
         rules=rules,
         upstreams=Upstreams.of(environment, own_ports),
         tokens=tokens,
+        admits=lambda name: name != USER,
         closed=True,
         limits=limits,
         pool=pool,
