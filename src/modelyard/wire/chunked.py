@@ -9,6 +9,7 @@ Reference) and "… with trailing headers". botocore sends the unsigned form, th
 from __future__ import annotations
 
 import hmac
+import re
 from hashlib import sha256
 
 from modelyard.kernel.errors import ApiError
@@ -17,6 +18,7 @@ from modelyard.wire import signing
 LONGEST_LINE = 4096
 MOST_TRAILERS = 32
 LARGEST_SIGNED_CHUNK = 16 << 20
+_HEX = re.compile(r"[0-9a-fA-F]{1,16}").fullmatch
 
 
 def malformed(text: str) -> ApiError:
@@ -63,7 +65,7 @@ class ChunkDecoder:
         self._said = ""
         self._held: list[bytes] = []
         self._hash = None
-        self._canonical = b""
+        self._canonical, self._lines, self._trailer_done = b"", 0, False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Raises ApiError where framing, signature or length is wrong."""
@@ -101,12 +103,9 @@ class ChunkDecoder:
         if line is None:
             return False
         text, _, extension = line.decode("latin-1").partition(";")
-        try:
-            if not 0 < len(text) <= 16 or not text.isalnum():
-                raise ValueError
-            size = int(text, 16)
-        except ValueError:
-            raise malformed("The chunk size is not valid.") from None
+        if not _HEX(text):
+            raise malformed("The chunk size is not valid.")
+        size = int(text, 16)
         name, _, said = extension.partition("=")
         self._said = said.strip() if name.strip() == "chunk-signature" else ""
         if self._signer is not None:
@@ -164,11 +163,12 @@ class ChunkDecoder:
         if not line:
             # A trailer section may have an empty line before the trailer signature.
             if self._signer is None or not self._trailing or self._trailer_done:
-                self._finish()
+                self.done = True
             return True
         name, mark, value = line.decode("latin-1").partition(":")
         name = name.strip().lower()
-        if not mark or not name or len(self.trailers) >= MOST_TRAILERS:
+        self._lines += 1
+        if not mark or not name or self._lines > MOST_TRAILERS:
             raise malformed("A trailer of the chunked body is not valid.")
         if name == "x-amz-trailer-signature":
             if self._signer is not None:
@@ -178,8 +178,3 @@ class ChunkDecoder:
         self.trailers[name] = value.strip()
         self._canonical += f"{name}:{value.strip()}\n".encode("latin-1")
         return True
-
-    _trailer_done = False
-
-    def _finish(self) -> None:
-        self.done = True

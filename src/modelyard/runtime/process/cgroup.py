@@ -6,10 +6,10 @@ A base is `{"version": 1 | 2, "memory": folder, "cpu": folder, "pids": folder}`;
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
+
+from modelyard.runtime.process.cheap import signal, suppress
 
 CONTROLLERS = ("memory", "cpu", "pids")
 CPU_PERIOD_US = 100_000
@@ -103,11 +103,11 @@ class Group:
     def _limit_memory(self, folder: str, memory_bytes: int) -> None:
         if self._version == 2:
             _write(folder + "/memory.max", str(memory_bytes))
-            with contextlib.suppress(OSError):  # absent without swap accounting
+            with suppress(OSError):  # absent without swap accounting
                 _write(folder + "/memory.swap.max", "0")
         else:
             _write(folder + "/memory.limit_in_bytes", str(memory_bytes))
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 _write(folder + "/memory.memsw.limit_in_bytes", str(memory_bytes))
 
     def join(self) -> None:
@@ -141,9 +141,9 @@ class Group:
                     time.sleep(0.01)
 
     def _kill(self, folder: str) -> None:
-        with contextlib.suppress(OSError, ValueError), open(folder + "/cgroup.procs") as file:
+        with suppress(OSError, ValueError), open(folder + "/cgroup.procs") as file:
             for pid in file.read().split():
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     os.kill(int(pid), signal.SIGKILL)
 
 

@@ -7,12 +7,11 @@ release lets the payload start (the box waits, so that sockets can be put into i
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
 
 from modelyard.runtime.process import rundir
+from modelyard.runtime.process.cheap import signal, suppress
 
 
 class Box:
@@ -23,13 +22,13 @@ class Box:
 
     def complaint(self) -> str | None:
         """After the end: why the payload never ran; None when it did."""
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             return os.read(self._report, 4096).decode("utf-8", "replace") or None
         return None
 
     def release(self) -> None:
         if self._gate is not None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.write(self._gate, b"go")
             os.close(self._gate)
             self._gate = None
@@ -40,13 +39,13 @@ class Box:
             self.payload = next(iter(rundir.children(self.init)), None)
         if self.payload is None:
             return False
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(self.payload, signal.SIGTERM)
         return True
 
     def kill(self) -> None:
         """SIGKILL of the whole tree."""
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(self.init or self.child, signal.SIGKILL)
 
 
@@ -77,7 +76,7 @@ class Bubblewrap(Box):
     def complaint(self) -> str | None:
         """bubblewrap reports an exit code only of a payload that it could start; else it has said why in the log."""
         said = b""
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             said = os.read(self._report, 4096)
         return None if b'"exit-code"' in said else "the payload could not be started; the last line of the log says why"
 
@@ -91,6 +90,8 @@ def bubblewrap(plan: dict, output: int, before_exec) -> Box:
     child = fork_exec(argv, plan["env"], output, [status_write, gate_read], before_exec)
     os.close(status_write)
     os.close(gate_read)
+    if plan["ports"] or plan["serve"]:
+        import ctypes  # noqa: F401 (needed in a moment, to enter the box's network; bubblewrap works meanwhile)
     said = b""
     while b"}" not in said:
         piece = os.read(status_read, 4096)
@@ -110,10 +111,10 @@ class PlainBox(Box):
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             left = [pid for pid in descendants(os.getpid()) if pid not in self.spared]
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.killpg(self.child, signal.SIGKILL)
             for pid in left:
-                with contextlib.suppress(ProcessLookupError):
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if not [pid for pid in left if not _is_zombie(pid)]:
                 return
@@ -140,7 +141,7 @@ def adopt_orphans() -> None:
     """Descendants whose parent ends become our children (prctl(2), Linux): a daemon of the payload cannot slip away."""
     import ctypes
 
-    with contextlib.suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
@@ -195,16 +196,16 @@ def _guard(read_end: int, write_end: int, shim: int, child: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for fd in range(3, 256):
         if fd != read_end:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(fd)
     poll = select.poll()
     poll.register(read_end, select.POLLIN)
     known: dict[int, int | None] = {}
     while not poll.poll(500):
         known = {pid: rundir.start_ticks(pid) for pid in descendants(shim) if pid != os.getpid()}
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.killpg(child, signal.SIGKILL)
     for pid, ticks in known.items():
         if ticks is not None and rundir.start_ticks(pid) == ticks:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a slow import, for annotations only
+    from collections.abc import Callable
 
 READ, WRITE = select.POLLIN, select.POLLOUT
 

@@ -7,13 +7,11 @@ and the payload. Each dies with its parent.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import signal
-import sys
 
 from modelyard.runtime.process import rundir
+from modelyard.runtime.process.cheap import signal, suppress
 from modelyard.runtime.process.launch import Box, on_path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
@@ -220,7 +218,7 @@ def _die_with_parent() -> None:
 def _close_all_but(*kept: int) -> None:
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in kept:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.close(int(name))
 
 
@@ -235,21 +233,3 @@ def _put(path: str, text: str) -> None:
 def _shell_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
-
-
-def main_probe() -> None:
-    """Run `true` in such a box, for the probe: exit code 0 means that this tier works here."""
-    import tempfile
-
-    from modelyard.runtime.process import root
-
-    read_end, write_end = os.pipe()
-    with tempfile.TemporaryDirectory(prefix="modelyard-probe-") as folder:
-        steps = [*root.system(), *root.kernel_files(True), ("tmpfs", "/tmp")]
-        plan = {"root": folder, "mounts": steps, "hostname": "probe", "argv": ["true"], "env": {"PATH": "/usr/bin:/bin"}, "cwd": "/"}
-        box = start(plan, write_end, lambda: None)
-        os.close(write_end)
-        box.release()
-        _, status = os.waitpid(box.child, 0)
-        sys.stderr.write(os.read(read_end, 4096).decode("utf-8", "replace"))
-    sys.exit(_shell_code(status))

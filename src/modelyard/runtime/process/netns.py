@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
+import _socket as socket  # `socket` itself is a slow import, and a run waits for this
+import array
 import errno
 import fcntl
 import os
-import socket
 import time
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -19,6 +19,8 @@ def enter(pid: int) -> None:
     Root may do so directly. Everybody else first enters the user namespace that owns it, in which the
     user who made it has every capability (user_namespaces(7)).
     """
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     net = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -35,8 +37,8 @@ def enter(pid: int) -> None:
         os.close(net)
 
 
-def listen_inside(pid: int, ports: list[int]) -> list[socket.socket]:
-    """Listening sockets on 127.0.0.1:`port` of the box of process `pid`, one per port.
+def listen_inside(pid: int, ports: list[int]) -> list[int]:
+    """Descriptors of listening sockets on 127.0.0.1:`port` of the box of process `pid`, one per port.
 
     A socket belongs to the namespace it was made in, wherever it is used later: a short-lived child makes
     them there and hands them back.
@@ -49,7 +51,8 @@ def listen_inside(pid: int, ports: list[int]) -> list[socket.socket]:
             ours.close()
             enter(pid)
             listeners = [_listen(port) for port in ports]
-            socket.send_fds(theirs, [b"k"], [listener.fileno() for listener in listeners])
+            fds = array.array("i", [listener.fileno() for listener in listeners])
+            theirs.sendmsg([b"k"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
             status = 0
         except BaseException as error:
             theirs.send(str(error).encode()[:500] or b"?")
@@ -57,13 +60,18 @@ def listen_inside(pid: int, ports: list[int]) -> list[socket.socket]:
             os._exit(status)
     theirs.close()
     try:
-        message, fds, _, _ = socket.recv_fds(ours, 600, len(ports))
+        message, extra, _, _ = ours.recvmsg(600, socket.CMSG_LEN(len(ports) * array.array("i").itemsize))
     finally:
         ours.close()
         os.waitpid(child, 0)
+    fds = array.array("i")
+    for _, _, data in extra:
+        fds.frombytes(data)
     if len(fds) != len(ports):
         raise OSError(message.decode("utf-8", "replace"))
-    return [socket.socket(fileno=fd) for fd in fds]
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return list(fds)
 
 
 def _listen(port: int) -> socket.socket:

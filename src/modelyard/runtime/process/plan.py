@@ -71,7 +71,7 @@ def _algorithms() -> str:
 def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None) -> dict:
     steps = [
         *root.system(),
-        *root.own_etc(folder / "etc", spec.hostname, spec.hosts),
+        *root.own_etc(str(folder / "etc"), spec.hostname, spec.hosts),
         *root.kernel_files(plan["new_proc"]),
         ("rw", str(folder / "tmp"), "/tmp"),
         ("rw", str(folder / "home"), "/root"),
@@ -101,11 +101,7 @@ def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None
     plan["env"] = _base_env(spec) | env | spec.env
     if tier == "ctypes":
         return plan | {"launcher": "ctypes", "mounts": steps, "root": str(folder / "root")}
-    argv = [
-        bwrap, "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-        "--hostname", spec.hostname, *root.bwrap_arguments(steps), "--remount-ro", "/", "--chdir", spec.cwd, "--", *spec.argv,
-    ]  # fmt: skip
-    return plan | {"launcher": "bwrap", "argv": argv}
+    return plan | {"launcher": "bwrap", "argv": root.bwrap_argv(bwrap, steps, spec.hostname, spec.cwd, spec.argv)}
 
 
 def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:

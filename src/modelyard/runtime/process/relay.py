@@ -7,12 +7,12 @@ the host, carried by a small process that sits in the box's network namespace an
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import stat
 from collections.abc import Callable
 
+from modelyard.runtime.process.cheap import suppress
 from modelyard.runtime.process.loop import READ, WRITE, Loop
 
 CHUNK = 256 * 1024
@@ -114,7 +114,7 @@ class Pair:
             except BlockingIOError:
                 return
         if self._eof[side] and not self._pending[side]:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._ends[1 - side].shutdown(socket.SHUT_WR)
 
     def _close(self) -> None:
@@ -160,7 +160,7 @@ def serve_forever(public: str, direct: str, port: int, parent_pipe: int) -> None
     loop.watch(parent_pipe, READ, lambda events: ended.__setitem__(0, True))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     relay_path = os.path.dirname(direct)[: -len(".d")] + ".r"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(relay_path)
     listener.bind(relay_path)
     listener.listen(512)
@@ -186,7 +186,7 @@ def serve_forever(public: str, direct: str, port: int, parent_pipe: int) -> None
 def hand_over(direct: str, public: str) -> bool:
     """Put the server's own socket in the place of the relay's."""
     temporary = os.path.dirname(direct)[: -len(".d")] + ".l"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(temporary)
     try:
         os.link(direct, temporary, follow_symlinks=False)

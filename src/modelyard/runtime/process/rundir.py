@@ -18,18 +18,22 @@ import os
 LOCK, STATE, STOP, SPEC, LOG, SHIM_ERRORS = "lock", "state.json", "stop", "spec.json", "log", "shim.err"
 
 
-def write_atomic(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Write a file so that every reader, also after a crash, sees the old or the new whole."""
+def write_atomic(path: str, data: bytes, durable: bool = True) -> None:
+    """Write a file so that every reader, also after a crash, sees the old or the new whole. `durable`: also after a
+    loss of power (two flushes of the disk, which a start of a run waits for)."""
     temporary = f"{path}.{os.getpid()}.tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
     finally:
         os.close(fd)
     os.rename(temporary, path)
+    if not durable:
+        return
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -7,15 +7,14 @@ Started as `python -I -S -c 'import …; main(folder, lock_fd)'`; every import h
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
-import signal
 import sys
 import time
 
 from modelyard.runtime.process import launch, rundir
 from modelyard.runtime.process.cgroup import Group
+from modelyard.runtime.process.cheap import signal, suppress
 from modelyard.runtime.process.logfile import LogFile
 from modelyard.runtime.process.loop import READ, Loop
 
@@ -78,7 +77,6 @@ class Shim:
             self._finish(detail=f"the sandbox could not be set up: {error}")
             return
         self.loop.watch(wake_read, READ, lambda events: self._woken(wake_read))
-        self._woken(wake_read)
         while self.exit_status is None:
             self.loop.turn()
         self._after(output)
@@ -92,8 +90,9 @@ class Shim:
         self.box = LAUNCHERS[plan["launcher"]](plan, output_write, self._in_child)
         os.close(output_write)
         os.set_blocking(output_read, False)
+        listeners: list = []
         if self.box.init is not None or plan["launcher"] == "plain":
-            self._connect()
+            listeners = self._connect()
         if plan["launcher"] == "plain":
             guardian = launch.start_guardian(self.box)
             self.helpers.append(guardian)
@@ -102,7 +101,8 @@ class Shim:
         self.box.release()
         now = time.time()
         self.state.update(state="running", started_at=now)
-        self._write_state()
+        self._write_state(durable=False)  # after a loss of power it is lost, whether it was starting or running
+        self._relay(listeners)
         if plan["max_runtime"] is not None:
             self.loop.at(time.monotonic() + plan["max_runtime"], lambda: self._end("max-runtime", plan["grace"]))
         if plan["memory"] and not self.group.limits_memory():
@@ -121,16 +121,27 @@ class Shim:
         if self.plan["nice"]:
             os.nice(self.plan["nice"])
 
-    def _connect(self) -> None:
-        """Ways in and out of the box."""
+    def _connect(self) -> list[tuple[int, int]]:
+        """Ways in and out of the box, before its payload. Answers (port, listening descriptor in the box) pairs."""
         plan = self.plan
+        listeners: list = []
         if plan["ports"]:
-            from modelyard.runtime.process import netns, relay
+            from modelyard.runtime.process import netns
 
-            for port, listener in zip(plan["ports"], netns.listen_inside(self.box.init, plan["ports"]), strict=True):
-                relay.Acceptor(self.loop, listener, lambda port=port: relay.dial_tcp(port))
+            listeners = list(zip(plan["ports"], netns.listen_inside(self.box.init, plan["ports"]), strict=True))
         if plan["serve"]:
             self._start_serve_relay(plan["serve"])
+        return listeners
+
+    def _relay(self, listeners: list[tuple[int, int]]) -> None:
+        """From now on accept in the box. (`socket` is a slow import: only now, while the payload starts.)"""
+        if listeners:
+            import socket
+
+            from modelyard.runtime.process import relay
+
+            for port, fd in listeners:
+                relay.Acceptor(self.loop, socket.socket(fileno=fd), lambda port=port: relay.dial_tcp(port))
 
     def _start_serve_relay(self, serve: dict) -> None:
         from modelyard.runtime.process import relay
@@ -159,7 +170,7 @@ class Shim:
             os._exit(0)
 
     def _woken(self, wake: int) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while os.read(wake, 512):
                 pass
         grace = rundir.read_stop(self.folder)
@@ -209,7 +220,7 @@ class Shim:
     def _after(self, output: int) -> None:
         """The payload has ended: nothing of it may live on, and nothing it said may be lost."""
         self.box.kill()
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while chunk := os.read(output, 256 * 1024):
                 self.log.feed(chunk)
         code = os.waitstatus_to_exitcode(self.exit_status)
@@ -226,7 +237,7 @@ class Shim:
     def _kill_quietly(self) -> None:
         if self.box is not None:
             self.box.kill()
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.kill(self.box.child, signal.SIGKILL)
 
     def _finish(self, **verdict) -> None:
@@ -234,10 +245,10 @@ class Shim:
         for fd in self.held:
             os.close(fd)
         for pid in self.helpers:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         if self.plan["serve"]:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.unlink(self.plan["serve"]["public"])
         self.group.remove()
         self.state.update(state="exited", finished_at=time.time(), **verdict)
@@ -251,8 +262,8 @@ class Shim:
                 sys.stderr.write(f"state: {error}\n")
                 time.sleep(1)
 
-    def _write_state(self) -> None:
-        rundir.write_atomic(os.path.join(self.folder, rundir.STATE), rundir.encode_state(self.state))
+    def _write_state(self, durable: bool = True) -> None:
+        rundir.write_atomic(os.path.join(self.folder, rundir.STATE), rundir.encode_state(self.state), durable)
 
 
 def _own_namespaces(plan: dict, output: int, before_exec) -> launch.Box:
