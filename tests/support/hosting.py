@@ -330,6 +330,8 @@ class World:
         if self._thread is not None:
             self._thread.join(10)
         self.platform.follower.stop()
+        if "probes" in self.platform.parts:
+            self.platform.probes.stop()
         if isinstance(self.runtime, FakeRuntime):
             for box in self.runtime.running():
                 box.end(137)
@@ -426,6 +428,8 @@ class Hosting:
         self._thread.join(10)
         self._on_loop(self.platform.invoker.stop)
         self.platform.follower.stop()
+        if "probes" in self.platform.parts:
+            self.platform.probes.stop()
         for box in self.runtime.running():
             box.end(137)
         self.yard.close()

@@ -72,6 +72,7 @@ class Invoker:
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_: None), clock.now)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
+        self._rotated = True
         self._random = random.random
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replicas: Replicas | None = None
@@ -92,8 +93,7 @@ class Invoker:
 
     def stop(self) -> None:
         """On the loop. Requests under way are cut: stop the front door first."""
-        if self._capture is not None:
-            self._capture.rotate(everything=True)
+        self._rotate(everything=True)
         self._stopping = True
         self._bell.set()
         if self._thread is not None:
@@ -107,7 +107,7 @@ class Invoker:
     # --- route tables ----------------------------------------------------------------------------------
 
     def _learn(self) -> None:
-        flush_at = monotonic() + FLUSH_SECONDS
+        rotate_at = monotonic() + FLUSH_SECONDS
         while not self._stopping:
             self._bell.wait(POLL_SECONDS if self._tables else IDLE_POLL_SECONDS)
             self._bell.clear()
@@ -115,23 +115,30 @@ class Invoker:
                 changed = self._read()
                 if changed:
                     self._loop.call_soon_threadsafe(self._swap, changed)
-                if monotonic() >= flush_at:
-                    flush_at = monotonic() + FLUSH_SECONDS
-                    if self._capture is not None:
-                        self._loop.call_soon_threadsafe(self._capture.rotate)
-                    self._hand_over()
+                self._hand_over()
+                if monotonic() >= rotate_at:
+                    rotate_at = monotonic() + FLUSH_SECONDS
+                    self._loop.call_soon_threadsafe(self._rotate)
             except Exception:
                 log.exception("learning routes or handing metrics over failed; serving goes on with what is known")
         try:
             self._hand_over()
-            self._meter.flush()
         except Exception:
             log.exception("the last metrics or captures were not stored; captures are taken up by the next gateway")
 
-    def _hand_over(self) -> None:
+    def _rotate(self, everything: bool = False) -> None:
+        """On the loop: what was counted and captured so far is let go of; `_hand_over` takes it, on the thread."""
+        self._meter.rotate()
         if self._capture is not None:
-            self._capture.upload()
-        self._meter.flush()
+            self._capture.rotate(everything)
+        self._rotated = True
+
+    def _hand_over(self) -> None:
+        if self._rotated:
+            self._rotated = False
+            self._meter.flush()
+            if self._capture is not None:
+                self._capture.upload()
 
     def _read(self) -> list[Change]:
         with self._read_lock:

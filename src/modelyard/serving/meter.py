@@ -30,12 +30,12 @@ class Cell:
 
 
 class Meter:
-    """`put(account, region, namespace, data)` is CloudWatch's; `now` is platform time."""
+    """`cell` and `rotate` on the gateway's loop, `flush` on a thread. `put(account, region, namespace, data)` is CloudWatch's; `now` is platform time."""
 
     def __init__(self, put: Callable[[str, str, str, list[dict[str, Any]]], None], now: Callable[[], float]) -> None:
         self._put, self._now = put, now
         self._cells: dict[Key, Cell] = {}
-        self._closed: dict[Key, Cell] = {}
+        self._closed: list[dict[Key, Cell]] = []
 
     def cell(self, account: str, region: str, endpoint: str, variant: str) -> Cell:
         key = (account, region, endpoint, variant)
@@ -44,14 +44,19 @@ class Meter:
             found = self._cells[key] = Cell()
         return found
 
+    def rotate(self) -> None:
+        """On the loop, so that no cell is written any more once it is handed over."""
+        if self._cells:
+            self._closed.append(self._cells)
+            self._cells = {}
+
     def flush(self) -> None:
-        """Hands over what was counted up to the flush before: a cell that the loop holds just now is left alone.
-        What cannot be stored is dropped with the exception."""
-        cells, self._closed, self._cells = self._closed, self._cells, {}
-        at = self._now()
-        for (account, region, endpoint, variant), cell in cells.items():
-            dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
-            self._put(account, region, NAMESPACE, [{**d, "Dimensions": dimensions, "Timestamp": at} for d in _data(cell)])
+        """On a thread: hands over what was rotated out. What cannot be stored is dropped with the exception."""
+        while self._closed:
+            cells, at = self._closed.pop(0), self._now()
+            for (account, region, endpoint, variant), cell in cells.items():
+                dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+                self._put(account, region, NAMESPACE, [{**d, "Dimensions": dimensions, "Timestamp": at} for d in _data(cell)])
 
 
 def count(latencies: dict[int, int], seconds: float) -> None:
@@ -74,7 +79,9 @@ def _data(cell: Cell) -> list[dict[str, Any]]:
     for name, latencies in (("ModelLatency", cell.model_us), ("OverheadLatency", cell.overhead_us)):
         if latencies:
             values = sorted(latencies)
-            data.append({"MetricName": name, "Values": [float(v) for v in values], "Counts": [latencies[v] for v in values], "Unit": "Microseconds"})
+            data.append(
+                {"MetricName": name, "Values": [float(v) for v in values], "Counts": [latencies[v] for v in values], "Unit": "Microseconds"}
+            )
     return data
 
 

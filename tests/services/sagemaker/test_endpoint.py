@@ -296,6 +296,22 @@ async def test_gateway_restart_needs_no_engine(world):
             assert (await predict(world))["Body"] == b"a:x"
 
 
+def test_quota(world):
+    world.model("a")
+    world.config("c", ("a", 1.0, 33))
+    code, message = refusal(world.sm.create_endpoint, EndpointName="e", EndpointConfigName="c")
+    assert code == "ResourceLimitExceeded" and "'ml.m5.large for endpoint usage' is 32 Instances" in message
+    world.config("c2", ("a", 1.0, 1))
+    world.sm.create_endpoint(EndpointName="e", EndpointConfigName="c2")
+    world.until("InService")
+    code, message = refusal(
+        world.sm.update_endpoint_weights_and_capacities,
+        EndpointName="e",
+        DesiredWeightsAndCapacities=[{"VariantName": "a", "DesiredInstanceCount": 33}],
+    )
+    assert code == "ResourceLimitExceeded" and world.status() == "InService"
+
+
 def test_list(world):
     world.model("a")
     world.config("c", ("a", 1.0, 1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import threading
 
 import pytest
 from botocore.exceptions import ClientError
@@ -123,8 +125,6 @@ def test_no_healthy_replica(hosting):
     code, status, _, _ = refused(hosting, EndpointName="dead")
     assert (code, status) == ("ServiceUnavailable", 503)
     hosting.engine.__init__(hosting.platform, list(hosting.engine._by_kind.values()))
-    import threading
-
     hosting._thread = threading.Thread(target=hosting.engine.run, daemon=True)
     hosting._thread.start()
     eventually(lambda: any(b.name == "d" for b in hosting.runtime.running()))
@@ -164,10 +164,8 @@ def test_stream_of_an_error_is_a_model_error(hosting):
 def test_metrics(hosting):
     hosting.deploy("counted", "c")
     for body in (b"x", b"x", b"status 400 a", b"status 500 b"):
-        try:
+        with contextlib.suppress(ClientError):
             invoke(hosting, body, EndpointName="counted")
-        except ClientError:
-            pass
     cloudwatch = hosting.yard.client("cloudwatch")
 
     def value(name, statistic="Sum"):

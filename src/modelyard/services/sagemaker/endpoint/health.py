@@ -66,6 +66,11 @@ class Probes:
         if stop is not None:
             stop.set()
 
+    def stop(self) -> None:
+        """No ping begins any more; one that is under way is not told."""
+        for key in list(self._stops):
+            self.forget(key)
+
     def _watch(self, key: str, path: str, stop: threading.Event, on_change: Callable[[], Any], ended: Callable[[], bool]) -> None:
         began = monotonic()
         while not stop.is_set():

@@ -11,6 +11,7 @@ from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
 from modelyard.services.sagemaker.endpoint.deployment import freeze, rescale, retain
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA, status_of
+from modelyard.services.sagemaker.endpoint.quota import check_quota
 from modelyard.services.sagemaker.endpoint_config import the_config
 
 ON_THE_WAY = ("Creating", "Updating", "Deleting")
@@ -23,6 +24,7 @@ def create_endpoint(call, request):
         raise _taken(arn)
     _check_deployment(request)
     wanted = freeze(call, the_config(call, request["EndpointConfigName"]), edition=1)
+    check_quota(call, wanted, arn)
     spec: dict[str, Any] = {"wanted": wanted}
     if request.get("DeploymentConfig"):
         spec["deployment_config"] = request["DeploymentConfig"]
@@ -109,7 +111,9 @@ def _update(call, name: str, wish) -> Record:
         if status != "InService":
             raise validation(f'Cannot update endpoint "{endpoint.arn}" with status "{status}".')
         try:
-            changed = call.store.request(endpoint, wish(endpoint))
+            wanted = wish(endpoint)
+            check_quota(call, wanted["wanted"], endpoint.arn)
+            changed = call.store.request(endpoint, wanted)
         except Moved:
             continue
         call.platform.ring(ENDPOINT.kind)

@@ -36,6 +36,7 @@ STEADY_SECONDS = 60.0
 """In service for so long, a replica's next crash counts as its first."""
 DRAIN_SECONDS = 500.0
 """The longest a stopped replica waits for its requests: a response stream may last 8 minutes."""
+NEVER_RAN = RunState("absent")
 NOT_HEALTHY = (
     "The primary container for production variant {} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
 )
@@ -52,7 +53,7 @@ class Seen:
     image_reason: str = ""
     files: TaskState = ABSENT
     files_ready: bool = False
-    run: RunState = RunState("absent")
+    run: RunState = NEVER_RAN
     healthy: bool | None = None
     failed_pings: int = 0
     retired: bool = False
