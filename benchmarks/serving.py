@@ -104,7 +104,7 @@ def server(argv: list[str], variables: dict[str, str], log: Path) -> Iterator[st
 
 def load(url: str, connections: int, seconds: int, script: Path) -> dict[str, float]:
     """wrk's figures: requests per second, p50 and p99 in milliseconds."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", str(script), "--latency", url + "/invocations"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", str(script), "--latency", "--timeout", "30s", url + "/invocations"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(text)

@@ -37,7 +37,11 @@ def main() -> int:
     """Run the training job in this container; the exit code is the container's."""
     layout = Layout()
     layout.make()
-    environment = Environment.read(layout, FRAMEWORK)
+    try:
+        environment = Environment.read(layout, FRAMEWORK)
+    except (OSError, ValueError) as error:
+        layout.fail(f"framework error: \nThe configuration in {layout.config} cannot be read: {error}")
+        raise
     if environment.program:
         return script_mode(FRAMEWORK)
     version = image_version()
