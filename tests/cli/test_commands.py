@@ -11,9 +11,9 @@ import time
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from tests.cli.conftest import ROOT, wait
 
 from modelyard import processes
+from tests.cli.conftest import ROOT, wait
 
 pytestmark = pytest.mark.slow
 

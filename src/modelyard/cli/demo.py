@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from modelyard.cli import exits, output
-
 NAME = "demo"
 HELP = "show the main job on real data"
+EXAMPLES = """\
+examples:
+  modelyard demo                 in a data folder of its own, under the cache folder; it leaves nothing running
+  modelyard demo --data DIR      in an empty folder of your choice
+"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,5 +18,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    output.problem("the demo is not built yet")
-    return exits.FAILED
+    from modelyard.demo.show import main
+
+    return main(args.given_data)

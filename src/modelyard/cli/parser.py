@@ -62,6 +62,7 @@ def build() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     args = build().parse_args(argv)
+    args.given_data = args.data
     args.data = (args.data or data_folder()).expanduser().resolve()
     try:
         return args.act(args)

@@ -130,7 +130,8 @@ def deploy(session, xgb, forest) -> str:
         model = estimator.create_model(name=f"demo-{name}")
         session.create_model(model.name, model.role or estimator.role, model.prepare_container_def("ml.m5.large"))
         variants.append(production_variant(model.name, "ml.m5.large", 1, name, weight))
-    session.endpoint_from_production_variants(endpoint, variants)
+    session.endpoint_from_production_variants(endpoint, variants, wait=False)
+    session.wait_for_endpoint(endpoint, poll=1)  # by default the SDK sleeps 30 s before it looks for the first time
     tell("deploy", "done", text=f"endpoint {endpoint}, two variants at 90/10, in service after {time.monotonic() - began:.1f} s")
     return endpoint
 

@@ -31,6 +31,7 @@ STEPS = {
 }
 IMAGES = ("sagemaker-xgboost:1.0-1", "sagemaker-scikit-learn:1.2-1")
 TIMEOUT_SECONDS = 900.0
+MARK = "demo.mark"
 
 
 @dataclass
@@ -88,10 +89,14 @@ class Board:
 def main(data: Path | None = None) -> int:
     """Answers the exit code: 0 when every step held."""
     folder = data or default_cache() / "demo"
-    if folder.exists():
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            print(f"{folder} is not empty and not of an earlier demo: give an empty folder", file=sys.stderr)
+            return 2
         _quiet("down", "--data", str(folder))
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, mode=0o700)
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    (folder / MARK).touch()
     board, facts = Board(), {}
     log = folder / "demo.log"
     try:
