@@ -237,8 +237,12 @@ def test_upstream_settings():
         "0.0.0.0",
         "::",
         "224.0.0.1",
-    ]
-    + ["64:ff9b::7f00:1", "2002:7f00:1::", "100.64.0.1", "fec0::1", "::127.0.0.1"],
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "100.64.0.1",
+        "fec0::1",
+        "::127.0.0.1",
+    ],
 )
 def test_addresses_that_are_not_public(address):
     assert not is_public(address)

@@ -73,10 +73,46 @@ def test_any_bytes(door, data):
 
 
 TOKENS = st.sampled_from(
-    [b"GET", b"PUT", b"POST", b"HEAD", b"CONNECT", b" ", b"/", b"/b/k", b"*", b"http://x/", b" HTTP/1.1", b" HTTP/1.0", b" HTTP/9.9", b"\r\n", b"\r\n\r\n", b"\n"]
-    + [b"Host: h", b"Content-Length: 3", b"Content-Length: 99999999999999999999", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"abc", b"3\r\nabc\r\n"]
-    + [b"0\r\n\r\n", b"ffffffffffffffff\r\n", b"Connection: close", b"Upgrade: h2c\r\nConnection: Upgrade", b"\x00", b"\xff", b":", b"a: b", b"Authorization: AWS4-HMAC-SHA256 "]
-    + [b"x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"x-amz-decoded-content-length: 3", b"X-Amz-Target: SageMaker.CreateModel", b"?Action=x", b"%", b"%zz"]
+    [
+        b"GET",
+        b"PUT",
+        b"POST",
+        b"HEAD",
+        b"CONNECT",
+        b" ",
+        b"/",
+        b"/b/k",
+        b"*",
+        b"http://x/",
+        b" HTTP/1.1",
+        b" HTTP/1.0",
+        b" HTTP/9.9",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\n",
+        b"Host: h",
+        b"Content-Length: 3",
+        b"Content-Length: 99999999999999999999",
+        b"Transfer-Encoding: chunked",
+        b"Expect: 100-continue",
+        b"abc",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        b"ffffffffffffffff\r\n",
+        b"Connection: close",
+        b"Upgrade: h2c\r\nConnection: Upgrade",
+        b"\x00",
+        b"\xff",
+        b":",
+        b"a: b",
+        b"Authorization: AWS4-HMAC-SHA256 ",
+        b"x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        b"x-amz-decoded-content-length: 3",
+        b"X-Amz-Target: SageMaker.CreateModel",
+        b"?Action=x",
+        b"%",
+        b"%zz",
+    ]
 )
 
 
@@ -89,14 +125,44 @@ def test_any_sequence_of_http_words(door, parts):
 HEADERS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-target", "content-type", "content-encoding", "x-amz-decoded-content-length"]
-            + ["x-amz-security-token", "range", "if-match", "x-amz-copy-source", "x-amz-meta-a", "smithy-protocol", "date", "cookie", "content-md5"]
+            [
+                "authorization",
+                "x-amz-date",
+                "x-amz-content-sha256",
+                "x-amz-target",
+                "content-type",
+                "content-encoding",
+                "x-amz-decoded-content-length",
+                "x-amz-security-token",
+                "range",
+                "if-match",
+                "x-amz-copy-source",
+                "x-amz-meta-a",
+                "smithy-protocol",
+                "date",
+                "cookie",
+                "content-md5",
+            ]
         ),
         st.one_of(
             st.sampled_from(
-                ["AWS4-HMAC-SHA256 Credential=a/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64, "AWS a:b", "20200101T000000Z"]
-                + ["SageMaker.CreateModel", "application/x-www-form-urlencoded", "application/cbor", "rpc-v2-cbor", "aws-chunked", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"]
-                + ["SageMaker.", ".", "bytes=5-1", "UNSIGNED-PAYLOAD", "99999999999999999999", "-1"]
+                [
+                    "AWS4-HMAC-SHA256 Credential=a/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=" + "0" * 64,
+                    "AWS a:b",
+                    "20200101T000000Z",
+                    "SageMaker.CreateModel",
+                    "application/x-www-form-urlencoded",
+                    "application/cbor",
+                    "rpc-v2-cbor",
+                    "aws-chunked",
+                    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+                    "SageMaker.",
+                    ".",
+                    "bytes=5-1",
+                    "UNSIGNED-PAYLOAD",
+                    "99999999999999999999",
+                    "-1",
+                ]
             ),
             st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=40),
         ),
@@ -108,7 +174,19 @@ HEADERS = st.lists(
 @FUZZ
 @given(
     method=st.sampled_from(["GET", "PUT", "POST", "HEAD", "DELETE", "OPTIONS", "PATCH"]),
-    path=st.one_of(st.sampled_from(["/", "/b/k", "/endpoints/e/invocations", "/service/X/operation/Y", "/b?uploads", "/?Action=GetCallerIdentity&Version=2011-06-15"]), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30).map(lambda t: "/" + t)),
+    path=st.one_of(
+        st.sampled_from(
+            [
+                "/",
+                "/b/k",
+                "/endpoints/e/invocations",
+                "/service/X/operation/Y",
+                "/b?uploads",
+                "/?Action=GetCallerIdentity&Version=2011-06-15",
+            ]
+        ),
+        st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30).map(lambda t: "/" + t),
+    ),
     headers=HEADERS,
     body=st.binary(max_size=100),
 )
@@ -129,7 +207,11 @@ def test_clients_that_go_away(door, cut):
 
 def test_no_growth(door, caplog):
     process = psutil.Process()
-    noise = [b"\x00" * 5000, b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000, b"PUT /b/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"e" * 200_000]
+    noise = [
+        b"\x00" * 5000,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000,
+        b"PUT /b/k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;" + b"e" * 200_000,
+    ]
     with caplog.at_level(logging.CRITICAL):
         for data in noise * 5:
             judge(door.port, data)

@@ -184,3 +184,55 @@ def test_threads_are_not_held_by_async_operations():
     door = gateway()
     assert inproc.client(door, "sagemaker").describe_model(ModelName="m")
     assert not [t for t in threading.enumerate() if t.name.startswith("call") and t in door.pool._threads]
+
+
+def test_open_mode_takes_any_key_and_no_signature():
+    class Anyone(FakeIdentity):
+        """As IAM's identity in open mode: 12 digits choose the account."""
+
+        def credential(self, access_key):
+            from dataclasses import replace
+
+            account = access_key if len(access_key) == 12 and access_key.isdigit() else "123456789012"
+            return Credential(access_key, "", replace(ROOT, account=account))
+
+    door = Gateway(make_platform(sts, s3, sagemaker, identity=Anyone(), auth="open"))
+    assert inproc.client(door, "sts", key="210987654321", secret="x").get_caller_identity()["Account"] == "210987654321"
+    assert inproc.client(door, "sts", key="test", secret="test").get_caller_identity()["Account"] == "123456789012"
+    client = inproc.client(door, "s3", key="test", secret="test")
+    client.put_object(Bucket="bucket", Key="open", Body=b"abc")
+    assert client.get_object(Bucket="bucket", Key="open")["Body"].read() == b"abc"
+
+
+async def test_unsigned_requests():
+    door = gateway()
+    form = [("host", "h"), ("content-type", "application/x-www-form-urlencoded")]
+    from modelyard.kernel.service import BytesBody
+
+    async def ask(method, path, headers, body=b""):
+        return await door.handle(HttpRequest(method, path, "", headers, BytesBody(body)))
+
+    unsigned = await ask("POST", "/", form, b"Action=GetCallerIdentity&Version=2011-06-15")
+    assert unsigned.status == 403 and b"MissingAuthenticationToken" in unsigned.body
+    target = await ask("POST", "/", [("host", "h"), ("x-amz-target", "SageMaker.DescribeModel")], b'{"ModelName":"m"}')
+    assert target.status == 400 and b"MissingAuthenticationToken" in target.body
+    STORED["anonymous"] = b"seen"
+    assert (await ask("GET", "/bucket/anonymous", [("host", "h")])).status == 200
+    assert STORED["anonymous"] == b"seen"
+    old = await ask("GET", "/bucket/anonymous", [("host", "h"), ("authorization", "AWS a:b")])
+    assert 400 <= old.status < 500
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read():
+    from modelyard.wire.limits import Limits
+
+    door = Gateway(make_platform(sts, s3, sagemaker), limits=Limits(gathered_bytes=1000))
+    async with serving(door.handle, pool=door.pool) as server:
+        from tests.support.doors import talk
+        from tests.wire.test_sigv4 import sign
+
+        request = sign(headers={"X-Amz-Target": "SageMaker.DescribeModel"}, body=b"x" * 2000)
+        head = "".join(f"{n}: {v}\r\n" for n, v in request.headers if n != "content-length")
+        data = f"POST / HTTP/1.1\r\n{head}content-length: 2000\r\nexpect: 100-continue\r\n\r\n".encode()
+        out = await asyncio.to_thread(talk, server.port, data)
+    assert out.startswith(b"HTTP/1.1 413") and b"100 Continue" not in out

@@ -207,3 +207,40 @@ async def test_graceful_stop_finishes_what_runs():
         await server.stop(2.0)
         out = await asked
     assert out.endswith(b"done") and b"connection: close" in out
+
+
+@pytest.mark.slow
+async def test_a_gibibyte_up_and_down_costs_no_memory(tmp_path):
+    import psutil
+
+    size, process = 1 << 30, psutil.Process()
+    sparse = tmp_path / "sparse"
+    with sparse.open("wb") as file:
+        file.truncate(size)
+
+    async def handle(request: HttpRequest) -> HttpResponse:
+        if request.method == "GET":
+            return HttpResponse(200, [], FileSlice(sparse.open("rb"), 0, size))
+        return HttpResponse(200, [], str(await asyncio.to_thread(lambda: sum(len(piece) for piece in request.body))).encode())
+
+    async with serving(handle) as server:
+
+        def both() -> tuple[bytes, int]:
+            piece = bytes(1 << 20)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+            connection.request("PUT", "/", (piece for _ in range(size >> 20)), {"Content-Length": str(size)})
+            said = connection.getresponse().read()
+            connection.request("GET", "/")
+            response, got = connection.getresponse(), 0
+            while data := response.read(1 << 20):
+                got += len(data)
+            return said, got
+
+        await run(talk, server.port, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"[:10])
+        before = peak = process.memory_info().rss
+        task = asyncio.ensure_future(run(both))
+        while not task.done():
+            peak = max(peak, process.memory_info().rss)
+            await asyncio.sleep(0.02)
+    assert task.result() == (str(size).encode(), size)
+    assert peak - before < 16 << 20

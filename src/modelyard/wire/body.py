@@ -170,8 +170,9 @@ class InflowBody(Body):
         self._chunks.clear()
 
     def _tell(self) -> None:
-        if self._event is not None:
-            self._event.set()
+        event = self._event  # looked at once: the reader may take it away meanwhile
+        if event is not None:
+            event.set()
 
     def _resume(self) -> None:
         if self._paused and self._fed - self._taken <= self._high // 2:

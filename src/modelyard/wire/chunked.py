@@ -178,4 +178,3 @@ class ChunkDecoder:
         self.trailers[name] = value.strip()
         self._canonical += f"{name}:{value.strip()}\n".encode("latin-1")
         return True
-

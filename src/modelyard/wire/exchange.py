@@ -12,6 +12,17 @@ from modelyard.wire.body import InflowBody
 from modelyard.wire.http import Headers, HttpRequest
 from modelyard.wire.limits import Limits
 
+_NAMES_KEPT = 1024
+_names: dict[bytes, str] = {}
+"""Header names seen, lower-cased: clients send the same ones over and over."""
+
+
+def _name(name: bytes) -> str:
+    if len(_names) >= _NAMES_KEPT:
+        _names.clear()
+    lower = _names[name] = name.decode("latin-1").lower()
+    return lower
+
 
 class Refused(Exception):
     """A request that is not even HTTP as we take it: answered with `status` and the connection is closed."""
@@ -21,7 +32,7 @@ class Refused(Exception):
         self.status, self.text = status, text
 
 
-@dataclass
+@dataclass(slots=True)
 class Exchange:
     """One request of a connection and what the answer must know about it. `refused`: there is no request.
     `authority` is the host:port of an absolute-form or CONNECT target ("" for the ordinary form)."""
@@ -96,9 +107,11 @@ class Reader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._size += len(name) + len(value) + 4
-        headers = self._headers
-        headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
-        if self._size > self._limits.head_bytes or len(headers) > self._limits.head_count:
+        known = _names.get(name)
+        if known is None:
+            known = _name(name)
+        self._headers.append((known, value.decode("latin-1").strip()))
+        if self._size > self._limits.head_bytes or len(self._headers) > self._limits.head_count:
             raise Refused(431, "The request header section is too large.")
 
     def on_headers_complete(self) -> None:
@@ -113,26 +126,19 @@ class Reader:
 
     def _make(self, method: str, version: str, headers: Headers) -> Exchange:
         path, query, authority = self._target(method)
-        length: int | None = 0
-        expects = False
-        hosts = 0
-        for name, value in headers:
-            if name == "content-length":
-                length = int(value)
-            elif name == "transfer-encoding":
-                if value.lower() != "chunked" or version == "1.0":
-                    raise Refused(400, "The only transfer coding here is chunked.")
-                length = None
-            elif name == "host":
-                hosts += 1
-            elif name == "expect":
-                if value.lower() != "100-continue":
-                    raise Refused(417, "The only expectation here is 100-continue.")
-                expects = version == "1.1"
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
+        index = dict(headers)
+        if ("host" not in index and version == "1.1") or (len(index) != len(headers) and sum(name == "host" for name, _ in headers) > 1):
             raise Refused(400, "A request must have one Host header.")
+        length: int | None = int(index.get("content-length", 0))
+        if "transfer-encoding" in index:
+            if index["transfer-encoding"].lower() != "chunked" or version == "1.0":
+                raise Refused(400, "The only transfer coding here is chunked.")
+            length = None
+        expects = "expect" in index and version == "1.1"
+        if "expect" in index and index["expect"].lower() != "100-continue":
+            raise Refused(417, "The only expectation here is 100-continue.")
         body = InflowBody(self._loop, length, self._limits.buffered_bytes, self._flow, self._go_on if expects and length != 0 else None)
-        request = HttpRequest(method, path, query, headers, body, self._secure, self._client)
+        request = HttpRequest(method, path, query, headers, body, self._secure, self._client, index)
         return Exchange(request, body, version, self.parser.should_keep_alive(), authority)
 
     def _target(self, method: str) -> tuple[str, str, str]:
