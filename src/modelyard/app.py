@@ -220,7 +220,9 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     authority = Authority(platform.settings.data / "ca")
     authority.write_bundle()
     own_ports = {platform.settings.port}
-    proxy = transparent_proxy(gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool)
+    proxy = transparent_proxy(
+        gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
+    )
     server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)

@@ -55,7 +55,13 @@ def test_a_service_reaches_another_through_the_platform():
             continue
         for imported, line in imports(name):
             other = imported.split(".")
-            if other[:2] == ["modelyard", "services"] and len(other) > 2 and frozenset((parts[2], other[2])) not in FAMILIES and parts[2] != other[2] and imported not in INTERFACES:
+            if (
+                other[:2] == ["modelyard", "services"]
+                and len(other) > 2
+                and frozenset((parts[2], other[2])) not in FAMILIES
+                and parts[2] != other[2]
+                and imported not in INTERFACES
+            ):
                 wrong.append(f"{name}:{line} imports {imported}")
     assert wrong == []
 
