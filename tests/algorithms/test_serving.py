@@ -184,7 +184,7 @@ def test_xgboost_content_types_and_errors(container):
         assert float(one) > 0.5 and one.endswith(b"\n")
         assert client.post("6,0", "csv")[1] == one
         assert client.post("0:6 1:0", "text/libsvm")[1] == client.post("0:6 1:0", "text/x-libsvm")[1]
-        assert client.post(",0")[0] == 200  # a missing value
+        assert client.post("0:6", "text/libsvm")[:2] == client.post("6,", "text/csv")[:2]  # what is not said is missing
         assert json.loads(client.post("6,0", accept="application/json")[1]) == {"predictions": [{"score": pytest.approx(float(one))}]}
         assert client.post("6,0", accept="application/x-recordio-protobuf")[1][:4] == struct.pack("<I", 0xCED7230A)
         assert client.post("6,0", accept="image/png")[0] == 406
@@ -234,3 +234,19 @@ def test_the_short_way_answers_as_the_long_one(model, kind):
         long = [client.post(body, accept=accept)[:2] for body, accept in asked]
     for question, one, other in zip(asked, short, long, strict=True):
         assert one[0] == other[0] and (one == other or one[0] >= 400), question
+
+
+def test_the_short_way_splits_a_batch(container):
+    """Several requests in one call: each gets its own rows, in its own format; an odd one leaves all to the long way."""
+    box = container("scikit-learn-1.2")
+    code = (
+        "from modelyard_algorithms.sklearn.quick import answer\nfrom modelyard_algorithms.serving.messages import Request\n"
+        "ask = lambda body, accept='text/csv': Request('POST', '/invocations', {'content-type': 'text/csv', 'accept': accept}, body)\n"
+        "first = lambda table: table[:, 0].astype(int)\n"
+        "found = answer([ask(b'1,0'), ask(b'2,0\\n3,0\\n'), ask(b'4,0', 'application/json'), ask(b'5,0', '*/*')], first, 'application/json')\n"
+        "print([a.body for a in found], [a.content_type for a in found])\n"
+        "print(answer([ask(b'1,0'), ask(b'2,0,0')], first, ''), answer([ask(b'1,0'), ask(b'1,')], first, ''), answer([ask(b'1,0'), ask(b'1,0', 'a/b')], first, ''))"
+    )
+    done = subprocess.run([box.python, "-c", code], env=box.variables, capture_output=True, text=True, check=True)
+    types = ["text/csv", "text/csv", "application/json", "application/json"]
+    assert done.stdout.splitlines() == [str([b"1\n", b"2\n3\n", b"[4]", b"[5]"]) + " " + str(types), "None None None"]

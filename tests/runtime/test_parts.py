@@ -125,6 +125,13 @@ def test_a_refused_tier_says_why(monkeypatch):
     assert found.tier in ("ctypes", "degraded") and "not installed" in found.refused["full"]
 
 
+def test_a_bubblewrap_that_does_not_work_is_not_taken(monkeypatch):
+    monkeypatch.delenv("MODELYARD_TIER", raising=False)
+    monkeypatch.setattr(probe.shutil, "which", lambda name: "/bin/false")
+    found = probe.probe()
+    assert found.tier in ("ctypes", "degraded") and found.refused["full"] and found.refused["no-proc"]
+
+
 def test_steps_in_bubblewraps_words():
     steps = [("ro", "/usr", "/usr"), ("link", "usr/bin", "/bin"), ("tmpfs", "/tmp"), ("proc", "/proc")]
     assert root.bwrap_arguments(steps) == [

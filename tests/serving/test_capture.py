@@ -36,11 +36,14 @@ def capture(folder, bucket):
 
 def test_line_is_as_aws_writes_it():
     line = json.loads(event(CONFIG, 1_700_000_000.25, ("text/csv", b"1,2"), ("application/json; charset=utf-8", b'{"a":1}'), "id-7", "k=v"))
-    assert line.pop("eventMetadata").items() >= {
-        "inferenceId": "id-7",
-        "inferenceTime": "2023-11-14T22:13:20Z",
-        "customAttributes": ["k=v"],
-    }.items()
+    assert (
+        line.pop("eventMetadata").items()
+        >= {
+            "inferenceId": "id-7",
+            "inferenceTime": "2023-11-14T22:13:20Z",
+            "customAttributes": ["k=v"],
+        }.items()
+    )
     assert line == {
         "captureData": {
             "endpointInput": {"observedContentType": "text/csv", "mode": "INPUT", "data": "1,2", "encoding": "CSV"},

@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
+from modelyard.services.sagemaker.endpoint import container
 from modelyard.serving import replicas as module
 from modelyard.serving.replicas import QueueFull, Replicas
 from modelyard.serving.routes import Replica, RouteTable, Variant, use_file
-from modelyard.services.sagemaker.endpoint import container
 
 
 def table(*sockets: str) -> RouteTable:
@@ -53,23 +53,20 @@ async def test_one_that_refused_is_passed_over(sockets):
 
 
 async def test_queue_is_first_come_first_served_and_bounded(sockets, monkeypatch):
-    monkeypatch.setattr(module, "MOST_CONNECTIONS", 1)
     monkeypatch.setattr(module, "LONGEST_QUEUE", 2)
     pools, routes = Replicas(asyncio.get_running_loop()), table(sockets[0])
     pools.adopt([routes])
     variant = routes.variants[0]
-    pool = pools.pick(variant)
-    pool.outstanding = 1
     order = []
 
     async def wait(name):
-        await pools.room(routes, variant, pool)
+        await pools.room(routes, variant)
         order.append(name)
 
     waiting = [asyncio.create_task(wait(n)) for n in "ab"]
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
-        await pools.room(routes, variant, pool)
+        await pools.room(routes, variant)
     for _ in waiting:
         pools.done(routes, variant)
         await asyncio.sleep(0)
@@ -110,7 +107,9 @@ def test_killed_gateway_frees_its_replicas(tmp_path):
         "import asyncio, sys\nfrom modelyard.serving.replicas import _hold\n"
         f"held = _hold({use_file(path)!r}); print(held is not None, flush=True); sys.stdin.read()"
     )
-    gateway = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"})
+    gateway = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"}
+    )
     assert gateway.stdout.readline() == b"True\n"
     assert not container.retire(replica("r"), 1, World(tmp_path))
     gateway.send_signal(signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import socket
 import socketserver
 import tarfile
 import threading
@@ -70,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             code, _, text = rest.partition(" ")
             self._answer(int(code), text.encode())
         elif word == "die":
-            self.connection.close()
+            self._hang_up()
         elif word == "headers":
             self._answer(200, repr(sorted((k.lower(), v) for k, v in self.headers.items())).encode())
         elif word == "parts":
@@ -78,13 +79,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, box.name.encode() + b":" + body)
 
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
     def _parts(self, parts: list[str]) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for part in parts:
             if part == "break":
-                self.connection.close()
+                self._hang_up()
                 return
             self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part.encode()))
             self.wfile.flush()
@@ -383,3 +388,64 @@ def eventually(check: Any, seconds: float = 10.0, told: Any = lambda: "") -> Any
             return value
         time.sleep(0.01)
     raise AssertionError(f"it did not come about in {seconds} s: {told()}")
+
+
+class Hosting:
+    """A whole platform in this process (real S3, IAM, wire, splitter, engine) whose boxes are threads: for boto3."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        from modelyard.services.logs.follow import LogFollower
+        from tests.support import inproc
+        from tests.support.platform import InProcess
+
+        self.yard = InProcess(folder, **settings)
+        platform = self.platform = self.yard.platform
+        platform.settings.socket_dir.mkdir(parents=True, exist_ok=True)
+        self.runtime = FakeRuntime(folder / "runs")
+        platform.parts.update(runtime=self.runtime, images=FakeImages(), tasks=Tasks(), follower=LogFollower(platform.logs, platform.clock))
+        reconcilers = [r for r in platform.services["sagemaker"].reconcilers if r.lifecycle.kind.startswith("endpoint")]
+        self.engine = Engine(platform, reconcilers)
+        self._loop = inproc.loop()
+        self._on_loop(platform.invoker.start)
+        platform.ring = lambda topic: (self.engine.ring(), platform.invoker.ring())
+        self._thread = threading.Thread(target=self.engine.run, daemon=True)
+        self._thread.start()
+        self.sm, self.rt, self.s3 = (self.yard.client(name) for name in ("sagemaker", "sagemaker-runtime", "s3"))
+        self.s3.create_bucket(Bucket="models")
+        self.s3.put_object(Bucket="models", Key="m/model.tar.gz", Body=model_tar())
+        self.role = f"arn:aws:iam::{ACCOUNT}:role/" + self.yard.client("sts").get_caller_identity()["Arn"].split("/")[1]
+
+    def _on_loop(self, function: Any) -> Any:
+        async def run() -> Any:
+            return function()
+
+        return self._loop.run(run())
+
+    def close(self) -> None:
+        self.engine.stop()
+        self._thread.join(10)
+        self._on_loop(self.platform.invoker.stop)
+        self.platform.follower.stop()
+        for box in self.runtime.running():
+            box.end(137)
+        self.yard.close()
+
+    def model(self, name: str = "m", **env: str) -> str:
+        container = {"Image": IMAGE, "ModelDataUrl": "s3://models/m/model.tar.gz", "Environment": {"NAME": name, **env}}
+        return self.sm.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=self.role)["ModelArn"]
+
+    def deploy(self, name: str = "e", *models: str, **config: Any) -> None:
+        models = models or ("m",)
+        for model in models:
+            self.model(model)
+        rows = [{"VariantName": m, "ModelName": m, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"} for m in models]
+        self.sm.create_endpoint_config(EndpointConfigName=name, ProductionVariants=rows, **config)
+        self.sm.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        self.until("InService", name)
+
+    def until(self, status: str, name: str = "e") -> dict[str, Any]:
+        def look() -> Any:
+            there = self.sm.describe_endpoint(EndpointName=name)
+            return there if there["EndpointStatus"] == status else None
+
+        return eventually(look, 10, lambda: self.sm.describe_endpoint(EndpointName=name))

@@ -17,11 +17,21 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["run"] and len(arguments) > 1:
         from .script.packages import overlay
 
-        os.execvpe(arguments[1], arguments[1:], os.environ | overlay() | {"PYTHONUNBUFFERED": "1"})
+        packages = {name: value for name, value in overlay().items() if value}
+        os.execvpe(arguments[1], arguments[1:], os.environ | packages | {"PYTHONUNBUFFERED": "1"})
     if len(arguments) != 2:
         print(USAGE, file=sys.stderr)
         return 2
     verb, framework = arguments
+    if verb == "serve":
+        from .cpus import share_cores
+
+        share_cores()
+    if verb == "train":
+        from .libraries import TOLD, substitution
+
+        if framework in TOLD and (line := substitution(framework)):
+            print(line, flush=True)
     if (verb, framework) == ("train", "xgboost"):
         from .xgb.train import main as run
     elif verb == "train" and framework in ("scikit-learn", "script"):

@@ -16,3 +16,15 @@ def cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def workers() -> int:
+    """Processes of a model server: SAGEMAKER_MODEL_SERVER_WORKERS, else one per core."""
+    return max(1, int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or cpus()))
+
+
+def share_cores() -> None:
+    """Divide the cores among the workers' thread pools, unless the user did. To be called before numpy is imported."""
+    threads = str(max(1, cpus() // workers()))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)

@@ -18,7 +18,7 @@ from typing import Any
 from modelyard.serving import meter as metering
 from modelyard.serving import split
 from modelyard.serving.capture import Capture
-from modelyard.serving.replicas import QueueFull, Replicas, refused
+from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
 from modelyard.serving.upstream import PartStream, TimedOut, UpstreamError
 
@@ -62,9 +62,7 @@ class Invoker:
     (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     """
 
-    def __init__(
-        self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None
-    ) -> None:
+    def __init__(self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
@@ -193,7 +191,13 @@ class Invoker:
                 return Outcome("no-endpoint")
             if newest.version != table.version:
                 outcome = await self._through(newest, head, body, target, streaming, began)
-        if self._capture is not None and outcome.kind == "answered" and outcome.table.capture and 200 <= outcome.status < 300 and not streaming:
+        if (
+            self._capture is not None
+            and outcome.kind == "answered"
+            and outcome.table.capture
+            and 200 <= outcome.status < 300
+            and not streaming
+        ):
             answered = (outcome.header(b"content-type") or "", outcome.body)
             self._capture.record(outcome.table, outcome.variant.name, (content_type, body), answered, inference_id, attributes)
         return outcome
@@ -221,7 +225,8 @@ class Invoker:
             if pool is None:
                 return Outcome("no-replica", table, variant)
             try:
-                await self._replicas.room(table, variant, pool)
+                if pool.load >= MOST_CONNECTIONS:
+                    await self._replicas.room(table, variant)
                 reply = await pool.request(request, body, variant.timeout_s, streaming)
             except QueueFull:
                 return Outcome("full", table, variant)

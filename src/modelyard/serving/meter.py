@@ -25,8 +25,8 @@ class Cell:
     errors_4xx: int = 0
     errors_5xx: int = 0
     model_errors: int = 0
-    model_us: dict[float, int] = field(default_factory=dict)
-    overhead_us: dict[float, int] = field(default_factory=dict)
+    model_us: dict[int, int] = field(default_factory=dict)
+    overhead_us: dict[int, int] = field(default_factory=dict)
 
 
 class Meter:
@@ -54,12 +54,14 @@ class Meter:
             self._put(account, region, NAMESPACE, [{**d, "Dimensions": dimensions, "Timestamp": at} for d in _data(cell)])
 
 
-def count(latencies: dict[float, int], seconds: float) -> None:
-    """Adds a latency, in microseconds rounded to 2 % steps, so that a busy second stays a small histogram."""
-    us = seconds * 1e6
-    step = 10 ** max(len(str(int(us))) - 2, 0)
-    rounded = float(round(us / step) * step)
-    latencies[rounded] = latencies.get(rounded, 0) + 1
+def count(latencies: dict[int, int], seconds: float) -> None:
+    """Adds a latency in microseconds, kept to its first six bits (steps of 3 % or less), so that a busy second stays a
+    small histogram."""
+    us = int(seconds * 1e6)
+    drop = us.bit_length() - 6
+    if drop > 0:
+        us = us >> drop << drop
+    latencies[us] = latencies.get(us, 0) + 1
 
 
 def _data(cell: Cell) -> list[dict[str, Any]]:
@@ -72,7 +74,7 @@ def _data(cell: Cell) -> list[dict[str, Any]]:
     for name, latencies in (("ModelLatency", cell.model_us), ("OverheadLatency", cell.overhead_us)):
         if latencies:
             values = sorted(latencies)
-            data.append({"MetricName": name, "Values": values, "Counts": [latencies[v] for v in values], "Unit": "Microseconds"})
+            data.append({"MetricName": name, "Values": [float(v) for v in values], "Counts": [latencies[v] for v in values], "Unit": "Microseconds"})
     return data
 
 

@@ -57,10 +57,8 @@ class Replicas:
             best.turn += 1
         return best
 
-    async def room(self, table: RouteTable, variant: Variant, pool: Upstream) -> None:
-        """Waits, first come first served, while every replica has all the requests it may have."""
-        if pool.load < MOST_CONNECTIONS:
-            return
+    async def room(self, table: RouteTable, variant: Variant) -> None:
+        """Every replica has all the requests it may have: waits, first come first served, for one to end."""
         queue = self._queues.setdefault((table.key, variant.name), deque())
         if len(queue) >= LONGEST_QUEUE:
             raise QueueFull

@@ -1,22 +1,23 @@
-"""The models' patterns: Java regular expressions, matched whole, by Python's `re` and within bounds.
+"""The models' patterns: Java regular expressions, matched whole and within bounds.
 
-What the two languages share is nearly everything. Translated are POSIX classes (`\\p{Alpha}`), Unicode categories, `\\z`/`\\Z`,
-`\\h`, `\\Q…\\E`, `\\x{…}` and `[` inside a class; a pattern that still does not compile is not checked (AWS's own answer to
-it is then not given, but nothing valid is refused).
-A value longer than `MAX_LENGTH` is not matched: a pattern with nested repetition could take forever on it.
+Most are the same in Python's `re` (with ASCII classes, as in Java) and match there quickest. What `re` does not know (Unicode
+properties, set operations) and what could take more than linear time (repeated groups, several repetitions) goes to the `regex`
+package, which has both properties and a time limit. Only a few spellings need translating. A pattern that no engine here
+takes (2 of the 4,876 of all models) is not checked: nothing valid is refused.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from functools import cache
+import warnings
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+TIME_LIMIT_S = 0.05
+"""A value that takes longer does not match: valid ones are found quickly, it is the failing ones that backtrack."""
 
 MAX_LENGTH = 64 * 1024
-"""Longer values are not matched against patterns that have no nested repetition, either."""
-
-MAX_LENGTH_NESTED = 2048
-"""The bound for patterns with a repetition inside a repetition, where matching may take more than linear time."""
+"""Longer values are not matched: their length is checked by other constraints."""
 
 _POSIX = {
     "Alpha": "a-zA-Z",
@@ -32,149 +33,88 @@ _POSIX = {
     "Graph": "!-~",
     "Print": " -~",
     "ASCII": r"\x00-\x7f",
+    "all": r"\x00-\U0010ffff",
+    "LD": r"\p{L}\p{Nd}",
 }
-_ALIASES = {"IsAlphabetic": "L", "IsDigit": "Nd", "IsPunctuation": "P", "IsLetter": "L", "IsWhite_Space": "Z", "IsL": "L", "IsLatin": "L"}
-_NESTED = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)(?:[*+]|\{\d*,)")
+"""Java's POSIX classes are ASCII; written as the inside of a character class."""
+
+_ESCAPE = re.compile(r"\\x\{([0-9A-Fa-f]+)\}|\\([pP])\{([A-Za-z]+)\}|\\Q(.*?)(?:\\E|\Z)|\\.|\[|\]", re.DOTALL)
+_SURROGATES = re.compile(r"\\uD800\\uDC00-\\uDBFF\\uDFFF", re.IGNORECASE)
+_CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]|\\.", re.DOTALL)
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_UNBOUNDED = re.compile(r"[*+]|\{\d+,\}")
+_NEEDS_REGEX = re.compile(r"\\[pPhRX]|&&|[*+?}]\+")
 
 
 def full_match(pattern: str, value: str) -> bool:
-    compiled, limit = _compiled(pattern)
-    return compiled is None or len(value) > limit or compiled.fullmatch(value) is not None
+    if len(value) <= 256:
+        return _remembered(pattern, value)
+    return len(value) > MAX_LENGTH or _matcher(pattern)(value)
+
+
+@lru_cache(8192)
+def _remembered(pattern: str, value: str) -> bool:
+    """Names and ARNs come again and again."""
+    return _matcher(pattern)(value)
 
 
 @cache
-def _compiled(pattern: str) -> tuple[re.Pattern[str] | None, int]:
-    limit = MAX_LENGTH_NESTED if _NESTED.search(pattern) else MAX_LENGTH
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    said = translate(pattern)
+    if not _NEEDS_REGEX.search(said) and _is_linear(said):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                plain = re.compile(said, re.ASCII).fullmatch
+            return lambda value: plain(value) is not None
+        except re.error:
+            pass
+    return _bounded(said)
+
+
+def _is_linear(pattern: str) -> bool:
+    """No repeated group and at most one unbounded repetition: nothing to backtrack through."""
+    bare = _CLASS.sub("x", pattern)
+    return not _REPEATED_GROUP.search(bare) and len(_UNBOUNDED.findall(bare)) <= 1
+
+
+def _bounded(said: str) -> Callable[[str], bool]:
+    import regex
+
     try:
-        return re.compile(translate(pattern)), limit
-    except (re.error, OverflowError, RecursionError, LookupError):
-        return None, limit
+        flags = (regex.V1 if "&&" in said else regex.V0) | (0 if r"\p" in said.lower() else regex.ASCII)
+        with warnings.catch_warnings(action="ignore"):
+            bounded = regex.compile(said, flags).fullmatch
+    except regex.error:
+        return lambda value: True
 
+    def match(value: str) -> bool:
+        try:
+            return bounded(value, timeout=TIME_LIMIT_S) is not None
+        except TimeoutError:
+            return False
 
-def translate(pattern: str) -> str:
-    """The pattern in Python's language. Raises LookupError for a class Python cannot say."""
-    out, at, in_class = [], 0, False
-    while at < len(pattern):
-        character = pattern[at]
-        if character == "\\" and at + 1 < len(pattern):
-            text, at = _escape(pattern, at, in_class)
-            out.append(text)
-            continue
-        if character == "[":
-            if in_class:
-                if pattern[at + 1 : at + 2] == "^" or "&&" in pattern:
-                    raise LookupError("a class inside a class")
-                out.append("\\[")
-                at += 1
-                continue
-            in_class = True
-            if pattern[at + 1 : at + 2] == "^":
-                out.append("[^")
-                at += 2
-                continue
-        elif character == "]" and in_class:
-            in_class = False
-        out.append(character)
-        at += 1
-    return "".join(out)
-
-
-def _escape(pattern: str, at: int, in_class: bool) -> tuple[str, int]:
-    """The translation of the escape at `at`, and where it ends."""
-    letter = pattern[at + 1]
-    if letter in "pP":
-        return _category(pattern, at, in_class)
-    if letter == "Q":
-        end = pattern.find("\\E", at)
-        end = len(pattern) if end < 0 else end
-        return re.escape(pattern[at + 2 : end]), end + 2
-    if letter in "zZ":
-        return r"\Z", at + 2
-    if letter == "h":
-        return r" \t\xa0" if in_class else r"[ \t\xa0]", at + 2
-    if letter == "x" and pattern[at + 2 : at + 3] == "{":
-        end = pattern.index("}", at)
-        return re.escape(chr(int(pattern[at + 3 : end], 16))), end + 1
-    if letter == "e":
-        return r"\x1b", at + 2
-    if letter == "-" or not letter.isalnum():
-        return "\\" + letter, at + 2
-    return pattern[at : at + 2], at + 2
-
-
-def _category(pattern: str, at: int, in_class: bool) -> tuple[str, int]:
-    negated = pattern[at + 1] == "P"
-    if pattern[at + 2 : at + 3] == "{":
-        end = pattern.index("}", at)
-        name, end = pattern[at + 3 : end], end + 1
-    else:
-        name, end = pattern[at + 2 : at + 3], at + 3
-    inside = _POSIX.get(name) or _ranges(_ALIASES.get(name, name.removeprefix("Is")))
-    if in_class:
-        if negated:
-            raise LookupError("a negated category inside a class")
-        return inside, end
-    return f"[{'^' if negated else ''}{inside}]", end
+    return match
 
 
 @cache
-def _ranges(category: str) -> str:
-    """All characters of a Unicode general category (`L`, `Nd`, …) as ranges of a class."""
-    if category not in _CATEGORIES:
-        raise LookupError(category)
-    ranges, start = [], None
-    for code in range(0x110001):
-        inside = code <= 0x10FFFF and unicodedata.category(chr(code)).startswith(category)
-        if inside and start is None:
-            start = code
-        elif not inside and start is not None:
-            ranges.append((start, code - 1))
-            start = None
-    return "".join(f"{_literal(a)}-{_literal(b)}" if b > a else _literal(a) for a, b in ranges)
+def translate(pattern: str) -> str:
+    """The pattern with Java's own spellings replaced: `\\x{…}`, `\\Q…\\E`, POSIX classes, surrogate ranges."""
+    depth = 0
 
+    def replace(found: re.Match[str]) -> str:
+        nonlocal depth
+        code, letter, name, quoted = found.groups()
+        if code:
+            return f"\\U{int(code, 16):08x}"
+        if quoted is not None:
+            return re.escape(quoted)
+        if letter:
+            inside = _POSIX.get(name)
+            if inside is None:
+                return found.group()
+            negated = "^" if letter == "P" else ""
+            return inside if depth and not negated else f"[{negated}{inside}]"
+        depth = 1 if found.group() == "[" else 0 if found.group() == "]" else depth
+        return found.group()
 
-def _literal(code: int) -> str:
-    return f"\\U{code:08x}"
-
-
-_CATEGORIES = frozenset(
-    [
-        "C",
-        "Cc",
-        "Cf",
-        "Cn",
-        "Co",
-        "Cs",
-        "L",
-        "Ll",
-        "Lm",
-        "Lo",
-        "Lt",
-        "Lu",
-        "M",
-        "Mc",
-        "Me",
-        "Mn",
-        "N",
-        "Nd",
-        "Nl",
-        "No",
-        "P",
-        "Pc",
-        "Pd",
-        "Pe",
-        "Pf",
-        "Pi",
-        "Po",
-        "Ps",
-        "S",
-        "Sc",
-        "Sk",
-        "Sm",
-        "So",
-        "Z",
-        "Zl",
-        "Zp",
-        "Zs",
-    ]
-)
+    return _ESCAPE.sub(replace, _SURROGATES.sub(r"\\U00010000-\\U0010ffff", pattern)).replace("\\z", "\\Z")

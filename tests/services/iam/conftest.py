@@ -30,7 +30,7 @@ class Yard:
     def __init__(self, data: Path, **settings: Any) -> None:
         self.settings = Settings(data=data, **settings)
         self.clock = ManualClock()
-        self.store = Store(open_database("", data / "store.db"), self.clock)
+        self.store = Store(open_database(self.settings.store, data / "store.db"), self.clock)
         self.platform = self.open()
         self.secrets = ensure_account(self.platform, ACCOUNT)
         self.identity = self.platform.identity

@@ -146,6 +146,13 @@ def test_a_denial_teaches(yard: Yard) -> None:
     assert said.endswith('with an explicit deny in an identity-based policy. Denied by statement "KeepModels" of inline policy inline.')
 
 
+def test_s3_quotes_the_resource(yard: Yard) -> None:
+    said = refusal(yard, ANONYMOUS, "s3", "GetObject", Bucket="b", Key="k").message
+    assert said.startswith(
+        'User: anonymous is not authorized to perform: s3:GetObject on resource: "arn:aws:s3:::b/k" because no resource-based'
+    )
+
+
 def test_boundary_and_session_policies_limit(yard: Yard) -> None:
     yard("iam", "CreatePolicy", PolicyName="Limit", PolicyDocument=policy(allow("s3:*")))
     arn = yard.role("R", allow("*"), PermissionsBoundary=f"{IAM}:policy/Limit")
@@ -187,6 +194,33 @@ def test_conditions_of_the_request(yard: Yard) -> None:
     refusal(yard, session, "s3", "PutObject", Bucket="b", Key="k")
 
 
+def test_keys_of_caller_and_resource(yard: Yard) -> None:
+    policies: dict[str, Any] = {"theirs": ({"Statement": [{**allow("*"), "Principal": "*"}]}, "210987654321"), "mine": (None, ACCOUNT)}
+    yard.platform.parts["resource_policies"] = {"s3": lambda call, request: policies[request["Bucket"]]}
+    arn = yard.role("R", allow("s3:GetObject", Condition={"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}}))
+    session = yard.assume(arn)
+    yard.authorize(session, "s3", "GetObject", Bucket="mine", Key="k")
+    refusal(yard, session, "s3", "GetObject", Bucket="theirs", Key="k")
+    mfa = deny("*", Condition={"Bool": {"aws:MultiFactorAuthPresent": "false"}})
+    ann = yard.user("ann", allow("*"), mfa)
+    yard.authorize(ann, "sagemaker", "ListModels")
+    refusal(yard, yard.assume(yard.role("M", allow("*"), mfa)), "sagemaker", "ListModels")
+
+
+def test_remembered_decisions_never_hide_a_condition(yard: Yard) -> None:
+    """A denial that hangs on a condition comes into force for an (action, resource) that was allowed a moment ago."""
+    only_tls = deny("s3:*", "arn:aws:s3:::b/*", Condition={"Bool": {"aws:SecureTransport": "false"}})
+    session = yard.assume(yard.role("R", allow("s3:*"), only_tls))
+    for _ in range(2):
+        yard.authorize(session, "s3", "GetObject", {"secure": True}, Bucket="b", Key="k")
+        refusal(yard, session, "s3", "GetObject", {"secure": False}, Bucket="b", Key="k")
+        yard.authorize(session, "s3", "GetObject", {"secure": False}, Bucket="c", Key="k")
+    by_agent = yard.assume(yard.role("H", allow("s3:GetObject", "arn:aws:s3:::${aws:UserAgent}/*")))
+    for _ in range(2):
+        yard.authorize(by_agent, "s3", "GetObject", {"user_agent": "x"}, Bucket="x", Key="k")
+        refusal(yard, by_agent, "s3", "GetObject", {"user_agent": "y"}, Bucket="x", Key="k")
+
+
 def test_principal_tags_and_names(yard: Yard) -> None:
     arn = yard.role("R", allow("s3:GetObject", "arn:aws:s3:::${aws:PrincipalTag/team}/*"), Tags=[{"Key": "team", "Value": "red"}])
     session = yard.assume(arn)
@@ -214,6 +248,14 @@ def test_bucket_policies(yard: Yard) -> None:
     refusal(yard, ANONYMOUS, "s3", "GetObject", Bucket="mine", Key="k")
     policies["mine"] = {"Statement": [{**statement, "Principal": "*"}]}, ACCOUNT
     yard.authorize(ANONYMOUS, "s3", "GetObject", Bucket="mine", Key="k")
+    policies["mine"] = None, ACCOUNT
+    refusal(yard, nobody, "s3", "GetObject", Bucket="mine", Key="k")
+    policies["mine"] = {"Statement": [{**statement, "Principal": "*"}]}, ACCOUNT
+    yard.authorize(nobody, "s3", "GetObject", Bucket="mine", Key="k")
+    policies["mine"] = {"Statement": [{**statement, "Principal": "*", "Effect": "Deny", "Action": "s3:*"}]}, ACCOUNT
+    refusal(yard, nobody, "s3", "PutObject", Bucket="mine", Key="k")
+    policies["mine"] = None, ACCOUNT
+    yard.authorize(nobody, "s3", "PutObject", Bucket="mine", Key="k")
     policies["theirs"] = None, "210987654321"
     assert "no resource-based policy allows" in refusal(yard, None, "s3", "GetObject", Bucket="theirs", Key="k").message
 

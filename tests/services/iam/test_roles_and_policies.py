@@ -146,6 +146,22 @@ def test_malformed_trust(yard: Yard) -> None:
         assert said == ("MalformedPolicyDocument", 400, message)
 
 
+def test_trust_names_principals_that_are_there(yard: Yard) -> None:
+    def trusting(arn: str) -> str:
+        return policy({"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"})
+
+    for missing in (
+        f"{IAM}:user/nobody",
+        f"{IAM}:role/none",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/none/s",
+        f"{IAM}:role/x/ModelyardExecutionRole",
+    ):
+        said = refused(yard, "iam", "CreateRole", RoleName="R", AssumeRolePolicyDocument=trusting(missing))
+        assert said == ("MalformedPolicyDocument", 400, f'Invalid principal in policy: "AWS":"{missing}"')
+    for number, there in enumerate((f"{IAM}:role/ModelyardExecutionRole", f"{IAM}:root", "arn:aws:iam::999999999999:user/far", "*")):
+        yard("iam", "CreateRole", RoleName=f"R{number}", AssumeRolePolicyDocument=trusting(there))
+
+
 def test_policy_versions(yard: Yard) -> None:
     arn = yard("iam", "CreatePolicy", PolicyName="P", PolicyDocument=policy(allow("s3:*")))["Policy"]["Arn"]
     session = yard.assume(yard.role("R"))

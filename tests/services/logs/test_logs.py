@@ -26,7 +26,9 @@ def code(call):
 
 def put(logs, messages, group="/g", stream="s", later_ms=0):
     now = int(time.time() * 1000) + later_ms
-    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": now + n, "message": m} for n, m in enumerate(messages)])
+    logs.put_log_events(
+        logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": now + n, "message": m} for n, m in enumerate(messages)]
+    )
 
 
 @pytest.fixture
@@ -97,7 +99,9 @@ def test_filter_pages_over_streams_and_time(stream):
     put(stream, [f"a{n}" for n in range(5)])
     put(stream, [f"b{n}" for n in range(5)], stream="t")
     pages = stream.get_paginator("filter_log_events").paginate(logGroupName="/g", PaginationConfig={"PageSize": 3})
-    assert sorted(e["message"] for page in pages for e in page["events"]) == sorted([f"a{n}" for n in range(5)] + [f"b{n}" for n in range(5)])
+    assert sorted(e["message"] for page in pages for e in page["events"]) == sorted(
+        [f"a{n}" for n in range(5)] + [f"b{n}" for n in range(5)]
+    )
     only = stream.filter_log_events(logGroupName="/g", logStreamNamePrefix="t")["events"]
     assert {e["logStreamName"] for e in only} == {"t"}
 

@@ -146,6 +146,7 @@ def test_policy_opens_a_bucket_to_everybody_and_block_closes_it(yard, s3, bucket
     s3.put_bucket_policy(Bucket=bucket, Policy=policy(statement(bucket)))
     assert requests.get(url, timeout=5).content == b"open"
     assert requests.put(url, data=b"x", timeout=5).status_code == 403
+    assert requests.get(url + "-missing", timeout=5).status_code == 403  # who may not list learns no names
     assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is True
     assert json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"][0]["Principal"] == "*"
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={"BlockPublicPolicy": True, "RestrictPublicBuckets": True})

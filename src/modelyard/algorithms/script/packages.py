@@ -1,8 +1,9 @@
 """Packages the user wants on top of the image's: from `requirements.txt`, or by `pip install` in the script itself.
 
-The image's environment is read-only and shared. So a second, empty environment of the job's own lies over it: its
-interpreter sees the image's packages through a path file, and what pip installs goes there and comes first. pip
-finds it by PIP_PYTHON, so that `pip install` and `python -m pip install` in a user's script work as they do in AWS.
+The image's environment is read-only and shared. The platform's runtime lays an environment of the run's own over it
+(`runtime/process/layer.py`; `_image.pth` tells), and then pip just works. Run without that, the same is made here:
+an empty environment whose interpreter sees the image's packages through a path file; what pip installs goes there
+and comes first. pip finds it by PIP_PYTHON, also in a user's script.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ class InstallError(Exception):
 
 
 def overlay() -> dict[str, str]:
-    """Make the job's own environment over the image's; answers the variables that make programs and pip use it."""
+    """Make the job's own environment over the image's, unless it has one; answers variables for programs and for pip."""
+    image = sysconfig.get_paths()["purelib"]
+    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    if os.path.exists(os.path.join(image, "_image.pth")):
+        return quiet | {"PYTHONPATH": os.pathsep.join(_inherited(""))}
     root = os.environ.get("MODELYARD_PACKAGES", FOLDER)
     site = os.path.join(root, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages")
     python = os.path.join(root, "bin", "python")
@@ -35,12 +40,10 @@ def overlay() -> dict[str, str]:
         with open(os.path.join(root, "pyvenv.cfg"), "w") as file:
             file.write(f"home = {os.path.dirname(base)}\ninclude-system-site-packages = false\n")
         with open(os.path.join(site, "image.pth"), "w") as file:
-            file.write(sysconfig.get_paths()["purelib"] + "\n")
+            file.write(f"import site; site.addsitedir({image!r})\n")
         os.symlink(base, python)
-    return {
+    return quiet | {
         "PIP_PYTHON": python,
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_ROOT_USER_ACTION": "ignore",
         "PYTHONPATH": os.pathsep.join([site, *_inherited(site)]),
         "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), os.path.dirname(python)]),
     }

@@ -49,7 +49,7 @@ def train(layout: Layout, environment: Environment) -> int:
     packages = overlay()
     install(layout.code, packages)
     variables = environment.variables()
-    variables["PYTHONPATH"] = os.pathsep.join([layout.code, packages["PYTHONPATH"]])
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, [layout.code, packages["PYTHONPATH"]]))
     say(_banner(environment, variables, command))
     code, tail = run(command, layout.code, os.environ | packages | variables | {"PYTHONUNBUFFERED": "1"})
     if code == 0:

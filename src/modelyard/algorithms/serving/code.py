@@ -17,7 +17,7 @@ def user_module(layout: Layout) -> types.ModuleType | None:
 
     It comes from SAGEMAKER_SUBMIT_DIRECTORY (an `s3://` archive, an archive or a folder; `/opt/ml/model/code` when unset).
     """
-    program = os.environ.get("SAGEMAKER_PROGRAM")
+    program = os.environ.get("SAGEMAKER_PROGRAM") or None
     place = os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or os.path.join(layout.model, "code")
     folder = place
     if place.startswith("s3://") or os.path.isfile(place):
@@ -25,7 +25,7 @@ def user_module(layout: Layout) -> types.ModuleType | None:
         fetch(place, folder)
     packages = overlay()
     install(folder, packages)
-    sys.path[:0] = packages["PYTHONPATH"].split(os.pathsep)
+    sys.path[:0] = [path for path in packages["PYTHONPATH"].split(os.pathsep) if path and path not in sys.path]
     for path in (layout.model, folder):
         sys.path.insert(0, path)
     name = (program or "inference.py").removesuffix(".py").replace("/", ".")

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 
-from ..cpus import cpus
+from ..cpus import workers
 from .messages import Handler
 from .protocol import Connection, Server
 
@@ -25,14 +25,13 @@ def serve(handler: Handler) -> int:
     """Serve until SIGTERM; the exit code is the container's."""
     logging.basicConfig(format="%(asctime)s %(levelname)s - %(name)s - %(message)s", level=logging.INFO, stream=sys.stderr)
     sockets = listen()
-    failure = load(handler) if forks_safely() else None
+    if not forks_safely():
+        return Workers(sockets, handler, None, preloaded=False).run()
+    failure = load(handler)
     if threading.active_count() > 1:
         # Threads do not survive a fork: a model that starts some is loaded by each worker for itself.
-        handler = type(handler)()
-        workers = Workers(sockets, handler, None, preloaded=False)
-    else:
-        workers = Workers(sockets, handler, failure, preloaded=forks_safely())
-    return workers.run()
+        return Workers(sockets, type(handler)(), None, preloaded=False).run()
+    return Workers(sockets, handler, failure, preloaded=True).run()
 
 
 def forks_safely() -> bool:
@@ -75,7 +74,7 @@ class Workers:
 
     def __init__(self, sockets: list[socket.socket], handler: Handler, failure: str | None, preloaded: bool):
         self.sockets, self.handler, self.failure, self.preloaded = sockets, handler, failure, preloaded
-        self.wanted = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or cpus())
+        self.wanted = workers()
         self.children: dict[int, float] = {}
         self.stopping = False
 

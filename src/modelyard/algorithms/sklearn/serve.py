@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from ..serving.codecs import Undecodable, UnsupportedFormat
@@ -15,7 +13,6 @@ from .independent import rows_are_independent
 
 def main() -> int:
     """Serve the model in `/opt/ml/model` until SIGTERM."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ..serving.workers import serve
 
     return serve(SklearnHandler())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator
 
 UNUSED = ("sklearn", "pandas")
@@ -27,7 +28,8 @@ def alone() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-with alone():
+with alone(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Old versions import pkg_resources, which warns.
     import xgboost
 
 
@@ -37,9 +39,19 @@ def matrix(data: object, label: object = None, weight: object = None) -> xgboost
         return xgboost.DMatrix(data, label=label, weight=weight)
 
 
-def predict(booster: xgboost.Booster, data: object) -> object:
-    """Predictions for a numpy array or CSR matrix, with the rounds that early stopping chose."""
+def rounds(booster: xgboost.Booster) -> tuple[int, int]:
+    """The rounds that early stopping chose; (0, 0) is all."""
     best = booster.attr("best_iteration")
-    rounds = (0, int(best) + 1) if best is not None else (0, 0)
+    return (0, int(best) + 1) if best is not None else (0, 0)
+
+
+def predict(booster: xgboost.Booster, data: object) -> object:
+    """Predictions for a numpy array or CSR matrix."""
     with alone():
-        return booster.predict(xgboost.DMatrix(data), iteration_range=rounds, validate_features=False)
+        return booster.predict(xgboost.DMatrix(data), iteration_range=rounds(booster), validate_features=False)
+
+
+def predict_in_place(booster: xgboost.Booster, data: object) -> object:
+    """The same without a copy of the data in XGBoost's own form."""
+    with alone():
+        return booster.inplace_predict(data, iteration_range=rounds(booster), validate_features=False)

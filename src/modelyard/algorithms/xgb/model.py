@@ -6,10 +6,11 @@ import json
 import logging
 import os
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 
-from .engine import predict, xgboost
+from .engine import predict, predict_in_place, xgboost
 
 VOTES = ("multi:softmax", "binary:hinge")
 
@@ -22,9 +23,8 @@ class Model:
         paths = [path for path in paths if os.path.isfile(path)]
         if not paths:
             raise RuntimeError(f"No model file found in {folder}")
-        loaded = [_load(path) for path in (paths if ensemble else paths[:1])]
-        self.boosters = [booster for booster, _ in loaded]
-        self.pickled = loaded[0][1]
+        self.boosters = [_load(path) for path in (paths if ensemble else paths[:1])]
+        self.ways = [_way(booster) for booster in self.boosters]
         learner = json.loads(self.boosters[0].save_config())["learner"]
         self.objective: str = learner["objective"]["name"]
         self.classes: str = learner["learner_model_param"].get("num_class", "")
@@ -33,7 +33,8 @@ class Model:
 
     def predict(self, data: object) -> np.ndarray:
         """Predictions for a float array (NaN is missing) or a CSR matrix, as AWS's server computes them."""
-        answers = [predict(booster, data) for booster in self.boosters]
+        ways = self.ways if data.shape[1] == self.features else [predict] * len(self.boosters)
+        answers = [ask(booster, data) for booster, ask in zip(self.boosters, ways, strict=True)]
         if len(answers) == 1:
             return answers[0]
         if self.objective in VOTES:
@@ -43,18 +44,33 @@ class Model:
         return np.mean(answers, axis=0)
 
 
-def _load(path: str) -> tuple[xgboost.Booster, bool]:
-    """(booster, whether it was a pickle). Raises RuntimeError that tells both attempts."""
+def _way(booster: xgboost.Booster) -> Callable:
+    """How to ask this booster: in place, which spares 0.1 ms and more per call, if it then says exactly the same.
+
+    A linear booster cannot, and one with dropped trees (dart) says something else.
+    """
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(64, booster.num_features())).astype(np.float32)
+    rows[random.random(rows.shape) < 0.2] = np.nan
+    try:
+        same = np.array_equal(predict(booster, rows), predict_in_place(booster, rows))
+    except Exception:
+        same = False
+    return predict_in_place if same else predict
+
+
+def _load(path: str) -> xgboost.Booster:
+    """A booster of either format. Raises RuntimeError that tells both attempts."""
     logging.info("Loading the model from %s", path)
     try:
         with open(path, "rb") as file:
-            booster, pickled = pickle.load(file), True
+            booster = pickle.load(file)
         booster = booster.get_booster() if hasattr(booster, "get_booster") else booster
     except Exception as first:
         try:
-            booster, pickled = xgboost.Booster(), False
+            booster = xgboost.Booster()
             booster.load_model(path)
         except Exception as second:
             raise RuntimeError(f"Model {path} cannot be loaded:\nPickle load error={first}\nXGB load model error={second}") from second
     booster.set_param({"nthread": 1})
-    return booster, pickled
+    return booster

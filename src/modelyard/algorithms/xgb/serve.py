@@ -16,7 +16,6 @@ from .version import image_version
 
 def main() -> int:
     """Serve the model in `/opt/ml/model` until SIGTERM."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from ..serving.workers import serve
 
     if os.environ.get("SAGEMAKER_PROGRAM"):

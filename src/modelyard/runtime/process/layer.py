@@ -15,13 +15,11 @@ from pathlib import Path
 
 def make(folder: Path, image: str, image_in_box: Path, extra: str) -> None:
     """Write the environment into `folder`. Making it twice is making it once. `extra` is one more folder to import from."""
-    config = (Path(image) / "pyvenv.cfg").read_text()
     python = os.path.realpath(os.path.join(image, "bin", "python"))
     packages = next(Path(image).glob("lib/python3.*/site-packages")).relative_to(image)
     (folder / packages).mkdir(parents=True, exist_ok=True)
     (folder / "bin").mkdir(exist_ok=True)
-    home = next(line for line in config.splitlines() if line.split("=")[0].strip() == "home")
-    (folder / "pyvenv.cfg").write_text(f"{home}\ninclude-system-site-packages = false\n")
+    (folder / "pyvenv.cfg").write_text(f"home = {os.path.dirname(python)}\ninclude-system-site-packages = false\n")
     (folder / packages / "_image.pth").write_text(f"import site; site.addsitedir({str(image_in_box / packages)!r})\n{extra}\n")
     for name in ("python", "python3", packages.parts[1]):
         link = folder / "bin" / name

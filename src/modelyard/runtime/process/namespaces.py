@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 
 from modelyard.runtime.process import rundir
 from modelyard.runtime.process.cheap import signal, suppress
@@ -234,21 +233,3 @@ def _put(path: str, text: str) -> None:
 def _shell_code(status: int) -> int:
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
-
-
-def main_probe() -> None:
-    """Run `true` in such a box, for the probe: exit code 0 means that this tier works here."""
-    import tempfile
-
-    from modelyard.runtime.process import root
-
-    read_end, write_end = os.pipe()
-    with tempfile.TemporaryDirectory(prefix="modelyard-probe-") as folder:
-        steps = [*root.system(), *root.kernel_files(True), ("tmpfs", "/tmp")]
-        plan = {"root": folder, "mounts": steps, "hostname": "probe", "argv": ["true"], "env": {"PATH": "/usr/bin:/bin"}, "cwd": "/"}
-        box = start(plan, write_end, lambda: None)
-        os.close(write_end)
-        box.release()
-        _, status = os.waitpid(box.child, 0)
-        sys.stderr.write(os.read(read_end, 4096).decode("utf-8", "replace"))
-    sys.exit(_shell_code(status))

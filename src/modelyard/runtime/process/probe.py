@@ -1,4 +1,4 @@
-"""What sandbox this machine can give: each tier is tried, best first, by running `true` in it."""
+"""What sandbox this machine can give: each tier is tried, best first, by running `true` in it (`trial.py`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
-
-from modelyard.runtime.process import root
 
 TIERS = ("full", "no-proc", "ctypes", "degraded")
 TRIES_SECONDS = 20
@@ -50,18 +49,12 @@ def _try(tier: str, bwrap: str | None) -> str | None:
     """None: it works; else what was in the way."""
     if tier == "degraded":
         return None
-    if tier == "ctypes":
-        return _run([sys.executable, "-I", "-S", "-c", _NAMESPACES, _source_folder()])
-    if bwrap is None:
+    if tier != "ctypes" and bwrap is None:
         return "bubblewrap is not installed (package bubblewrap)"
-    steps = [*root.system(), *root.kernel_files(tier == "full"), ("tmpfs", "/tmp")]
-    return _run([bwrap, "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--cap-drop", "ALL",
-                 *root.bwrap_arguments(steps), "--remount-ro", "/", "true"])  # fmt: skip
-
-
-def _run(argv: list[str]) -> str | None:
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIES_SECONDS)
+        with tempfile.TemporaryDirectory(prefix="modelyard-probe-") as folder:
+            argv = [sys.executable, "-I", "-S", "-c", TRIAL.format(source=SOURCE, arguments=(tier, bwrap, folder))]
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIES_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     if done.returncode == 0:
@@ -69,8 +62,5 @@ def _run(argv: list[str]) -> str | None:
     return done.stderr.decode("utf-8", "replace").strip()[-300:] or f"exit code {done.returncode}"
 
 
-def _source_folder() -> str:
-    return os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
-
-
-_NAMESPACES = "import sys; sys.path.insert(0, sys.argv[1]); from modelyard.runtime.process.namespaces import main_probe; main_probe()"
+SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
+TRIAL = "import sys; sys.path.insert(0, {source!r}); from modelyard.runtime.process.trial import main; main(*{arguments!r})"

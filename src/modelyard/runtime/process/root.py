@@ -7,7 +7,6 @@ Each step is a tuple: ("ro", source, target) · ("rw", source, target) · ("link
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 VENV, IMAGE, SOCKETS, ALGORITHMS = "/opt/venv", "/opt/image", "/run/modelyard", "/opt/modelyard"
 
@@ -26,17 +25,18 @@ def system() -> list[tuple]:
     """/usr and what belongs to it, read-only; merged-/usr systems have links in the place of /bin, /lib …"""
     steps: list[tuple] = [("ro", "/usr", "/usr")]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        path = Path("/") / name
-        if path.is_symlink():
-            steps.append(("link", os.readlink(path), str(path)))
-        elif path.is_dir():
-            steps.append(("ro", str(path), str(path)))
+        path = "/" + name
+        if os.path.islink(path):
+            steps.append(("link", os.readlink(path), path))
+        elif os.path.isdir(path):
+            steps.append(("ro", path, path))
     steps += [("ro", f"/etc/{name}", f"/etc/{name}") for name in ETC if os.path.exists(f"/etc/{name}")]
-    steps += [("ro", str(path), str(path)) for path in (Path("/sys/devices/system"),) if path.exists()]
+    if os.path.isdir("/sys/devices/system"):
+        steps.append(("ro", "/sys/devices/system", "/sys/devices/system"))
     return steps
 
 
-def own_etc(folder: Path, hostname: str, hosts: list[str]) -> list[tuple]:
+def own_etc(folder: str, hostname: str, hosts: list[str]) -> list[tuple]:
     """Files of /etc that are the box's own; written into `folder` (the run's) and mounted read-only."""
     names = list(dict.fromkeys(["localhost", hostname, *hosts]))
     texts = {
@@ -47,10 +47,11 @@ def own_etc(folder: Path, hostname: str, hosts: list[str]) -> list[tuple]:
         "nsswitch.conf": NSSWITCH,
         "resolv.conf": "",
     }
-    folder.mkdir(exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     for name, text in texts.items():
-        (folder / name).write_text(text)
-    return [("ro", str(folder / name), f"/etc/{name}") for name in texts]
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(text)
+    return [("ro", os.path.join(folder, name), f"/etc/{name}") for name in texts]
 
 
 def kernel_files(new_proc: bool) -> list[tuple]:
@@ -64,15 +65,22 @@ def kernel_files(new_proc: bool) -> list[tuple]:
 def python_home(env_path: str) -> str | None:
     """The base installation of an environment's Python: its interpreter is a link into it, so the box needs it at
     the same path. None when it is under /usr anyway."""
-    for line in (Path(env_path) / "pyvenv.cfg").read_text().splitlines():
-        key, _, value = line.partition("=")
-        if key.strip() == "home":
-            prefix = os.path.realpath(os.path.join(value.strip(), ".."))
-            return None if prefix == "/usr" or prefix.startswith("/usr/") else prefix
-    raise ValueError(f"{env_path} is not a Python environment: its pyvenv.cfg names no home")
+    python = os.path.realpath(os.path.join(env_path, "bin", "python"))
+    if not os.path.exists(python):
+        raise FileNotFoundError(f"{env_path} is not a Python environment: it has no bin/python")
+    prefix = os.path.dirname(os.path.dirname(python))
+    return None if prefix == "/usr" or prefix.startswith("/usr/") else prefix
 
 
 def bwrap_arguments(steps: list[tuple]) -> list[str]:
     """The same steps in bubblewrap's words."""
     words = {"ro": "--ro-bind", "rw": "--bind", "link": "--symlink", "tmpfs": "--tmpfs", "proc": "--proc", "dev": "--dev"}
     return [text for step in steps for text in (words[step[0]], *step[1:])]
+
+
+def bwrap_argv(bwrap: str, steps: list[tuple], hostname: str, cwd: str, argv: list[str]) -> list[str]:
+    """bubblewrap's command line. The payload's environment is bubblewrap's own: no secret is on a command line."""
+    return [
+        bwrap, "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        "--hostname", hostname, *bwrap_arguments(steps), "--remount-ro", "/", "--chdir", cwd, "--", *argv,
+    ]  # fmt: skip

@@ -77,7 +77,6 @@ class Shim:
             self._finish(detail=f"the sandbox could not be set up: {error}")
             return
         self.loop.watch(wake_read, READ, lambda events: self._woken(wake_read))
-        self._woken(wake_read)
         while self.exit_status is None:
             self.loop.turn()
         self._after(output)

@@ -10,6 +10,7 @@ from modelyard.services.iam import (  # noqa: E402, F401
     group_policies,
     instance_profile,
     policy,
+    policy_version,
     role,
     role_policies,
     service_linked_role,

@@ -22,13 +22,18 @@ _POSTGRES = [
     "CREATE OR REPLACE TRIGGER iam_changed AFTER INSERT ON events FOR EACH ROW "
     "WHEN (substr(NEW.kind, 1, 4) = 'iam-') EXECUTE FUNCTION iam_changed()",
 ]
+_SEEN_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = 'iam_changed'"
+_SEEN_POSTGRES = "SELECT 1 FROM pg_trigger WHERE tgname = 'iam_changed' AND tgrelid = to_regclass('events')"
 
 
 class Changes:
     def __init__(self, db: Database) -> None:
         self._db = db
-        with db.write() as tx:
-            for statement in _TABLE + (_SQLITE if db.dialect == "sqlite" else _POSTGRES):
+        sqlite = db.dialect == "sqlite"
+        if db.read(_SEEN_SQLITE if sqlite else _SEEN_POSTGRES):
+            return
+        with db.write() as tx:  # not db.migrate: that splits at `;`, which the bodies of triggers contain
+            for statement in _TABLE + (_SQLITE if sqlite else _POSTGRES):
                 tx.execute(statement)
 
     def version(self) -> int:

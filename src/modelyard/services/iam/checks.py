@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelyard.kernel.lifecycle import Lifecycle
@@ -10,6 +10,8 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Moved
 from modelyard.services.iam import api, managed, names
+from modelyard.services.iam.document import as_list
+from modelyard.services.iam.validate import malformed
 
 Spec = dict[str, Any]
 
@@ -66,3 +68,26 @@ def policy_exists(call: Call, arn: str) -> None:
 def boundary_field(record: Record) -> dict[str, Any]:
     arn = record.spec.get("PermissionsBoundary")
     return {"PermissionsBoundary": {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}} if arn else {}
+
+
+def principals_exist(call: Call, document: Mapping[str, Any]) -> None:
+    """Users and roles that a trust policy names must be there, in the accounts that this platform has (of others it knows
+    nothing, and takes them as they are)."""
+    for statement in as_list(document["Statement"]):
+        element = statement.get("Principal", statement.get("NotPrincipal"))
+        for arn in as_list(element.get("AWS", [])) if isinstance(element, Mapping) else []:
+            if not _principal_exists(call, arn):
+                raise malformed(f'Invalid principal in policy: "AWS":"{arn}"')
+
+
+def _principal_exists(call: Call, arn: str) -> bool:
+    parts = arn.split(":", 5)
+    word, _, rest = parts[-1].partition("/")
+    kind = {"role": names.ROLE, "user": names.USER, "assumed-role": names.ROLE}.get(word)
+    if len(parts) != 6 or kind is None:
+        return True
+    account, name = parts[4], rest.split("/")[0] if word == "assumed-role" else rest.rsplit("/", 1)[-1]
+    if call.store.get(names.ACCOUNT.kind, account, names.GLOBAL, account) is None:
+        return True
+    record = call.store.get(kind.kind, account, names.GLOBAL, name)
+    return record is not None and (word == "assumed-role" or record.arn == arn)

@@ -14,8 +14,9 @@ _CODES = {"sns": ("AuthorizationError", 403), "sqs": ("AccessDenied", 403), "clo
 
 def explain(principal: Principal, owner: str, action: str, resource: str, verdict: Verdict) -> str:
     """`owner` is whose policies they are (`role X`)."""
-    who = "Anonymous" if principal.kind == "anonymous" else principal.arn
-    said = f"User: {who} is not authorized to perform: {action} on resource: {resource}"
+    who = "anonymous" if principal.kind == "anonymous" else principal.arn
+    shown = f'"{resource}"' if action.startswith("s3:") else resource  # S3 alone writes it in quotes
+    said = f"User: {who} is not authorized to perform: {action} on resource: {shown}"
     if verdict.explicit:
         said += f" with an explicit deny in {_article(verdict.kind)} {verdict.kind}"
         return f"{said}. Denied by {verdict.statement.label}." if verdict.statement else said

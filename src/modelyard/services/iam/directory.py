@@ -12,18 +12,20 @@ from modelyard.kernel.store import Store
 from modelyard.services.iam import managed, names
 from modelyard.services.iam.changes import Changes
 from modelyard.services.iam.document import PolicySet, Statement, compile_policy
-from modelyard.services.iam.evaluate import Policies
+from modelyard.services.iam.evaluate import Policies, Verdict
 
 NOTHING = PolicySet(())
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A principal's policies and tags, and where a missing statement would go (`the policies of role X`)."""
+    """A principal's policies and tags, and whose they are (`role X`). `verdicts` remembers decisions in which no condition had
+    a say, by (action, resource), for as long as this snapshot of IAM lives."""
 
     policies: Policies
     tags: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
 
 
 class Directory:

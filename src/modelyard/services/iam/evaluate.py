@@ -19,6 +19,8 @@ IDENTITY, BOUNDARY, SESSION, RESOURCE = "identity-based policy", "permissions bo
 # What the root user of a bucket's account may do whatever the bucket policy says (else a bucket locks everyone out).
 _ROOT_MAY = frozenset({"s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy"})
 
+NO_CONTEXT = Context()
+
 
 @dataclass(frozen=True, slots=True)
 class Policies:
@@ -30,6 +32,12 @@ class Policies:
 
     def limits(self) -> list[tuple[str, PolicySet]]:
         return [(kind, limit) for kind, limit in ((BOUNDARY, self.boundary), (SESSION, self.session)) if limit is not None]
+
+    def ignore_context(self, action: str, resource: str) -> bool:
+        """Whether no statement that speaks of the action and the resource reads a condition key: then these two decide."""
+        sets = (self.identity, *(limit for _, limit in self.limits()))
+        speaking = (statement for one in sets for side in one.for_action(action.lower()) for statement in side)
+        return not any(s.keys and (s.resource_templates or s.for_resource(resource, NO_CONTEXT)) for s in speaking)
 
 
 @dataclass(frozen=True, slots=True)

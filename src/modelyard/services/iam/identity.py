@@ -18,10 +18,12 @@ from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.directory import Directory
 from modelyard.services.iam.document import PolicySet, compile_policy, parse
-from modelyard.services.iam.evaluate import Verdict, evaluate
+from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.principals import names_service
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.vault import Vault
+
+MAX_VERDICTS = 4096
 
 
 class IamIdentity:
@@ -98,9 +100,14 @@ class IamIdentity:
 
     def _check(self, call: Call, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any]) -> None:
         caller = self.directory.caller(call.principal)
-        context = of_call(call, caller, request, condition, need)
         policy, account = self._resource_policy(call, need, request)
-        verdict: Verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account)
+        alone = policy is None and account in (None, call.principal.account)
+        verdict = caller.verdicts.get(need) if alone else None
+        if verdict is None:
+            context = of_call(call, caller, request, condition, need, account)
+            verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account)
+            if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
+                caller.verdicts[need] = verdict
         if not verdict.allowed:
             raise denial.error(call.service, denial.explain(call.principal, caller.name, need.action, need.resource, verdict))
 

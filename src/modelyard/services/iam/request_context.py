@@ -12,6 +12,7 @@ from modelyard.kernel.identity import Principal
 from modelyard.kernel.service import Call
 from modelyard.services.iam.actions import Need, condition_keys
 from modelyard.services.iam.context import Context, iso, request_tags
+from modelyard.services.iam.keys import TEMPORARY
 
 if TYPE_CHECKING:
     from modelyard.services.iam.directory import Caller
@@ -30,6 +31,10 @@ def of_principal(principal: Principal, tags: Mapping[str, str]) -> dict[str, Any
         "aws:userid": principal.user_id,
         "aws:PrincipalIsAWSService": principal.kind == "service",
     }
+    if principal.access_key.startswith(TEMPORARY):
+        keys["aws:MultiFactorAuthPresent"] = False  # AWS sends it with temporary credentials only; there is no MFA here
+    if principal.kind == "service":
+        keys["aws:PrincipalServiceName"] = principal.arn
     if principal.kind == "user":
         keys["aws:username"] = principal.arn.rsplit("/", 1)[-1]
     for key, value in tags.items():
@@ -37,13 +42,16 @@ def of_principal(principal: Principal, tags: Mapping[str, str]) -> dict[str, Any
     return keys
 
 
-def of_call(call: Call, caller: Caller, request: Mapping[str, Any], more: Mapping[str, Any], need: Need) -> Context:
-    """Nothing is computed until a statement asks for a key; tags of the resource are read from the store only then."""
+def of_call(
+    call: Call, caller: Caller, request: Mapping[str, Any], more: Mapping[str, Any], need: Need, owner: str | None = None
+) -> Context:
+    """`owner` is the account of the resource (None: the caller's). Nothing is computed until a statement asks for a key; tags of the resource are read from the store only then."""
     return Context(
         call.condition,
         lambda: _of_transport(call),
         lambda: of_request(request, need.action.partition(":")[0]),
         lambda: of_principal(call.principal, caller.tags),
+        {"aws:ResourceAccount": owner or call.account, "s3:ResourceAccount": owner or call.account},
         more,
         lazy=_resource_tags(call, need),
     )

@@ -9,7 +9,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import boundary_field, boundary_of, find, save, tag_list, tags_of, taken
+from modelyard.services.iam.checks import boundary_field, boundary_of, find, principals_exist, save, tag_list, tags_of, taken
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import trust_policy
 
@@ -52,7 +52,7 @@ def describe_whole(call: Call, record: Record) -> dict[str, Any]:
 @api.operation
 def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name, path = request["RoleName"], request.get("Path", "/")
-    trust_policy(request["AssumeRolePolicyDocument"])
+    principals_exist(call, trust_policy(request["AssumeRolePolicyDocument"]))
     spec = {
         "Path": path,
         "RoleName": name,
@@ -110,7 +110,7 @@ def update_role_description(call: Call, request: dict[str, Any]) -> dict[str, An
 @api.operation
 def update_assume_role_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     find_role(call, request["RoleName"])
-    trust_policy(request["PolicyDocument"])
+    principals_exist(call, trust_policy(request["PolicyDocument"]))
     wanted = {"AssumeRolePolicyDocument": request["PolicyDocument"]}
     save(call, lambda: find_role(call, request["RoleName"]), lambda record: wanted)
     return {}

@@ -8,7 +8,8 @@ from modelyard.kernel.service import Call
 from modelyard.services.iam import api, names
 from modelyard.services.iam.access_key import MAX_KEYS
 from modelyard.services.iam.entity_policies import INLINE_BYTES, MAX_ATTACHED
-from modelyard.services.iam.policy import MAX_DOCUMENT, MAX_VERSIONS
+from modelyard.services.iam.policy import MAX_DOCUMENT
+from modelyard.services.iam.policy_version import MAX_VERSIONS
 
 _COUNTED = {"Users": names.USER, "Groups": names.GROUP, "Roles": names.ROLE, "Policies": names.POLICY}
 

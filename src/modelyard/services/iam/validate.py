@@ -42,7 +42,7 @@ def trust_policy(text: str) -> Mapping[str, Any]:
             raise malformed("Has prohibited field Resource")
         _effect(statement)
         if "Principal" not in statement and "NotPrincipal" not in statement:
-            raise malformed("AssumeRole policy must contain a Principal")
+            raise malformed("Missing required field Principal")
         _principal(statement.get("Principal", statement.get("NotPrincipal")))
         _actions(statement)
         for action in as_list(statement.get("Action", [])):

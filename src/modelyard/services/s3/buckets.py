@@ -6,6 +6,7 @@ Source: "Bucket naming rules" of the S3 user guide; CreateBucket and ListBuckets
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import re
 from typing import Any
@@ -74,13 +75,12 @@ def create_bucket(call, request):
     depot = depot_of(call)
 
     def work(tx: Tx) -> Bucket | None:
-        have = depot.index.bucket(name, tx)
-        if have is None:
-            tx.execute(
-                "INSERT INTO s3_buckets (name, account, region, created_at, versioning, policy, settings) VALUES (?,?,?,?,?,?,?)",
-                (name, call.account, region, call.now(), "", None, dump(settings)),
-            )
-        return have
+        made = tx.execute(
+            "INSERT INTO s3_buckets (name, account, region, created_at, versioning, policy, settings) VALUES (?,?,?,?,?,?,?) "
+            "ON CONFLICT (name) DO NOTHING RETURNING name",
+            (name, call.account, region, call.now(), "", None, dump(settings)),
+        )
+        return None if made else depot.index.bucket(name, tx)
 
     have = depot.index.db.grouped(work)
     if have is not None and have.account != call.account:
@@ -108,8 +108,7 @@ def delete_bucket(call, request):
     owned_bucket(call, request)
 
     def work(tx: Tx) -> None:
-        lock = " FOR UPDATE" if depot.index.db.dialect == "postgres" else ""
-        if not tx.execute(f"SELECT name FROM s3_buckets WHERE name = ?{lock}", (name,)):
+        if depot.index.bucket(name, tx) is None:
             raise no_such_bucket(name)
         if tx.execute("SELECT 1 FROM s3_objects WHERE bucket = ? LIMIT 1", (name,)):
             raise s3_error("BucketNotEmpty", BucketName=name, Resource=f"/{name}")
@@ -148,8 +147,6 @@ def list_buckets(call, request):
 
 def owner_of(account: str) -> dict[str, str]:
     """The canonical user of an account: 64 hex digits, the same for the same account for ever."""
-    import hashlib
-
     return {"ID": hashlib.sha256(f"canonical-user:{account}".encode()).hexdigest(), "DisplayName": account}
 
 

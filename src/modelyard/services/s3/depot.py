@@ -53,11 +53,11 @@ class Depot:
         return found
 
     def find(self, bucket: str, key: str, version: str | None = None) -> Version:
-        """The version that a read means: NoSuchKey, NoSuchVersion, or a 404/405 for a delete marker."""
-        self.bucket(bucket)
+        """The version that a read means: NoSuchBucket, NoSuchKey, NoSuchVersion, or a 404/405 for a delete marker."""
         if version is not None:
             found = self.index.version(bucket, key, version)
             if found is None:
+                self.bucket(bucket)
                 raise no_such_version(bucket, key, version)
             if found.marker:
                 raise s3_error(
@@ -69,6 +69,7 @@ class Depot:
             return found
         found = self.index.latest(bucket, key)
         if found is None:
+            self.bucket(bucket)
             raise no_such_key(bucket, key)
         if found.marker:
             gone = no_such_key(bucket, key)
@@ -109,7 +110,6 @@ class Depot:
 
         def work(tx: Tx) -> Version:
             home = self.bucket(bucket, tx)
-            self.index.lock_key(tx, bucket, key)
             have = self.index.latest(bucket, key, tx)
             condition(None if have is None or have.marker else have)
             if also is not None:
@@ -139,7 +139,6 @@ class Depot:
 
         def work(tx: Tx) -> tuple[Version | None, Version | None]:
             home = self.bucket(bucket, tx)
-            self.index.lock_key(tx, bucket, key)
             have = self.index.latest(bucket, key, tx)
             if version is not None:
                 gone = self.index.version(bucket, key, version, tx)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import FileSlice
 from modelyard.services.s3 import api
 from modelyard.services.s3.conditions import check_read
@@ -28,7 +31,8 @@ _RESPONSE = {
 def get_object(call, request):
     depot, home = depot_of(call), owned_bucket(call, request)
     _refuse_anonymous_overrides(call, request)
-    found, data = depot.find_open(home.name, request["Key"], request.get("VersionId"), lambda version: check_read(request, version))
+    with hiding_names(call, home.name):
+        found, data = depot.find_open(home.name, request["Key"], request.get("VersionId"), lambda version: check_read(request, version))
     try:
         answer, offset, length = _answer(request, found, home.versioning)
     except BaseException:
@@ -44,7 +48,8 @@ def get_object(call, request):
 @api.operation
 def head_object(call, request):
     home = owned_bucket(call, request)
-    found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    with hiding_names(call, home.name):
+        found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
     check_read(request, found)
     return _answer(request, found, home.versioning)[0]
 
@@ -144,6 +149,17 @@ def _part_piece(number: int, version: Version) -> tuple[int, int, bool]:
 def _refuse_anonymous_overrides(call: Any, request: dict[str, Any]) -> None:
     if call.principal.kind == "anonymous" and any(request.get(name) is not None for name in _RESPONSE):
         raise s3_error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+
+
+@contextmanager
+def hiding_names(call: Any, bucket: str) -> Iterator[None]:
+    """Who may not list the bucket is not told that a key is missing: AccessDenied instead of NoSuchKey, as in S3."""
+    try:
+        yield
+    except ApiError as problem:
+        if problem.code == "NoSuchKey":
+            call.authorize("s3:ListBucket", f"arn:aws:s3:::{bucket}")
+        raise
 
 
 def _close(data: Any) -> None:

@@ -1,7 +1,7 @@
 """The tables of S3: buckets, one row per object version, uploads and their parts, and small bytes.
 
 All writes of one request are one transaction in a group commit (`Database.grouped`), so what is acknowledged is
-durable. Keys sort by their UTF-8 bytes, as S3 lists them (SQLite's BINARY, PostgreSQL's collation "C").
+durable; writing transactions run one after the other, so what one reads holds until it commits. Keys sort by their UTF-8 bytes, as S3 lists them (SQLite's BINARY, PostgreSQL's collation "C").
 
 `blob` says where bytes are: "" for none (empty object, delete marker), `i<number>` for a row of s3_small, else the
 id of a file in the blob store.
@@ -123,8 +123,6 @@ class Index:
 
     def bucket(self, name: str, tx: Tx | None = None) -> Bucket | None:
         sql = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
-        if tx is not None and self.db.dialect == "postgres":
-            sql += " FOR SHARE"  # a bucket must not be deleted under a write into it
         rows = tx.execute(sql, (name,)) if tx is not None else self.db.read(sql, (name,))
         return _bucket(rows[0]) if rows else None
 
@@ -173,11 +171,6 @@ class Index:
         rows = run(f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND version = ?", (bucket, key, version))
         return _version(rows[0]) if rows else None
 
-    def lock_key(self, tx: Tx, bucket: str, key: str) -> None:
-        """One writer per key at a time. SQLite's one writer needs no more."""
-        if self.db.dialect == "postgres":
-            tx.execute("SELECT pg_advisory_xact_lock(hashtext(?))", (f"{bucket}/{key}",))
-
     def insert(
         self, tx: Tx, bucket: str, key: str, version: str, marker: bool, size: int, etag: str, modified: float, blob: str, meta: Any
     ) -> Version:
@@ -202,11 +195,13 @@ class Index:
     def set_meta(self, tx: Tx, version: Version, meta: dict[str, Any]) -> None:
         tx.execute("UPDATE s3_objects SET meta = ? WHERE id = ?", (dump(meta), version.id))
 
-    def current(self, bucket: str, low: str, inclusive: bool, high: str | None, limit: int, *, full: bool = True) -> list[Any]:
+    def current(self, bucket: str, low: str, inclusive: bool, high: str | None, limit: int) -> list[Version]:
         """Live objects (no delete markers) with low <(=) key < high, in key order."""
+        # SQLite would take the history index, and walk over every old version
+        hint = "INDEXED BY s3_objects_latest" if self.db.dialect == "sqlite" else ""
         upper, bound = (" AND key < ?", (high,)) if high else ("", ())
         rows = self.db.read(
-            f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND latest = 1 AND marker = 0 AND key {'>=' if inclusive else '>'} ?{upper} ORDER BY key LIMIT ?",
+            f"SELECT {_COLUMNS} FROM s3_objects {hint} WHERE bucket = ? AND latest = 1 AND marker = 0 AND key {'>=' if inclusive else '>'} ?{upper} ORDER BY key LIMIT ?",
             (bucket, low, *bound, limit),
         )
         return [_version(row) for row in rows]

@@ -105,32 +105,43 @@ def _stream(writer: BlobWriter, head: bytes, body: Body, hashers: list[Any]) -> 
 
 
 class HashThread:
-    """Feeds pieces to hashers on a thread of its own, at most `_AHEAD` pieces behind. Left normally, all are hashed."""
+    """Feeds pieces to hashers, from the second MiB on with a thread of its own that is at most `_AHEAD` pieces behind.
+    Left normally, all are hashed."""
 
     def __init__(self, hashers: list[Any]) -> None:
-        self._hashers, self._problem = hashers, None
+        self._hashers, self._problem, self._inline = hashers, None, 1 << 20
         self._queue: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
-        self._thread = threading.Thread(target=self._run, name="s3 hash", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> HashThread:
-        self._thread.start()
         return self
 
     def update(self, piece: bytes) -> None:
-        self._queue.put(piece)
+        if self._thread is not None:
+            self._queue.put(piece)
+            return
+        self._hash(piece)
+        self._inline -= len(piece)
+        if self._inline <= 0:
+            self._thread = threading.Thread(target=self._run, name="s3 hash", daemon=True)
+            self._thread.start()
 
     def __exit__(self, *_: Any) -> None:
-        self._queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
         if self._problem is not None:
             raise self._problem
+
+    def _hash(self, piece: bytes) -> None:
+        for one in self._hashers:
+            one.update(piece)
 
     def _run(self) -> None:
         while (piece := self._queue.get()) is not None:
             if self._problem is None:
                 try:
-                    for one in self._hashers:
-                        one.update(piece)
+                    self._hash(piece)
                 except BaseException as problem:
                     self._problem = problem
 

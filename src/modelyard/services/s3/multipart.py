@@ -242,7 +242,6 @@ def _keep_part(depot: Depot, upload: Upload, number: int, received: Received) ->
     free: list[str] = []
 
     def work(tx: Tx) -> None:
-        depot.index.lock_key(tx, upload.bucket, upload.key)
         if depot.index.upload(upload.id, tx) is None:
             raise no_such_upload(upload.id)
         for (old,) in tx.execute("DELETE FROM s3_parts WHERE upload = ? AND number = ? RETURNING blob", (upload.id, number)):

@@ -57,7 +57,6 @@ def _set_tags(call: Any, request: dict[str, Any], tags: dict[str, str]) -> dict[
     found = depot.find(home.name, request["Key"], request.get("VersionId"))
 
     def work(tx: Tx) -> Version:
-        depot.index.lock_key(tx, found.bucket, found.key)
         now = depot.index.version(found.bucket, found.key, found.version, tx)
         if now is None:
             raise no_such_key(found.bucket, found.key)

@@ -79,7 +79,7 @@ def the_model(call, name: str) -> Record:
 def containers_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The containers in the order a request passes through them."""
     primary = spec.get("PrimaryContainer")
-    return [primary] if primary else list(spec.get("Containers", []))
+    return list(spec.get("Containers", [])) if primary is None else [primary]
 
 
 def model_data(container: dict[str, Any]) -> dict[str, Any] | None:
@@ -94,7 +94,7 @@ def model_data(container: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _check(request: dict[str, Any], containers: list[dict[str, Any]]) -> None:
-    if bool(request.get("PrimaryContainer")) == bool(request.get("Containers")):
+    if ("PrimaryContainer" in request) == bool(request.get("Containers")):
         raise validation("You must provide either PrimaryContainer or Containers, and not both.")
     names = [c["ContainerHostname"] for c in containers if c.get("ContainerHostname")]
     if len(names) != len(set(names)):

@@ -38,6 +38,6 @@ async def _events(stream):
         raise
     except Exception as problem:
         kind = "ModelInvocationTimeExceeded" if type(problem).__name__ == "TimedOut" else "StreamBroken"
-        yield {"ModelStreamError": {"Message": f"{problem}.", "ErrorCode": kind}}
+        raise api.error.ModelStreamError(f"{problem}.", ErrorCode=kind) from None
     finally:
         stream.close()

@@ -67,7 +67,7 @@ def _permit(call: Call, request: dict[str, Any], action: str, arn: str, role: Re
     if role is None:
         raise denial.error("sts", f"User: {call.principal.arn} is not authorized to perform: {action} on resource: {arn}")
     trust = PolicySet(compile_policy(role.spec["AssumeRolePolicyDocument"], f"the trust policy of role {role.name}"))
-    context = of_call(call, caller, request, {}, need)
+    context = of_call(call, caller, request, {}, need, role.account)
     verdict = evaluate(call.principal, caller.policies, action, arn, context, trust, role.account, must_grant=True)
     if not verdict.allowed:
         raise denial.error("sts", denial.explain(call.principal, caller.name, action, arn, verdict))

@@ -1,0 +1,181 @@
+"""ARNs with holes, and what fills them from a request: the small language of `data/actions.zip`."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from modelyard.kernel.service import Call
+from modelyard.services.iam import names
+
+Request = Mapping[str, Any]
+_HOLE = re.compile(r"\{([^}]*)\}")
+
+
+class Template:
+    """An ARN with holes: `{Region}`, `{Account}`, request members by path, or `{transform:Member}`."""
+
+    __slots__ = ("_holes", "_lower", "_plain", "_texts", "_whole")
+
+    def __init__(self, text: str, lower: bool) -> None:
+        pieces = _HOLE.split(text)
+        self._texts, self._holes, self._lower = pieces[::2], [Hole(name) for name in pieces[1::2]], lower
+        self._whole = len(self._holes) == 1 and self._texts == ["", ""]
+        self._plain = (
+            None if self._whole or any(hole.is_deep for hole in self._holes) else list(zip(pieces[1::2], pieces[2::2], strict=True))
+        )
+
+    def fill(self, call: Call, request: Request) -> list[str]:
+        """The ARNs, several where a hole has several values; [] where a hole has none."""
+        return self._fill_deep(call, request) if self._plain is None else self._fill_plain(call, request, self._plain)
+
+    def _fill_plain(self, call: Call, request: Request, holes: list[tuple[str, str]]) -> list[str]:
+        """The same for top members only: nearly all templates, and on the path of every call."""
+        arn = self._texts[0]
+        for name, text in holes:
+            if name == "Region":
+                value = call.region
+            elif name == "Account":
+                value = call.account
+            else:
+                value = request.get(name)
+                if value is None or value == "":
+                    return []
+                value = str(value)
+                if value.startswith("arn:"):
+                    return [value]  # the member takes a name or an ARN, and has the ARN
+                if self._lower:
+                    value = value.lower()
+            arn += value + text
+        return [arn]
+
+    def _fill_deep(self, call: Call, request: Request) -> list[str]:
+        arns = [self._texts[0]]
+        for hole, text in zip(self._holes, self._texts[1:], strict=True):
+            values = hole.values(call, request)
+            if not values:
+                return []
+            if self._whole:
+                return [value for value in values if value.startswith("arn:")]
+            if self._lower and hole.of_request:
+                values = [value.lower() for value in values]
+            arns = [arn + value + text for arn in arns for value in values]
+        return arns
+
+
+class Hole:
+    __slots__ = ("_name", "_path", "_transform", "is_deep", "of_request")
+
+    def __init__(self, text: str) -> None:
+        transform, _, self._name = text.rpartition(":")
+        self._transform = _TRANSFORMS[transform] if transform else None
+        self.of_request = self._name not in ("Region", "Account")
+        self.is_deep = self._transform is not None or any(sign in text for sign in ".[*")
+        self._path = MemberPath(self._name)
+
+    def values(self, call: Call, request: Request) -> list[str]:
+        if not self.of_request:
+            return [call.region if self._name == "Region" else call.account]
+        found = self._path.values(request)
+        if self._transform is None:
+            return [str(value) for value in found]
+        return [made for value in found if (made := self._transform(call, request, self._name, value))]
+
+
+class MemberPath:
+    """`A.B`, `A[].B`, or `**B` at any depth."""
+
+    __slots__ = ("_anywhere", "_steps")
+
+    def __init__(self, text: str) -> None:
+        self._anywhere = text.startswith("**")
+        self._steps = text.removeprefix("**").split(".")
+
+    def values(self, request: Request) -> list[Any]:
+        if not self._anywhere and len(self._steps) == 1 and not self._steps[0].endswith("[]"):
+            value = request.get(self._steps[0])
+            return [] if value is None or value == "" else [value]
+        if self._anywhere:
+            return list(_anywhere(request, self._steps[0]))
+        found: list[Any] = [request]
+        for step in self._steps:
+            found = [value for item in found for value in _members(item, step)]
+        return found
+
+
+def _members(item: Any, step: str) -> list[Any]:
+    if not isinstance(item, Mapping):
+        return []
+    value = item.get(step.removesuffix("[]"))
+    if step.endswith("[]"):
+        return list(value) if isinstance(value, (list, tuple)) else []
+    return [] if value is None or value == "" else [value]
+
+
+def _anywhere(item: Any, step: str) -> Iterator[Any]:
+    if isinstance(item, Mapping):
+        yield from _members(item, step)
+        for value in item.values():
+            yield from _anywhere(value, step)
+    elif isinstance(item, (list, tuple)):
+        for value in item:
+            yield from _anywhere(value, step)
+
+
+# --- what needs more than the member's value -----------------------------------------------------------
+
+
+def _iam_path(call: Call, request: Request, member: str, value: str) -> str:
+    """`/path/name` of a role, user, group or policy: the path of the request, or of the resource that is there."""
+    if isinstance(request.get("Path"), str):
+        return request["Path"] + value
+    record = call.store.get(_IAM_KINDS.get(member, ""), call.account, names.GLOBAL, value)
+    return (record.spec.get("Path", "/") if record is not None else "/") + value
+
+
+def _copy_source(call: Call, request: Request, member: str, value: Any) -> str:
+    """`bucket/key` of S3's CopySource, a (URL-encoded) string or {Bucket, Key}."""
+    if isinstance(value, Mapping):
+        return f"{value.get('Bucket')}/{value.get('Key')}"
+    return urllib.parse.unquote(value.partition("?versionId=")[0]).lstrip("/")
+
+
+def _copy_version(call: Call, request: Request, member: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return value.get("VersionId") or ""
+    return value.partition("?versionId=")[2]
+
+
+def _bare(call: Call, request: Request, member: str, value: str) -> str:
+    """Names of parameters may begin with the slash that their ARN has already."""
+    return value.removeprefix("/")
+
+
+def _before_colon(call: Call, request: Request, member: str, value: str) -> str:
+    """The project of a build id `project:uuid`."""
+    return value.partition(":")[0]
+
+
+def _queue(call: Call, request: Request, member: str, value: str) -> str:
+    """`account:name` of a queue URL."""
+    account, _, name = value.rstrip("/").removeprefix("https://").removeprefix("http://").partition("/")[2].rpartition("/")
+    return f"{account or call.account}:{name}"
+
+
+_IAM_KINDS = {
+    "RoleName": names.ROLE.kind,
+    "UserName": names.USER.kind,
+    "GroupName": names.GROUP.kind,
+    "PolicyName": names.POLICY.kind,
+    "InstanceProfileName": names.INSTANCE_PROFILE.kind,
+}
+_TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
+    "iam_path": _iam_path,
+    "bare": _bare,
+    "before_colon": _before_colon,
+    "queue": _queue,
+    "copy_source": _copy_source,
+    "copy_version": _copy_version,
+}

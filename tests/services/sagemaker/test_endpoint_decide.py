@@ -1,0 +1,175 @@
+"""The two pure decisions of hosting, as tables: what an endpoint does next, and what a replica does next."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelyard.kernel.records import Record
+from modelyard.kernel.tasks import ABSENT, RUNNING, TaskState
+from modelyard.runtime.base import RunState
+from modelyard.services.sagemaker.endpoint import replica, rollout
+from modelyard.services.sagemaker.endpoint.rollout import Child
+
+NOW, REAL = 100.0, 5000.0
+
+
+def record(kind, status, spec, state):
+    return Record("uid", kind, "1", "r", "e", "arn:e", None, status, spec, state, 1, None, 0, 0.0, 0.0)
+
+
+def names(step):
+    return [type(action).__name__ for action in step.do]
+
+
+# --- endpoints -------------------------------------------------------------------------------------
+
+
+def wanted(edition=1, generation=1, count=2):
+    variant = {"name": "a", "generation": generation, "weight": 1.0, "count": count}
+    return {"edition": edition, "config": f"c{edition}", "capture": None, "variants": [variant]}
+
+
+def child(n, status="InService", generation=1, stopping=False, reason=""):
+    route = (f"run{generation}-{n}", f"/s{generation}-{n}") if status == "InService" else None
+    return Child(f"uid/a/{generation}/{n}", f"u{generation}-{n}", status, stopping, route, reason)
+
+
+def routes(*children, version=3):
+    rows = [{"id": c.route[0], "socket": c.route[1]} for c in children]
+    variants = [{"name": "a", "weight": 1.0, "replicas": rows}]
+    return {"key": "arn:e", "account": "1", "region": "r", "endpoint": "e", "variants": variants, "capture": None, "version": version}
+
+
+OLD = [child(0), child(1)]
+NEW = [child(0, generation=2), child(1, generation=2)]
+SERVING = {"serving": wanted(), "settled": 1}
+UPDATE = {"wanted": wanted(2, 2)}
+
+ENDPOINTS = [
+    ("new: its replicas are created", "Creating", {"wanted": wanted()}, {}, [], None, "Creating", ["CreateReplica"] * 2),
+    ("one is missing", "Creating", {"wanted": wanted()}, {}, [child(0, "Starting")], None, "Creating", ["CreateReplica"]),
+    ("not all are healthy", "Creating", {"wanted": wanted()}, {}, [child(0), child(1, "Starting")], None, "Creating", []),
+    ("all are healthy: routes", "Creating", {"wanted": wanted()}, {}, OLD, None, "Creating", ["Publish"]),
+    ("routes are read back", "Creating", {"wanted": wanted()}, {}, OLD, routes(*OLD), "InService", []),
+    ("one failed", "Creating", {"wanted": wanted()}, {}, [child(0), child(1, "Failed")], None, "Failed", []),
+    ("failed: all go", "Failed", {"wanted": wanted()}, {"settled": 1}, [child(0), child(1, "Failed")], None, "Failed", ["StopReplica"] * 2),
+    ("an update begins", "InService", UPDATE, SERVING, OLD, routes(*OLD), "Updating", []),
+    ("new ones beside the old", "Updating", UPDATE, SERVING, OLD, routes(*OLD), "Updating", ["CreateReplica"] * 2),
+    ("the old ones stay while the new start", "Updating", UPDATE, SERVING, [*OLD, child(0, "Starting", 2), NEW[1]], routes(*OLD), "Updating", []),
+    ("traffic moves", "Updating", UPDATE, SERVING, [*OLD, *NEW], routes(*OLD), "Updating", ["Publish"]),
+    ("it has moved", "Updating", UPDATE, SERVING, [*OLD, *NEW], routes(*NEW), "InService", []),
+    ("the old ones go", "InService", UPDATE, {"serving": wanted(2, 2), "settled": 2}, [*OLD, *NEW], routes(*NEW), "InService", ["StopReplica"] * 2),
+    (
+        "the old ones stay until the table is out",
+        "InService",
+        UPDATE,
+        {"serving": wanted(2, 2), "settled": 2},
+        [*OLD, *NEW],
+        routes(*OLD),
+        "InService",
+        ["Publish"],
+    ),
+    ("an update fails", "Updating", UPDATE, SERVING, [*OLD, NEW[0], child(1, "Failed", 2)], routes(*OLD), "InService", []),
+    ("one dies while updating", "Updating", UPDATE, SERVING, [OLD[0], child(1, "Restarting"), *NEW[:1], child(1, "Starting", 2)], routes(*OLD), "Updating", ["Publish"]),
+    ("one dies", "InService", {"wanted": wanted()}, SERVING, [OLD[0], child(1, "Restarting")], routes(*OLD), "InService", ["Publish"]),
+    ("all is well", "InService", {"wanted": wanted()}, SERVING, OLD, routes(*OLD), "InService", []),
+    ("delete", "InService", {"wanted": wanted(), "delete": True}, SERVING, OLD, routes(*OLD), "Deleting", []),
+    ("delete: no more calls", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, OLD, routes(*OLD), "Deleting", ["Publish"]),
+    ("delete: replicas go", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, OLD, None, "Deleting", ["StopReplica"] * 2),
+    ("delete: wait for them", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, [child(0, stopping=True)], None, "Deleting", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "status, spec, state, children, table, then, does", [row[1:] for row in ENDPOINTS], ids=[row[0] for row in ENDPOINTS]
+)
+def test_endpoint(status, spec, state, children, table, then, does):
+    step = rollout.decide(record("endpoint", status, spec, state), rollout.Seen(children, 3, table), NOW)
+    assert (step.status, names(step)) == (then, does)
+    assert not step.delete
+
+
+def test_deleted_endpoint_goes_when_its_replicas_are_gone():
+    step = rollout.decide(record("endpoint", "Deleting", {"wanted": wanted(), "delete": True}, SERVING), rollout.Seen([], 4, None), NOW)
+    assert step.delete
+
+
+def test_failing_update_keeps_what_serves_and_says_why():
+    children = [*OLD, NEW[0], child(1, "Failed", 2, reason="no ping")]
+    step = rollout.decide(record("endpoint", "Updating", UPDATE, SERVING), rollout.Seen(children, 3, routes(*OLD)), NOW)
+    assert step.state == {"settled": 2, "failure": "no ping"}
+
+
+def test_versions_rise():
+    step = rollout.decide(record("endpoint", "Creating", {"wanted": wanted()}, {}), rollout.Seen(OLD, 41, None), NOW)
+    assert step.do[0].version == 42 and step.do[0].body["version"] == 42
+
+
+# --- replicas --------------------------------------------------------------------------------------
+
+SPEC = {"name": "a", "startup_s": 60.0}
+RUNNING_RUN, EXITED, NO_RUN = RunState("running"), RunState("exited", exit_code=1), RunState("absent")
+FIRST = {"attempt": 1, "since": REAL - 10, "tries": 0}
+SERVED = {**FIRST, "served": True, "healthy_since": REAL - 5}
+
+
+def seen(**more):
+    return replica.Seen(**{"real_now": REAL, **more})
+
+
+REPLICAS = [
+    ("model and image are fetched at once", "Preparing", {}, seen(image="absent"), "Preparing", ["BuildImage", "FetchModel"]),
+    ("the image is still built", "Preparing", {}, seen(image="building", files_ready=True), "Preparing", ["BuildImage"]),
+    ("no such image", "Preparing", {}, seen(image="unknown"), "Failed", []),
+    ("no model", "Preparing", {}, seen(files=TaskState("failed", error=Exception("gone"))), "Failed", []),
+    ("all is there", "Preparing", {}, seen(files_ready=True), "Starting", []),
+    ("the run starts", "Starting", FIRST, seen(), "Starting", ["StartAttempt"]),
+    ("no ping yet", "Starting", FIRST, seen(run=RUNNING_RUN), "Starting", ["StartAttempt"]),
+    ("healthy", "Starting", FIRST, seen(run=RUNNING_RUN, healthy=True), "InService", ["WatchAttempt"]),
+    ("too late", "Starting", {**FIRST, "since": REAL - 61}, seen(run=RUNNING_RUN), "Failed", ["KillRun"]),
+    ("crash at the first start", "Starting", FIRST, seen(run=EXITED), "Restarting", ["KillRun"]),
+    ("crash at the third start", "Starting", {**FIRST, "attempt": 3}, seen(run=EXITED), "Failed", ["EndAttempt"]),
+    ("one that served never fails for good", "Starting", {**SERVED, "attempt": 9}, seen(run=EXITED), "Restarting", ["KillRun"]),
+    ("nor when it is slow", "Starting", {**SERVED, "since": REAL - 61}, seen(run=RUNNING_RUN), "Restarting", ["KillRun"]),
+    ("all is well", "InService", SERVED, seen(run=RUNNING_RUN, healthy=True), "InService", ["WatchAttempt"]),
+    ("two pings failed", "InService", SERVED, seen(run=RUNNING_RUN, healthy=False, failed_pings=2), "InService", ["WatchAttempt"]),
+    ("three pings failed", "InService", SERVED, seen(run=RUNNING_RUN, healthy=False, failed_pings=3), "Restarting", ["KillRun"]),
+    ("it died", "InService", SERVED, seen(run=RunState("lost")), "Restarting", ["KillRun"]),
+    ("the old run is still there", "Restarting", {**SERVED, "resume_at": REAL - 1}, seen(run=RUNNING_RUN), "Restarting", ["KillRun"]),
+    ("the pause is not over", "Restarting", {**SERVED, "resume_at": REAL + 1}, seen(run=EXITED), "Restarting", []),
+    ("again", "Restarting", {**SERVED, "resume_at": REAL - 1}, seen(run=EXITED), "Starting", ["EndAttempt"]),
+    ("a failed one's run goes", "Failed", FIRST, seen(run=RUNNING_RUN), "Failed", ["KillRun"]),
+    ("and it stays as a witness", "Failed", FIRST, seen(run=EXITED), "Failed", []),
+    ("stop", "InService", SERVED, seen(wanted=False, run=RUNNING_RUN), "Stopping", []),
+    ("in use by a gateway", "Stopping", {**SERVED, "stopping_since": REAL - 1}, seen(wanted=False, run=RUNNING_RUN), "Stopping", []),
+    ("no longer in use", "Stopping", {**SERVED, "stopping_since": REAL - 1}, seen(wanted=False, run=RUNNING_RUN, retired=True), "Stopping", ["StopRun"]),
+    ("in use for too long", "Stopping", {**SERVED, "stopping_since": REAL - 600}, seen(wanted=False, run=RUNNING_RUN), "Stopping", ["StopRun"]),
+    ("its model is still copied", "Stopping", {"stopping_since": REAL}, seen(wanted=False, files=RUNNING, retired=True), "Stopping", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("status, state, sees, then, does", [row[1:] for row in REPLICAS], ids=[row[0] for row in REPLICAS])
+def test_replica(status, state, sees, then, does):
+    step = replica.decide(record("endpoint-replica", status, SPEC, state), sees, NOW)
+    assert (step.status, names(step)) == (then, does)
+    assert not step.delete
+
+
+@pytest.mark.parametrize("run", [NO_RUN, EXITED])
+def test_stopped_replica_goes(run):
+    step = replica.decide(
+        record("endpoint-replica", "Stopping", SPEC, {"stopping_since": REAL}), seen(wanted=False, run=run, retired=True, files=ABSENT), NOW
+    )
+    assert step.delete and names(step) == ["StopRun", "CleanUp"]
+
+
+def test_back_off_doubles_and_is_bounded():
+    pauses = []
+    state = SERVED
+    for _ in range(12):
+        step = replica.decide(record("endpoint-replica", "InService", SPEC, state), seen(run=EXITED), NOW)
+        pauses.append(step.state["resume_at"] - REAL)
+        state = {**state, **step.state}
+    assert pauses[:4] == [0.25, 0.5, 1.0, 2.0] and pauses[-1] == 30.0
+    steady = {**state, "healthy_since": REAL - 61}
+    assert replica.decide(record("endpoint-replica", "InService", SPEC, steady), seen(run=EXITED), NOW).state["tries"] == 1
