@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard import datafolder
+from modelyard import datafolder, wayout
 from modelyard.config import Settings
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.platform import Platform
@@ -142,17 +142,8 @@ def _s3(platform: Platform) -> Any:
     return install(platform)  # and with it `objects` and S3's resource policies
 
 
-def _egress_port(platform: Platform) -> Any:
-    """The port of the jobs' way out, kept open by the supervisor."""
-    return datafolder.load_state(platform.settings.data).get("egress_port")
-
-
-def _egress_url(platform: Platform) -> Any:
-    """run id → the proxy URL of that run, with its password; None where there is no way out."""
-    from modelyard.wire.egress import Tokens
-
-    port, tokens = platform.parts["egress_port"], Tokens.of_folder(platform.settings.secrets)
-    return lambda run_id: f"http://{run_id}:{tokens.of(run_id)}@127.0.0.1:{port}" if port else None
+def _wayout(platform: Platform) -> Any:
+    return wayout.WayOut(platform.settings)
 
 
 def _invoker(platform: Platform) -> Any:
@@ -171,8 +162,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
-    ("egress_port", _egress_port, ENGINE),
-    ("egress_url", _egress_url, ENGINE),
+    ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),
@@ -190,7 +180,7 @@ def child_main(role: str, words: list[str]) -> int:
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--leash", type=int, help="pipe that ends with the supervisor")
     parser.add_argument("--listener", type=int, help="listening socket of the front door (gateway)")
-    parser.add_argument("--egress", type=int, help="listening socket of the way out for jobs (gateway)")
+    parser.add_argument("--egress", type=int, help="listening socket of the way out for runs (gateway)")
     args = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if args.leash is not None:
@@ -201,7 +191,7 @@ def child_main(role: str, words: list[str]) -> int:
 
 
 def gateway_main(platform: Platform, listener: int | None = None, egress: int | None = None) -> int:
-    """Serves until SIGTERM, on the listening sockets (front door, way out of jobs) the supervisor handed over."""
+    """Serves until SIGTERM, on the listening sockets (front door, way out of runs) the supervisor handed over."""
     import socket
 
     import uvloop
@@ -216,7 +206,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
 
     from modelyard.kernel.wake import Bell, Watch
     from modelyard.wire.ca import Authority
-    from modelyard.wire.connect import start_egress, transparent_proxy
+    from modelyard.wire.connect import transparent_proxy
     from modelyard.wire.egress import Tokens
     from modelyard.wire.gateway import Gateway
     from modelyard.wire.server import Server
@@ -227,38 +217,25 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     watch = Watch(platform.store, loop)
     bell.attach(loop, watch.poke)
     gateway = Gateway(platform, watch=watch)
-    authority, tokens = Authority(platform.settings.data / "ca"), Tokens.of_folder(platform.settings.secrets)
+    authority = Authority(platform.settings.data / "ca")
     authority.write_bundle()
     own_ports = {platform.settings.port}
-    proxy = transparent_proxy(gateway.handle, authority, tokens, os.environ, own_ports, pool=gateway.pool)
+    proxy = transparent_proxy(
+        gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
+    )
     server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
     await server.start(platform.settings.host, platform.settings.port, listener=listener)
-    # pip is asked for its indexes after the door is open; until then the way out's connections wait in the kernel.
-    allowed = await loop.run_in_executor(gateway.pool, package_indexes)
-    way_out = await start_egress(
-        gateway.handle, authority, tokens, os.environ, own_ports, listener=egress, allowed=allowed, pool=gateway.pool
-    )
+    way_out = await wayout.serve(platform, gateway, authority, own_ports, egress)
     await ended.wait()
     await server.stop(GRACE_SECONDS)
-    await way_out.stop(0.5)
+    await proxy.stop(0.0)
+    await way_out.stop(0.0)
     platform.invoker.stop()
     gateway.close()
     bell.close()
-
-
-def package_indexes() -> frozenset[tuple[str, int]]:
-    """Where packages come from on this machine: jobs may go there also when that is a private address."""
-    from urllib.parse import urlsplit
-
-    from modelyard.runtime.index_config import settings
-
-    configured = settings()
-    urls = [configured.get("index-url", "https://pypi.org/simple"), *configured.get("extra-index-url", "").split()]
-    hosts = [(parts.hostname, parts.port or {"https": 443, "http": 80}[parts.scheme]) for parts in map(urlsplit, urls) if parts.scheme in ("http", "https")]
-    return frozenset([*hosts, *([("files.pythonhosted.org", 443)] if ("pypi.org", 443) in hosts else [])])
 
 
 def engine_main(platform: Platform) -> int:

@@ -1,10 +1,10 @@
 """The data folder as the processes of one platform share it: format, lock, settings, state, clock anchor.
 
-    VERSION            format number of the folder
-    run/lock           held (flock) by the supervisor; JSON of its pid and endpoint
-    run/settings.json  the settings every process of this start reads
-    run/state.json     the processes that are there, written by the supervisor at every change
-    clock.json         anchor of the platform clock, so that its time never goes back
+VERSION            format number of the folder
+run/lock           held (flock) by the supervisor; JSON of its pid and endpoint
+run/settings.json  the settings every process of this start reads
+run/state.json     the processes that are there, written by the supervisor at every change
+clock.json         anchor of the platform clock, so that its time never goes back
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def prepare(folder: Path) -> None:
     version = folder / "VERSION"
     found = int(version.read_text().strip()) if version.exists() else DATA_FORMAT
     if found > DATA_FORMAT:
-        raise NewerFormat(f"{folder} has data format {found}; this release knows formats up to {DATA_FORMAT}. Use the newer release it was made by.")
+        raise NewerFormat(
+            f"{folder} has data format {found}; this release knows formats up to {DATA_FORMAT}. Use the newer release it was made by."
+        )
     while found < DATA_FORMAT:
         UPGRADES[found](folder)
         found += 1

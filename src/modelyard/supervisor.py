@@ -88,7 +88,9 @@ class Supervisor:
         timekeeping.start_clock(folder, self.settings.clock_speed)
         self._leash_read, self._leash_write = os.pipe()
         self._save()  # children read the way out from it
-        self.children = [Child("gateway", i) for i in range(self.settings.gateways)] + [Child("engine", i) for i in range(self.settings.engines)]
+        self.children = [Child("gateway", i) for i in range(self.settings.gateways)] + [
+            Child("engine", i) for i in range(self.settings.engines)
+        ]
         try:
             with _signals() as wakeup:
                 return self._watch(wakeup)
@@ -116,7 +118,9 @@ class Supervisor:
         for child in self.children:
             if child.failures >= HOPELESS_FAILURES:
                 path = self.settings.data / "logs" / f"{child.role}-{child.index}.log"
-                return f"the {child.role} does not start; {path} ends with:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-8:])
+                return f"the {child.role} does not start; {path} ends with:\n" + "\n".join(
+                    path.read_text(errors="replace").splitlines()[-8:]
+                )
         if time.monotonic() > patience:
             return f"the platform did not answer within {READY_SECONDS:.0f} s; see {self.settings.data}/logs"
         return None

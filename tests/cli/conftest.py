@@ -1,5 +1,6 @@
 """A supervisor on a thread-free footing: it runs in a process of its own with stand-in children."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -63,7 +64,5 @@ def platform(tmp_path):
         made.process.terminate()
         made.process.wait(20)
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass

@@ -11,9 +11,9 @@ import time
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from tests.cli.conftest import ROOT, wait
 
 from modelyard import processes
+from tests.cli.conftest import ROOT, wait
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,13 @@ def modelyard(*words, data=None, **more):
     folder = ["--data", str(data)] if data else []
     words = [words[0], *folder, *words[1:]] if words else []
     return subprocess.run(
-        [sys.executable, "-m", "modelyard", *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=environment, **more
+        [sys.executable, "-m", "modelyard", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        **more,
     )
 
 
@@ -60,7 +66,9 @@ def test_help_names_every_command_quickly():
         began = time.perf_counter()
         said = modelyard("--help").stdout
         times.append(time.perf_counter() - began)
-    assert all(f"\n    {name} " in said for name in ("up", "down", "status", "env", "run", "logs", "images", "account", "reset", "doctor", "demo"))
+    assert all(
+        f"\n    {name} " in said for name in ("up", "down", "status", "env", "run", "logs", "images", "account", "reset", "doctor", "demo")
+    )
     assert min(times) < 0.15
 
 
@@ -116,7 +124,8 @@ def test_open_is_refused_beyond_loopback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--account", "12"], ["--clock-speed", "0"], ["--gateways", "1.5"], ["--patience", "-1"], ["--clock-speed", "nan"], ["--auth", "no"]]
+    "words",
+    [["--account", "12"], ["--clock-speed", "0"], ["--gateways", "1.5"], ["--patience", "-1"], ["--clock-speed", "nan"], ["--auth", "no"]],
 )
 def test_wrong_words_are_usage_errors(words, tmp_path):
     assert modelyard("up", *words, data=tmp_path / "d").returncode == 2

@@ -11,7 +11,9 @@ spec.loader.exec_module(install)
 
 def test_uv_is_told_what_pip_was_told_and_nothing_else():
     assert install.uv_environment({}, have={}) == {}
-    told = install.uv_environment({"index-url": "https://a/simple", "extra-index-url": "https://b/simple\nhttps://c/simple", "cert": "/x.pem"}, have={})
+    told = install.uv_environment(
+        {"index-url": "https://a/simple", "extra-index-url": "https://b/simple\nhttps://c/simple", "cert": "/x.pem"}, have={}
+    )
     assert told == {
         "UV_DEFAULT_INDEX": "https://a/simple",
         "UV_INDEX": "https://b/simple https://c/simple",

@@ -4,10 +4,10 @@ import os
 import signal
 
 import pytest
-from tests.cli.conftest import wait
 
 from modelyard import datafolder, processes, supervisor
 from modelyard.cli import live, stopping
+from tests.cli.conftest import wait
 
 
 def test_ready_state_names_every_process(platform):

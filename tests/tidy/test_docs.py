@@ -3,9 +3,9 @@
 import importlib.util
 
 import pytest
-from tests.tidy.source import ROOT
 
 from modelyard.cli import parser
+from tests.tidy.source import ROOT
 
 
 def make_docs():

@@ -7,7 +7,7 @@ from tests.tidy.source import ROOT
 
 TEXT = (".py", ".md", ".toml", ".txt", ".lock", ".sh", ".json", ".cfg", ".yml", ".yaml", ".svg", ".html", "Makefile", ".ci/run", "NOTICE")
 PLACES = re.compile(r"(?<![\w.])/(?:work|root|home/\w+)/[\w.-]+|/(?:usr/)?opt/(?:pypi|wheels)\b|\.pyenv/")
-IGNORED = ("/root/.cache", "/root/.aws")
+IGNORED = ("/root/.cache", "/root/.aws", "/root/x")
 
 
 def committed() -> list[str]:

@@ -71,7 +71,19 @@ def fill(python: Path, lock: Path) -> None:
     say(f"installing {lock.name}")
     settings = pip_settings(python)
     flags = ["--no-index"] if settings.get("no-index", "").lower() in ("1", "true", "yes", "on") else []
-    run(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", *flags, "-r", lock, env={**os.environ, **uv_environment(settings)})
+    run(
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--require-hashes",
+        *flags,
+        "-r",
+        lock,
+        env={**os.environ, **uv_environment(settings)},
+    )
 
 
 def lock_entry(lock: Path, name: str) -> str:

@@ -81,7 +81,9 @@ def advice(found: dict[str, Any]) -> list[str]:
     if not found["tools"]["docker"] and not found["tools"]["podman"]:
         said.append("to run your own container images later: apt install podman")
     if found["disk"]["free_bytes"] < FREE_BYTES:
-        said.append(f"only {output.size(found['disk']['free_bytes'])} of disk are free at {found['disk']['path']}; images take about 1 GiB each")
+        said.append(
+            f"only {output.size(found['disk']['free_bytes'])} of disk are free at {found['disk']['path']}; images take about 1 GiB each"
+        )
     if not any(image["state"] == "ready" for image in found["images"]):
         said.append("no image is built yet; the first job of each builds it, or do it ahead: modelyard images build")
     return said
@@ -95,7 +97,10 @@ def _show(found: dict[str, Any]) -> None:
     print(output.paint("runtimes", "bold") + f"  {', '.join(found['runtimes'])}")
     print(output.paint("machine", "bold") + f"   {found['cpus']} CPUs, {output.size(found['memory_bytes'])} memory")
     disk = found["disk"]
-    print(output.paint("disk", "bold") + f"      {output.size(disk['free_bytes'])} free of {output.size(disk['total_bytes'])} at {disk['path']}")
+    print(
+        output.paint("disk", "bold")
+        + f"      {output.size(disk['free_bytes'])} free of {output.size(disk['total_bytes'])} at {disk['path']}"
+    )
     print(output.paint("tools", "bold"))
     for name, path in found["tools"].items():
         print(f"  {name:8} {path or 'not found'}  ({TOOLS[name][1]})")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+
 class NoAccount(LookupError):
     """This platform has no account of that ID."""
 

@@ -42,7 +42,9 @@ def _show(found: dict) -> None:
     shown = datetime.datetime.fromtimestamp(clock["now"], datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     ready = output.paint("ready", "green") if found["ready"] else output.paint("does not answer", "red")
     print(f"{ready}  {found['endpoint']}  (Modelyard {found['version']})")
-    print(f"auth {found['auth']}, account {found['account']}, region {found['region']}, store {found['store']}, sandbox tier {found['tier'] or 'unknown'}")
+    print(
+        f"auth {found['auth']}, account {found['account']}, region {found['region']}, store {found['store']}, sandbox tier {found['tier'] or 'unknown'}"
+    )
     print(f"clock {shown}" + (f", {clock['speed']:g} times as fast as real time" if clock["speed"] != 1 else ""))
     print(f"data {found['data']}\n")
     output.table(("ROLE", "PID", ""), [(p["role"], p["pid"], _remark(p)) for p in found["processes"]])

@@ -118,14 +118,20 @@ def _wait_ready(settings: Settings, child: Any) -> dict[str, Any] | None:
 def _announce(state: dict[str, Any], detached: bool = False) -> None:
     speed = state.get("clock_speed", 1)
     print(f"{output.paint('ready', 'green')}  Modelyard {state['version']} at {output.paint(state['endpoint'], 'bold')}")
-    print(f"       auth {state['auth']}, account {state['account']}, region {state['region']}" + (f", clock × {speed:g}" if speed != 1 else ""))
+    print(
+        f"       auth {state['auth']}, account {state['account']}, region {state['region']}"
+        + (f", clock × {speed:g}" if speed != 1 else "")
+    )
     print('next   eval "$(modelyard env)"   then use boto3, aws or the SageMaker SDK as ever')
     print("stop   modelyard down" if detached else "stop   Ctrl-C, or modelyard down in another terminal", flush=True)
 
 
 def _held(settings: Settings, holder: dict[str, Any]) -> int:
     pid, endpoint = holder.get("pid", "?"), holder.get("endpoint", "an endpoint not known yet")
-    output.problem(f"a platform already runs on {settings.data}: pid {pid}, {endpoint}", "Stop it with  modelyard down,  or name another folder with --data.")
+    output.problem(
+        f"a platform already runs on {settings.data}: pid {pid}, {endpoint}",
+        "Stop it with  modelyard down,  or name another folder with --data.",
+    )
     return exits.HELD
 
 

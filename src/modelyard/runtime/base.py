@@ -54,10 +54,6 @@ class RunSpec:
     platform_port: int | None = None
     egress: bool = False
     egress_port: int | None = None
-    egress_url: str | None = None
-    """That proxy's URL with this run's password; without it the bare port is told."""
-    trust: str | None = None
-    """A certificate bundle of the host that clients in the box are told to trust (it appears at `/etc/modelyard/ca.pem`)."""
     serve_socket: str | None = None
     max_runtime_s: float | None = None
     grace_s: float = 120.0

@@ -103,12 +103,9 @@ def certificates() -> str | None:
     return named if named and os.path.exists(named) else next((path for path in BUNDLES if os.path.exists(path)), None)
 
 
-TRUSTING = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "GIT_SSL_CAINFO", "PIP_CERT")
-"""Variables by which clients are told what certificates to trust."""
-
-
-def proxy_env(proxy: str, hosts: list[str]) -> dict[str, str]:
+def proxy_env(port: int, hosts: list[str]) -> dict[str, str]:
     """The platform's filtered proxy, for everything that is not the box itself."""
+    proxy = f"http://127.0.0.1:{port}"
     aside = ",".join(["localhost", "127.0.0.1", "::1", *hosts])
     env = {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "NO_PROXY": aside}
     return env | {key.lower(): value for key, value in env.items()}

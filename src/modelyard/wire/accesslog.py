@@ -11,6 +11,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from modelyard.kernel.clock import real_now
 from modelyard.wire.http import HttpRequest
 
 FLUSH_S = 0.5
@@ -42,7 +43,7 @@ class AccessLog:
             self._dropped += 1
             return
         self._waiting.append(
-            (time.time(), request.client, request.method, request.path, request.query, status, took_s, request_id, operation, principal)
+            (real_now(), request.client, request.method, request.path, request.query, status, took_s, request_id, operation, principal)
         )
         if not self._bell.is_set():
             self._bell.set()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from modelyard.kernel.clock import real_now
 from modelyard.kernel.service import FileSlice
 from modelyard.wire.http import HttpResponse
 
@@ -35,7 +35,7 @@ def status_line(status: int) -> str:
 def date_line() -> str:
     """`date: …`, made once per second."""
     global _date
-    now = int(time.time())
+    now = int(real_now())
     if _date[0] != now:
         _date = (now, f"date: {formatdate(now, usegmt=True)}\r\n")
     return _date[1]

@@ -21,7 +21,6 @@ ALGORITHMS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../algo
 
 PIDS = 8192
 PORT = 8080
-TRUST = "/etc/modelyard/ca.pem"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -92,11 +91,8 @@ def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None
         steps.append(("rw", os.path.dirname(plan["serve"]["direct"]), root.SOCKETS))
         env["MODELYARD_SERVE_SOCKET"] = f"{root.SOCKETS}/http"
     if spec.egress and spec.egress_port:
-        env |= index_config.proxy_env(spec.egress_url or f"http://127.0.0.1:{spec.egress_port}", spec.hosts) | index_config.pip_env()
+        env |= index_config.proxy_env(spec.egress_port, spec.hosts) | index_config.pip_env()
         steps += [("ro", path, path) for path in index_config.paths()]
-    if spec.trust:
-        steps.append(("ro", spec.trust, TRUST))
-        env |= dict.fromkeys(index_config.TRUSTING, TRUST)
     steps.append(("rw", spec.ml, "/opt/ml"))
     steps += [("rw" if mount.writable else "ro", mount.source, mount.target) for mount in spec.mounts]
     for step in steps:
@@ -128,8 +124,6 @@ def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:
         env["SAGEMAKER_BIND_TO_PORT"] = str(plan["serve"]["port"])
     if spec.egress:
         env |= index_config.pip_env()
-        env |= index_config.proxy_env(spec.egress_url, spec.hosts) if spec.egress_url else {}
-    env |= dict.fromkeys(index_config.TRUSTING, spec.trust) if spec.trust else {}
     warning = "[modelyard] no sandbox on this machine: /opt/ml is not private, network and files of this machine are visible (see `modelyard doctor`)"
     return plan | {
         "argv": [here(word) for word in spec.argv],

@@ -82,7 +82,7 @@ class ProcessRuntime:
 
     def _start(self, spec: RunSpec, folder: Path, lock: int) -> None:
         what = plan.make(spec, folder, self.tier, self.cgroups, self.sandbox.bwrap)
-        asked = asdict(spec) | {"env": sorted(spec.env), "egress_url": None, "tier": self.tier}
+        asked = asdict(spec) | {"env": sorted(spec.env), "tier": self.tier}
         rundir.write_atomic(str(folder / rundir.SPEC), json.dumps(asked, indent=1).encode(), durable=False)
         source = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
         code = SHIM.format(source=source, folder=str(folder), lock=lock)

@@ -17,7 +17,6 @@ from modelyard.services.sagemaker.common import parse_s3_uri
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.way_out import way_out
 
 LOG_GROUP = "/aws/sagemaker/Endpoints/"
 CONTAINER = "container_1"
@@ -158,12 +157,14 @@ def start(replica: Record, attempt: int, world: Any) -> None:
 def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
     spec, image = replica.spec, world.images.find(replica.spec["image"])
     kind, isolated = instance(spec["instance_type"]), spec["isolated"]
+    network = {"env": {}} if isolated else _network(run_id(replica, attempt), world)
     environment = {
         "AWS_REGION": replica.region,
         "AWS_DEFAULT_REGION": replica.region,
         "SAGEMAKER_REGION": replica.region,
         **image.variables,
-        **({} if isolated else _platform_access(replica, world)),
+        **({} if isolated else RoleSession(world, replica.account, replica.region, spec["role"]).environment()),
+        **network.pop("env"),
         **spec["environment"],
     }
     return RunSpec(
@@ -176,17 +177,19 @@ def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
         hosts=["model"],
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
-        platform_port=None if isolated else world.settings.port,
-        **({} if isolated else way_out(run_id(replica, attempt), world)),
+        **network,
         serve_socket=path,
         grace_s=30.0,
         first_log_lines=[image.note] if image.note else [],
     )
 
 
-def _platform_access(replica: Record, world: Any) -> dict[str, str]:
-    role = RoleSession(world, replica.account, replica.region, replica.spec["role"])
-    return role.environment() | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{world.settings.port}"}
+def _network(run: str, world: Any) -> dict[str, Any]:
+    """Fields of the RunSpec (and `env`) for a container that may use the network."""
+    if "wayout" in world.parts:
+        return world.wayout.of(run)
+    port = world.settings.port
+    return {"env": {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}, "platform_port": port}
 
 
 def end(replica: Record, attempt: int, world: Any) -> None:

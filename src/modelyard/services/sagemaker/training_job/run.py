@@ -13,9 +13,9 @@ from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.way_out import way_out
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, found
 
+ISOLATED = {"env": {}, "mounts": [], "platform_port": None, "egress": False, "egress_port": None}
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
@@ -93,6 +93,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
     algorithm = spec["AlgorithmSpecification"]
     kind = instance(spec["ResourceConfig"].get("InstanceType", ""))
     isolated = spec.get("EnableNetworkIsolation", False)
+    network = ISOLATED if isolated else world.wayout.of(run_id(job))
     environment = {
         "TRAINING_JOB_NAME": job.name,
         "TRAINING_JOB_ARN": job.arn,
@@ -100,7 +101,8 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         "AWS_REGION": job.region,
         "AWS_DEFAULT_REGION": job.region,
         **image.variables,
-        **({} if isolated else role.environment() | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{world.settings.port}"}),
+        **({} if isolated else role.environment()),
+        **network["env"],
         **spec.get("Environment", {}),
     }
     entry = algorithm.get("ContainerEntrypoint")
@@ -113,8 +115,10 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         env_path=str(world.images.path(image)),
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
-        platform_port=None if isolated else world.settings.port,
-        **({} if isolated else way_out(run_id(job), world)),
+        mounts=network["mounts"],
+        platform_port=network["platform_port"],
+        egress=network["egress"],
+        egress_port=network["egress_port"],
         max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
         first_log_lines=[note for note in [image.note] if note],
     )
