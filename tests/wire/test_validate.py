@@ -94,8 +94,7 @@ def test_java_patterns():
 
 
 def test_bounded_patterns_decide_like_the_plain_ones():
-    from modelyard.wire.http import HttpRequest
-from modelyard.wire.java_regex import _bounded
+    from modelyard.wire.java_regex import _bounded
 
     pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
     for value in ("a", "a-b", "-a", "a-", "x" * 63, "x" * 64, "a" * 40 + "!"):
