@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     knob("patience", metavar="SECONDS", type=_seconds, more=" (default 3)")
     knob("store", metavar="URL", more=" (postgresql://…)")
     parser.add_argument("--detach", action="store_true", help="return as soon as the platform is ready")
+    parser.add_argument("--access-log", action="store_true", default=None, help=_HELP["access_log"])
     parser.add_argument("--strict", action="store_true", default=None, help=argparse.SUPPRESS)
 
 
