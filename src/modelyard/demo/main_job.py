@@ -169,10 +169,10 @@ def train_through_a_crash(session, bank: str) -> None:
     """A longer job; whoever reads the events kills engine and gateway while it trains."""
     tell("crash", "start")
     estimator = xgboost(session, "ml.m5.large", "bank/output")
-    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=200, max_depth=6, eta=0.05)
+    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=100, max_depth=6, eta=0.05)
     estimator.fit({"train": TrainingInput(bank, content_type="csv")}, wait=False)
     job = estimator.latest_training_job.name
-    tell("crash", "progress", text="XGBoost on bank marketing, 200 rounds", job=job)
+    tell("crash", "progress", text="XGBoost on bank marketing, 100 rounds", job=job)
     client = boto3.client("sagemaker", config=Config(retries={"max_attempts": 10, "mode": "standard"}))
     while True:
         said = client.describe_training_job(TrainingJobName=job)
