@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 
 from tests.tidy.source import ROOT
 
@@ -34,3 +35,14 @@ def test_locks_name_no_index_and_pin_by_hash():
         pins = re.findall(r"(?m)^[a-z0-9][\w.-]*==", text)
         assert len(pins) > 5
         assert len(re.findall(r"(?m)^[a-z0-9][^\n]* \\$", text)) == len(pins), f"{lock.name}: a pin without a hash"
+
+
+def test_locks_hold_every_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for lock, wanted in {
+        "requirements.lock": project["project"]["dependencies"],
+        "requirements-dev.lock": [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]],
+    }.items():
+        pinned = set(re.findall(r"(?m)^([a-z0-9][\w.-]*)==", (ROOT / lock).read_text()))
+        names = {re.match(r"[\w.-]+", line).group().lower().replace("_", "-") for line in wanted}
+        assert names <= pinned, f"make lock: {names - pinned} are not in {lock}"

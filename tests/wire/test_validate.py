@@ -94,8 +94,7 @@ def test_java_patterns():
 
 
 def test_bounded_patterns_decide_like_the_plain_ones():
-    from modelyard.wire.http import HttpRequest
-from modelyard.wire.java_regex import _bounded
+    from modelyard.wire.java_regex import _bounded
 
     pattern = "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
     for value in ("a", "a-b", "-a", "a-", "x" * 63, "x" * 64, "a" * 40 + "!"):
@@ -140,3 +139,10 @@ def test_a_value_of_the_wrong_type():
 
 def test_no_constraint_no_work():
     assert validator(model("sts"), model("sts").input("GetCallerIdentity")) is None
+
+
+@pytest.mark.parametrize("value", ["a", "no base64!", "ü", "YQ=", 1, {}])
+def test_a_blob_that_is_not_base64(value):
+    body = json.dumps({"KeyId": "k", "Plaintext": value}).encode()
+    with pytest.raises(ApiError, match="SerializationException"):
+        codec("kms", "Encrypt").parse(Route("kms", "Encrypt", "json"), HttpRequest("POST", "/", "", []), body)

@@ -8,6 +8,7 @@ import contextlib
 import pytest
 
 from modelyard.kernel.errors import ApiError
+from modelyard.services.sagemaker.endpoint import operations
 from modelyard.services.sagemaker_runtime.invoke_endpoint import invoke_endpoint
 from modelyard.serving.invoker import Invoker
 from tests.support.hosting import World, eventually
@@ -290,6 +291,18 @@ async def test_gateway_restart_needs_no_engine(world):
     for _ in range(2):
         with serving(world):
             assert (await predict(world))["Body"] == b"a:x"
+
+
+def test_describe_waits_for_the_end_of_an_update_not_for_its_begin(world):
+    """The answer is held until the event after the one that says Updating."""
+    deploy(world)
+    world.until("InService")
+    world.engine.stop()
+    world.sm.update_endpoint(EndpointName="e", EndpointConfigName="c")
+    endpoint = operations.the_endpoint(world.call("sagemaker", "DescribeEndpoint"), "e")
+    call = world.call("sagemaker", "DescribeEndpoint")
+    assert operations.describe_endpoint(call, {"EndpointName": "e"})["EndpointStatus"] == "Updating"
+    assert call.held == (endpoint.uid, endpoint.revision + 1)
 
 
 def test_quota(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from modelyard.kernel.errors import ApiError, validation
@@ -82,8 +83,11 @@ def delete_endpoint(call, request):
 @api.operation
 def describe_endpoint(call, request):
     endpoint = the_endpoint(call, request["EndpointName"])
-    if status_of(endpoint) in ON_THE_WAY:
-        call.hold(endpoint)
+    status = status_of(endpoint)
+    if status in ON_THE_WAY:
+        # A wish that the engine has not taken up: its next change only says so, the one after that is worth waking for.
+        begins = status != endpoint.status
+        call.hold(replace(endpoint, revision=endpoint.revision + 1) if begins else endpoint)
     return describe(endpoint, call.store.children(endpoint.uid, REPLICA.kind))
 
 
