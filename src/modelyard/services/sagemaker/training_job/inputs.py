@@ -115,7 +115,7 @@ def _manifest(session: RoleSession, bucket: str, key: str) -> Iterator[Item]:
     try:
         manifest = orjson.loads(raw)
         head, names = manifest[0]["prefix"], manifest[1:]
-        if not all(isinstance(name, str) for name in names):
+        if not all(isinstance(name, str) for name in (head, *names)):
             raise TypeError
         data_bucket, base = parse_s3_uri(head, "prefix")
     except (ValueError, TypeError, KeyError, IndexError, ApiError):
