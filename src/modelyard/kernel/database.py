@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelyard.kernel.commitstamp import CommitStamp
 from modelyard.kernel.reserve import is_full
 
 Row = tuple[Any, ...]
@@ -47,6 +48,9 @@ class Database(Protocol):
         (group commit) and answers its result once that transaction is durable. A `work` that raises
         spoils only itself (savepoint) and its exception is raised here."""
 
+    def stamp(self) -> bytes | None:
+        """Two equal stamps: nothing was committed in between, by any process. None: not known. Costs no query."""
+
     def migrate(self, component: str, steps: Sequence[str]) -> None:
         """Brings `component` to len(steps); each step is one or more statements, separated by `;`."""
 
@@ -71,6 +75,8 @@ class SQLite:
         self._all_lock = threading.Lock()
         self._writer = self._connect()
         self._group = GroupCommit(self)
+        self._commits = CommitStamp(path)
+        self.stamp = self._commits.read
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=512)
@@ -118,6 +124,7 @@ class SQLite:
             for connection in self._all:
                 connection.close()
             self._all.clear()
+        self._commits.close()
 
 
 class _SQLiteTx:

@@ -17,7 +17,6 @@ from time import monotonic
 from typing import Any
 
 from modelyard.kernel import models
-from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError, disk_full, internal
 from modelyard.kernel.identity import ANONYMOUS
 from modelyard.kernel.platform import Platform
@@ -216,13 +215,6 @@ class Gateway:
             request.header("user-agent"),
             request.secure,
             request.header("host"),
-            {
-                "aws:SourceIp": request.client,
-                "aws:SecureTransport": "true" if request.secure else "false",
-                "aws:UserAgent": request.header("user-agent"),
-                "aws:RequestedRegion": who.region,
-                "aws:EpochTime": int(real_now()),
-            },
         )
 
     def _on_thread(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
