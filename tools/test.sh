@@ -15,7 +15,7 @@ part() {
     name=$1
     shift
     echo "== $name tests"
-    .venv/bin/python -m pytest $tests -q -rs --durations=10 --junitxml="$report/$name.xml" "$@"
+    .venv/bin/python -m pytest $tests -q -rsfE --durations=10 --junitxml="$report/$name.xml" "$@"
     code=$?
     [ $code -eq 5 ] && code=0 # no test of this kind in what was asked for
     return $code

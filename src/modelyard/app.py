@@ -205,6 +205,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     import asyncio
 
     from modelyard.kernel.wake import Bell, Watch
+    from modelyard.wire.accesslog import AccessLog
     from modelyard.wire.ca import Authority
     from modelyard.wire.connect import transparent_proxy
     from modelyard.wire.egress import Tokens
@@ -216,7 +217,8 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     platform.ring = bell.ring
     watch = Watch(platform.store, loop)
     bell.attach(loop, watch.poke)
-    gateway = Gateway(platform, watch=watch)
+    access_log = AccessLog(platform.settings.data / "logs" / "access.log") if platform.settings.access_log else None
+    gateway = Gateway(platform, watch=watch, access_log=access_log)
     authority = Authority(platform.settings.data / "ca")
     authority.write_bundle()
     own_ports = {platform.settings.port}
@@ -236,12 +238,16 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     platform.invoker.stop()
     gateway.close()
     bell.close()
+    if access_log is not None:
+        access_log.close()
 
 
 def engine_main(platform: Platform) -> int:
     """Reconciles until SIGTERM."""
+    from modelyard.housekeeping import keep_house
     from modelyard.kernel.reconcile import Engine
     from modelyard.kernel.wake import Bell
+    from modelyard.supervisor import up_mark
 
     bell = Bell(platform.settings.socket_dir, "engine")
     platform.ring = bell.ring
@@ -251,7 +257,11 @@ def engine_main(platform: Platform) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     threading.Thread(target=_hear, args=(bell, engine), name="bell", daemon=True).start()
+    up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
+    ended = threading.Event()
+    threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
     engine.run()
+    ended.set()
     return 0
 
 

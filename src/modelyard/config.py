@@ -36,6 +36,7 @@ class Settings:
     engines: int = knob(1, "engine processes")
     patience: float = knob(3.0, "longest real seconds a describe waits for a record on its way (0: never)")
     store: str = knob("", "PostgreSQL URL; empty: SQLite in the data folder")
+    access_log: bool = knob(False, "write a line per request to logs/access.log in the data folder")
     strict: bool = knob(False, "a response member that the model lacks is a failure (tests)")
 
     @property

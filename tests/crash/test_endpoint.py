@@ -112,7 +112,15 @@ class Nothing:
 
 def deployment(edition: int, generation: int, *variants: tuple[str, int]) -> dict:
     rows = [
-        {"name": n, "generation": generation, "weight": 1.0, "count": c, "image": "i", "startup_s": 20_000.0, "instance_type": "ml.m5.large"}
+        {
+            "name": n,
+            "generation": generation,
+            "weight": 1.0,
+            "count": c,
+            "image": "i",
+            "startup_s": 20_000.0,
+            "instance_type": "ml.m5.large",
+        }
         for n, c in variants
     ]
     return {"edition": edition, "config": f"c{edition}", "capture": None, "variants": rows}
@@ -131,7 +139,9 @@ def fakes(monkeypatch):
     monkeypatch.setattr(endpoint_reconcile, "real_now", real_now)
     monkeypatch.setattr(endpoint_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
     monkeypatch.setattr(container, "fetch_model", lambda replica, world: container.ml_folder(replica, world).mkdir(parents=True))
-    monkeypatch.setattr(container, "run_spec", lambda replica, attempt, world, path: type("S", (), {"id": container.run_id(replica, attempt)}))
+    monkeypatch.setattr(
+        container, "run_spec", lambda replica, attempt, world, path: type("S", (), {"id": container.run_id(replica, attempt)})
+    )
     return now
 
 

@@ -13,8 +13,6 @@ HELP = "what this machine can do, and what would add to it"
 
 TOOLS = {
     "bwrap": ("bubblewrap", "the strongest sandbox for jobs and model servers"),
-    "docker": ("docker.io", "bring-your-own container images through Docker"),
-    "podman": ("podman", "bring-your-own container images through podman"),
     "git": ("git", "code repositories"),
 }
 TIERS = {
@@ -78,8 +76,6 @@ def advice(found: dict[str, Any]) -> list[str]:
         said.append("jobs run without a sandbox: install bubblewrap (apt install bubblewrap) or allow user namespaces")
     elif not found["tools"]["bwrap"]:
         said.append("for the strongest sandbox: apt install bubblewrap")
-    if not found["tools"]["docker"] and not found["tools"]["podman"]:
-        said.append("to run your own container images later: apt install podman")
     if found["disk"]["free_bytes"] < FREE_BYTES:
         said.append(
             f"only {output.size(found['disk']['free_bytes'])} of disk are free at {found['disk']['path']}; images take about 1 GiB each"

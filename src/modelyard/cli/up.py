@@ -39,6 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     knob("patience", metavar="SECONDS", type=_seconds, more=" (default 3)")
     knob("store", metavar="URL", more=" (postgresql://…)")
     parser.add_argument("--detach", action="store_true", help="return as soon as the platform is ready")
+    parser.add_argument("--access-log", action="store_true", default=None, help=_HELP["access_log"])
     parser.add_argument("--strict", action="store_true", default=None, help=argparse.SUPPRESS)
 
 
@@ -86,9 +87,9 @@ def _detached(settings: Settings) -> int:
     words = [sys.executable, "-m", "modelyard", "up", "--data", str(settings.data)]
     for field in fields(Settings):
         value = getattr(settings, field.name)
-        if field.name not in ("data", "cache", "strict") and value != "":
+        if field.name not in ("data", "cache") and not isinstance(value, bool) and value != "":
             words += [f"--{field.name.replace('_', '-')}", str(value)]
-    words += ["--strict"] if settings.strict else []
+    words += [f"--{f.name.replace('_', '-')}" for f in fields(Settings) if getattr(settings, f.name) is True]
     with tempfile.TemporaryFile("w+") as said:
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True, env={**os.environ, "NO_COLOR": "1"}

@@ -169,17 +169,22 @@ def train_through_a_crash(session, bank: str) -> None:
     """A longer job; whoever reads the events kills engine and gateway while it trains."""
     tell("crash", "start")
     estimator = xgboost(session, "ml.m5.large", "bank/output")
-    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=200, max_depth=6, eta=0.05)
+    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=150, max_depth=6, eta=0.05)
     estimator.fit({"train": TrainingInput(bank, content_type="csv")}, wait=False)
     job = estimator.latest_training_job.name
-    tell("crash", "progress", text="XGBoost on bank marketing, 200 rounds", job=job)
+    tell("crash", "progress", text="XGBoost on bank marketing, 150 rounds", job=job)
     client = boto3.client("sagemaker", config=Config(retries={"max_attempts": 10, "mode": "standard"}))
+    told = False
     while True:
-        said = client.describe_training_job(TrainingJobName=job)
-        tell("crash", "progress", status=said["TrainingJobStatus"], secondary=said["SecondaryStatus"])
-        if said["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"):
+        # A list answers at once; a describe of a job on its way is answered when there is news.
+        (job_now,) = client.list_training_jobs(NameContains=job)["TrainingJobSummaries"]
+        if not told or job_now["TrainingJobStatus"] not in ("InProgress", "Stopping"):
+            told = job_now["SecondaryStatus"] == "Training"
+            tell("crash", "progress", status=job_now["TrainingJobStatus"], secondary=job_now["SecondaryStatus"])
+        if job_now["TrainingJobStatus"] not in ("InProgress", "Stopping"):
             break
         time.sleep(0.1)
+    said = client.describe_training_job(TrainingJobName=job)
     artifact = said["ModelArtifacts"]["S3ModelArtifacts"]
     tell("crash", "done", status=said["TrainingJobStatus"], seconds=said.get("TrainingTimeInSeconds"), artifact=artifact)
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Reconciler", "Step"]
 
 log = logging.getLogger("modelyard.engine")
-LEASE_SECONDS = 60.0
+# A look takes milliseconds (long work is a task). Short, because the records of a killed engine wait for its leases;
+# too short is no danger: a second look at the same time is harmless, the revision decides.
+LEASE_SECONDS = 3.0
 LONGEST_NAP_SECONDS = 0.5
 FIRST_BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 0.2, 30.0
 

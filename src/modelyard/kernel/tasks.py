@@ -43,6 +43,14 @@ class Tasks:
         threading.Thread(target=self._run, args=(key, work, on_end), name=f"task {key}", daemon=True).start()
         return RUNNING
 
+    def attempt(self, key: str, work: Callable[[], Any], final: tuple[type[Exception], ...]) -> None:
+        """Short work on this very thread. A `final` exception is kept as the failure of task `key`, for the next look to
+        decide on; any other is raised, so that the engine tries again."""
+        try:
+            work()
+        except final as problem:
+            self._states[key] = TaskState("failed", error=problem)
+
     def look(self, key: str) -> TaskState:
         return self._states.get(key, ABSENT)
 

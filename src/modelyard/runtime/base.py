@@ -7,7 +7,7 @@ so that a late `ensure` does not start it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -112,8 +112,9 @@ class Runtime(Protocol):
     def ids(self) -> list[str]:
         """Every run that has a folder: for the sweep of runs whose record is gone."""
 
-    def sweep(self, live_ids: Iterable[str]) -> list[str]:
-        """Remove every run that is not among `live_ids`; answers the removed ids."""
+    def sweep(self, is_live: Callable[[str], bool]) -> list[str]:
+        """Remove every run that `is_live(run_id)` does not know; answers the removed ids. It is asked for each run after
+        that was found, so a run that starts meanwhile is safe if its owner was there before it."""
 
     def serve_socket(self, run_id: str) -> str:
         """A path for `RunSpec.serve_socket`, the same for the same run."""

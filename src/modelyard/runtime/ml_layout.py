@@ -12,7 +12,16 @@ from pathlib import Path
 
 from modelyard.runtime.archives import extract, pack
 
-__all__ = ["channel_folder", "failure", "input_data_config", "lay_out_serving", "lay_out_training", "pack", "resource_config"]
+__all__ = [
+    "channel_folder",
+    "failure",
+    "input_data_config",
+    "lay_out_serving",
+    "lay_out_training",
+    "left_behind",
+    "pack",
+    "resource_config",
+]
 
 FAILURE_CHARACTERS = 1024
 
@@ -92,12 +101,21 @@ def lay_out_serving(ml: Path, archive: Path | None) -> None:
         extract(archive, ml / "model")
 
 
+def left_behind(ml: Path, name: str) -> Path | None:
+    """The folder /opt/ml/<name> as an ended payload left it; None where it took it away, or bent it: a link there leads
+    to whatever of this machine the payload named, so it is never followed."""
+    path = ml / name
+    return path if path.is_dir() and os.path.realpath(path) == os.path.join(os.path.realpath(ml), name) else None
+
+
 def failure(ml: Path) -> str | None:
     """What the payload wrote to /opt/ml/output/failure (its first 1024 characters); None when nothing."""
-    path = ml / "output/failure"
+    folder = left_behind(ml, "output")
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = -1 if folder is None else os.open(folder / "failure", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
+        return None
+    if fd < 0:
         return None
     with open(fd, "rb") as file:
         try:

@@ -100,13 +100,13 @@ class ImageStore:
         log(f"Built image {image.env} in {time.monotonic() - began:.1f} s")
 
     def list(self) -> list[dict]:
-        """One row per environment: `{"env", "state", "reason", "path", "bytes", "images": [uri patterns]}`."""
+        """One row per environment: `{"env", "state", "reason", "path", "bytes", "images": [repository:tag, …]}`."""
         rows = []
         for env in recipes.environments():
             image = recipes.of_environment(env)
             state, path = self.look(image), self.path(image)
             used = [
-                f"{name}:{row['pattern']}"
+                f"{name}:{_readable(row['pattern'])}"
                 for recipe in recipes.load()
                 for row in recipe.tags
                 if row["env"] == env
@@ -131,6 +131,11 @@ class ImageStore:
             elif path.name.endswith(".failed"):
                 path.unlink()
         return gone
+
+
+def _readable(pattern: str) -> str:
+    """A tag pattern as one would write the tag: the optional suffix is left out."""
+    return pattern.replace("(-cpu-py3)?", "").replace("\\.", ".").replace(".*", "*")
 
 
 def requirements(env: str) -> tuple[Path, bool]:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -177,10 +177,9 @@ class ProcessRuntime:
             for path in (Path(public), direct.with_suffix(".r"), direct.with_suffix(".l")):
                 path.unlink(missing_ok=True)
 
-    def sweep(self, live_ids: Iterable[str]) -> list[str]:
+    def sweep(self, is_live: Callable[[str], bool]) -> list[str]:
         """Remove every run whose record is gone, and what a killed `remove` left; answers the removed ids."""
-        live = set(live_ids)
-        gone = [run_id for run_id in self.ids() if run_id not in live]
+        gone = [run_id for run_id in self.ids() if not is_live(run_id)]
         for run_id in gone:
             self.remove(run_id)
         for entry in self._root.glob(LEAVING + "*"):

@@ -20,6 +20,7 @@ from modelyard.services.sagemaker.role_session import RoleSession
 
 LOG_GROUP = "/aws/sagemaker/Endpoints/"
 CONTAINER = "container_1"
+SERVER_SECONDS = 365 * 86_400.0
 
 
 def run_id(replica: Record, attempt: int) -> str:
@@ -101,12 +102,16 @@ def fetch_model(replica: Record, world: Any) -> None:
         (half / name).mkdir(parents=True)
     source = replica.spec.get("data")
     if source:
-        _fetch(replica, world, source, half)
+        try:
+            _fetch(replica, world, source, half)
+        except OSError as problem:  # a full disk, or names that cannot be side by side; this machine's paths are not told
+            raise NoModel(
+                f'Failed to download model data for container "{CONTAINER}" from URL: "{source["S3Uri"]}". ({problem.strerror or "I/O error"})'
+            ) from problem
     os.rename(half, ml_folder(replica, world))
 
 
 def _fetch(replica: Record, world: Any, source: dict[str, Any], ml: Path) -> None:
-
     url = source["S3Uri"]
     bucket, key = parse_s3_uri(url, "modelDataUrl")
     packed = ml.parent / "model.tar.gz"
@@ -163,7 +168,7 @@ def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
         "AWS_DEFAULT_REGION": replica.region,
         "SAGEMAKER_REGION": replica.region,
         **image.variables,
-        **({} if isolated else RoleSession(world, replica.account, replica.region, spec["role"]).environment()),
+        **({} if isolated else _role_environment(replica, world)),
         **network.pop("env"),
         **spec["environment"],
     }
@@ -190,6 +195,11 @@ def _network(run: str, world: Any) -> dict[str, Any]:
         return world.wayout.of(run)
     port = world.settings.port
     return {"env": {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}, "platform_port": port}
+
+
+def _role_environment(replica: Record, world: Any) -> dict[str, str]:
+    """Keys that hold as long as a server may run: nothing renews them in its environment."""
+    return RoleSession(world, replica.account, replica.region, replica.spec["role"], at_least_s=SERVER_SECONDS).environment()
 
 
 def end(replica: Record, attempt: int, world: Any) -> None:

@@ -5,6 +5,7 @@ FastFile is a copy as well: a job sees the same files, only earlier than a lazy 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,9 @@ def fetch(session: RoleSession, channels: list[dict[str, Any]], data: Path, say:
                 raise client_error(
                     f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})"
                 ) from None
-            except (FileExistsError, IsADirectoryError, NotADirectoryError, OSError) as problem:
+            except OSError as problem:
+                if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise client_error("Data download failed:Insufficient disk space") from problem
                 raise client_error(f"Data download failed:{problem.strerror or problem} ('{item.key}')") from problem
             total += item.size
             say(f"s3://{item.bucket}/{item.key}")
@@ -115,7 +118,7 @@ def _manifest(session: RoleSession, bucket: str, key: str) -> Iterator[Item]:
     try:
         manifest = orjson.loads(raw)
         head, names = manifest[0]["prefix"], manifest[1:]
-        if not all(isinstance(name, str) for name in names):
+        if not all(isinstance(name, str) for name in (head, *names)):
             raise TypeError
         data_bucket, base = parse_s3_uri(head, "prefix")
     except (ValueError, TypeError, KeyError, IndexError, ApiError):

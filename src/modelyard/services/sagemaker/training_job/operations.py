@@ -180,6 +180,8 @@ def _check(request: dict[str, Any]) -> None:
             )
     parse_s3_uri(request["OutputDataConfig"]["S3OutputPath"], "outputDataConfig.s3OutputPath")
     names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
+    if bad := [name for name in names if name in (".", "..")]:
+        raise validation(f"A channel's name is the name of its folder: it cannot be '{bad[0]}'.")
     if len(set(names)) != len(names):
         raise validation("Channel names must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
 

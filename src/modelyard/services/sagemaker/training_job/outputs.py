@@ -10,7 +10,7 @@ from typing import Any
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.runtime.archives import files, pack
-from modelyard.runtime.ml_layout import failure
+from modelyard.runtime.ml_layout import failure, left_behind
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
@@ -25,8 +25,8 @@ def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[f
     answer: dict[str, Any] = {}
     try:
         if keep_model:
-            answer["model"] = _upload_model(session, job, ml / "model")
-        _upload_data(session, job, ml / "output" / "data")
+            answer["model"] = _upload_model(session, job, ml)
+        _upload_data(session, job, ml)
     except ApiError as problem:
         raise client_error(f"Artifact upload failed:{problem.code} ({problem.status}): {problem.message}") from problem
     except OSError as problem:
@@ -53,28 +53,31 @@ def _last_line(log: Path) -> str:
     return next((text for text in said if text), "")
 
 
-def _upload_model(session: RoleSession, job: Record, folder: Path) -> str:
-    uri = model_uri(job)
+def _upload_model(session: RoleSession, job: Record, ml: Path) -> str:
+    uri, folder = model_uri(job), left_behind(ml, "model")
     bucket, key = parse_s3_uri(uri, "s3OutputPath")
-    if uri.endswith("/"):
+    if not uri.endswith("/"):
+        _upload_packed(session, ml, folder, bucket, key, "/opt/ml/model")
+    elif folder is not None:
         for name, path in files(folder):
             session.upload(path, bucket, key + name)
-    else:
-        _upload_packed(session, folder, bucket, key, "/opt/ml/model")
     return uri
 
 
-def _upload_data(session: RoleSession, job: Record, folder: Path) -> None:
-    if not folder.is_dir() or not any(folder.iterdir()):
+def _upload_data(session: RoleSession, job: Record, ml: Path) -> None:
+    folder = left_behind(ml, "output/data")
+    if folder is None or not any(folder.iterdir()):
         return
     bucket, key = parse_s3_uri(
         job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath"
     )
-    _upload_packed(session, folder, bucket, key, "/opt/ml/output/data")
+    _upload_packed(session, ml, folder, bucket, key, "/opt/ml/output/data")
 
 
-def _upload_packed(session: RoleSession, folder: Path, bucket: str, key: str, seen_as: str) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pack-") as scratch:
-        path = Path(scratch) / "packed.tar.gz"
-        pack(folder, path, seen_as)
+def _upload_packed(session: RoleSession, ml: Path, folder: Path | None, bucket: str, key: str, seen_as: str) -> None:
+    """Packed beside /opt/ml, where the payload could not prepare anything; nothing left behind is an empty archive."""
+    with tempfile.TemporaryDirectory(dir=ml.parent, prefix=".pack-") as scratch:
+        path, nothing = Path(scratch) / "packed.tar.gz", Path(scratch) / "nothing"
+        nothing.mkdir()
+        pack(folder or nothing, path, seen_as)
         session.upload(path, bucket, key)

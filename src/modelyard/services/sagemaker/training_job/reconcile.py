@@ -38,6 +38,7 @@ class Seen:
     image: str = "ready"
     image_reason: str = ""
     inputs: TaskState = ABSENT
+    start: TaskState = ABSENT
     run: RunState = RunState("absent")
     outputs: TaskState = ABSENT
     failure: str = ""
@@ -55,7 +56,8 @@ def observe(job: Record, world: Any) -> Seen:
     run = world.runtime.look(job_run.run_id(job))
     failure = failure_text(job_run.ml_folder(job, world), job_run.log_file(job, world)) if run.state == "exited" and run.exit_code else ""
     age = job_run.age_s(run)
-    return Seen(run=run, outputs=world.tasks.look(job_run.task_key(job, "outputs")), failure=failure, run_age_s=age)
+    start = world.tasks.look(job_run.task_key(job, "start"))
+    return Seen(start=start, run=run, outputs=world.tasks.look(job_run.task_key(job, "outputs")), failure=failure, run_age_s=age)
 
 
 @api.reconciler(LIFECYCLE, observe)
@@ -100,6 +102,8 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
         return Step(job.status, state, do=[CollectOutputs(job, outcome != "Failed")], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if run.state == "lost":
         return _lost(job, now, stop)
+    if run.state == "absent" and seen.start.state == "failed":
+        return _end(job, "Failed", now, _reason(seen.start.error))
     if stop and job.status == "InProgress":
         return Step("Stopping", moved(job.state, "Stopping", now), do=[StopRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and run.state == "absent":
@@ -157,7 +161,7 @@ def _end(
 
 def _reason(problem: BaseException | None) -> str:
     if isinstance(problem, ApiError):
-        return f"{problem.code}: {problem.message}"
+        return f"ClientError: {problem.message}" if problem.sender_fault else f"InternalServerError: {problem.message}"
     return f"InternalServerError: We encountered an internal error. Please try again. ({type(problem).__name__}: {problem})"
 
 
@@ -194,7 +198,9 @@ class StartRun:
     job: Record
 
     def perform(self, world: Any) -> None:
-        job_run.start(self.job, world)
+        """A role that is gone, or a command no process can have, will not get better: the job fails. A machine that is
+        short of something may: the engine tries again."""
+        world.tasks.attempt(job_run.task_key(self.job, "start"), lambda: job_run.start(self.job, world), (ApiError, ValueError))
         job_run.follow(self.job, world)
 
 
@@ -243,5 +249,5 @@ class CleanUp:
             for attempt in range(1, job.state["attempt"] + 1):
                 world.runtime.remove(job_run.run_id(job, attempt))
         shutil.rmtree(Path(world.settings.data) / "jobs" / job.uid, ignore_errors=True)
-        for part in ("inputs", "outputs"):
+        for part in ("inputs", "start", "outputs"):
             world.tasks.forget(job_run.task_key(job, part))

@@ -130,7 +130,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
 def follow(job: Record, world: Any) -> None:
     """Keeps the log and the metrics of the run flowing; harmless to repeat."""
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
-    dimensions = [{"Name": "Host", "Value": f"{job.name}/algo-1"}]
+    dimensions = [{"Name": "TrainingJobName", "Value": job.name}]  # where the SDK's TrainingJobAnalytics looks
 
     def on_lines(place: int, lines: list[tuple[int, str]]) -> None:
         data = [

@@ -1,0 +1,63 @@
+"""What an engine tidies now and then: runs, folders and bytes that nothing owns any more, and what has expired.
+
+Whatever is swept here was left by a crash at an unlucky moment; doing it twice, or in two engines at once, is harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from modelyard.kernel.platform import Platform
+
+log = logging.getLogger("modelyard.housekeeping")
+FIRST_SECONDS, EVERY_SECONDS = 5.0, 300.0
+FOLDERS = ("jobs", "endpoints")
+"""Folders of the data folder with one folder per record, named by its uid."""
+
+
+def keep_house(platform: Platform, stop: threading.Event) -> None:
+    """Sweeps soon after the start and then every few minutes, until `stop`."""
+    wait = FIRST_SECONDS
+    while not stop.wait(wait):
+        wait = EVERY_SECONDS
+        for chore in CHORES:
+            try:
+                chore(platform)
+            except Exception:
+                log.exception("%s failed; it is tried again", chore.__name__)
+
+
+def sweep_runs(platform: Platform) -> None:
+    """Ends and removes runs whose record is gone. A run's id is its record's uid and a number; records come first."""
+    gone = platform.runtime.sweep(lambda run_id: _is_there(platform, run_id.rpartition("-")[0]))
+    if gone:
+        log.info("swept runs without a record: %s", ", ".join(gone))
+
+
+def sweep_folders(platform: Platform) -> None:
+    for name in FOLDERS:
+        parent = Path(platform.settings.data) / name
+        for folder in parent.iterdir() if parent.is_dir() else ():
+            if not _is_there(platform, folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_objects(platform: Platform) -> None:
+    """Bytes that no index row names."""
+    platform.objects.sweep()
+
+
+def sweep_logs(platform: Platform) -> None:
+    """Events older than the retention of their group."""
+    platform.logs.sweep()
+
+
+CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs]
+
+
+def _is_there(platform: Any, uid: str) -> bool:
+    return platform.store.by_uid(uid) is not None
