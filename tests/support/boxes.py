@@ -22,6 +22,7 @@ from typing import Any
 
 import uv
 
+from modelyard import app
 from modelyard.kernel.reconcile import Engine
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.images.recipes import Image
@@ -79,6 +80,7 @@ class Boxes:
             follower=LogFollower(platform.logs, platform.clock),
             wayout=WayOut(platform.settings),
         )
+        self.reserve = app.keep_reserve(platform)
         self._loop = inproc.loop()
         self._on_loop(platform.invoker.start)
         self.sm, self.rt, self.s3, self.iam, self.logs = (

@@ -20,6 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelyard.kernel.commitstamp import CommitStamp
+from modelyard.kernel.reserve import is_full
+
 Row = tuple[Any, ...]
 
 
@@ -45,6 +48,9 @@ class Database(Protocol):
         (group commit) and answers its result once that transaction is durable. A `work` that raises
         spoils only itself (savepoint) and its exception is raised here."""
 
+    def stamp(self) -> bytes | None:
+        """Two equal stamps: nothing was committed in between, by any process. None: not known. Costs no query."""
+
     def migrate(self, component: str, steps: Sequence[str]) -> None:
         """Brings `component` to len(steps); each step is one or more statements, separated by `;`."""
 
@@ -61,6 +67,7 @@ class SQLite:
 
     def __init__(self, path: Path, durable: bool = True) -> None:
         self._path, self._durable = path, durable
+        self.on_full: Callable[[], None] = lambda: None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._local = threading.local()
@@ -68,6 +75,8 @@ class SQLite:
         self._all_lock = threading.Lock()
         self._writer = self._connect()
         self._group = GroupCommit(self)
+        self._commits = CommitStamp(path)
+        self.stamp = self._commits.read
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=512)
@@ -93,13 +102,16 @@ class SQLite:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")
                 yield _SQLiteTx(self._writer)
-            except BaseException:
-                self._writer.execute("ROLLBACK")
+                self._writer.execute("COMMIT")
+            except BaseException as problem:
+                if self._writer.in_transaction:  # a full disk has rolled back already, or has failed in the commit
+                    self._writer.execute("ROLLBACK")
+                if is_full(problem):
+                    self.on_full()
                 raise
-            self._writer.execute("COMMIT")
 
     def grouped(self, work: Callable[[Tx], Any]) -> Any:
         return self._group.run(work)
@@ -112,6 +124,7 @@ class SQLite:
             for connection in self._all:
                 connection.close()
             self._all.clear()
+        self._commits.close()
 
 
 class _SQLiteTx:

@@ -106,7 +106,7 @@ class Call:
     host: str = ""
     """The Host header the client used, e.g. `127.0.0.1:4566`: for URLs that an answer carries."""
     condition: dict[str, Any] = field(default_factory=dict)
-    """Global condition keys of this request (aws:SourceIp, aws:SecureTransport, …), for policies."""
+    """Condition keys beside those that every call has (aws:SourceIp, aws:SecureTransport, …), for policies."""
     held: tuple[str, int] | None = None
 
     @property

@@ -20,7 +20,6 @@ MAX_MEMBERS = 1_000_000
 MAX_EXTENSION_BYTES = 1 << 20
 SPARE_BYTES = 512 << 20
 """What an unpacked archive leaves free on its disk: a bomb must not take the room that the platform's own records need."""
-_UNFIT = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT)
 
 
 class BadArchive(ValueError):
@@ -54,7 +53,8 @@ def extract(archive: Path, target: Path, max_bytes: int = MAX_BYTES) -> None:
     room = shutil.disk_usage(target).free - SPARE_BYTES
     left = max_bytes = max(0, min(max_bytes, room))
     try:
-        with tarfile.open(archive, "r|gz", tarinfo=_Member) as tar:
+        # gzip's own reader checks the sums of what it unpacked; tarfile's for "r|gz" does not.
+        with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member) as tar:
             for count, member in enumerate(tar):
                 if count >= MAX_MEMBERS:
                     raise BadArchive(f"the archive has more than {MAX_MEMBERS} members")
@@ -63,6 +63,10 @@ def extract(archive: Path, target: Path, max_bytes: int = MAX_BYTES) -> None:
                 if left < 0:
                     raise BadArchive(f"the archive unpacks to more than {max_bytes} bytes (reached at member {member.name!r})")
                 _place(tar, member, name, target, links)
+            while piece := plain.read(CHUNK):
+                left -= len(piece)
+                if left < 0:
+                    raise BadArchive(f"the archive unpacks to more than {max_bytes} bytes (after its last member)")
     except BadArchive:
         raise
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError, RecursionError) as error:
@@ -89,10 +93,12 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, target: Pat
             os.link(source, path)
         else:
             raise BadArchive(f"member {member.name!r} is a device or a pipe")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError) as error:
+        raise BadArchive(f"member {member.name!r} does not fit to the others: {error.strerror}") from None
     except OSError as error:
-        if error.errno not in _UNFIT:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP):
             raise  # the disk's trouble, not the archive's
-        raise BadArchive(f"member {member.name[:255]!r} does not fit to the others: {error.strerror}") from None
+        raise BadArchive(f"member {member.name[:255]!r} has a name that no file can have: {error.strerror}") from None
 
 
 def _write(source, path: Path, member: tarfile.TarInfo) -> None:

@@ -17,7 +17,8 @@ import httptools
 CONNECT_TIMEOUT_S = 5.0
 FULL_QUEUE_PAUSE_S = 0.005
 SWEEP_SECONDS = 0.25
-MOST_REPLY_BYTES = 64 << 20
+MOST_REPLY_BYTES = 6_291_456
+"""A whole answer, as a whole request: 6 MiB (the model's BodyBlob). What is larger can only be streamed."""
 LONGEST_STREAM_SECONDS = 480.0  # AWS ends a response stream after 8 minutes
 HIGH_WATER_BYTES = 256 << 10
 

@@ -29,9 +29,14 @@ class HttpRequest:
 
     def header(self, name: str, default: str = "") -> str:
         """The (last) value of a header by its lower-case name."""
+        return (self._index or self.index).get(name, default)
+
+    @property
+    def index(self) -> dict[str, str]:
+        """The (last) values by name. As long as `headers`: no name is there twice."""
         if self._index is None:
             self._index = dict(self.headers)
-        return self._index.get(name, default)
+        return self._index
 
 
 @dataclass

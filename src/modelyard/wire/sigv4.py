@@ -213,19 +213,16 @@ def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, st
 
 
 def _canonical_headers(request: HttpRequest, names: list[str], host: str) -> str:
-    request.header("host")
-    index = request._index
-    single = len(index) == len(request.headers)
-    lines = []
-    for name in names:
-        if name == "host":
-            value = host
-        elif single:
-            value = index.get(name, "")
-        else:
-            value = ",".join(v for n, v in request.headers if n == name)
-        lines.append(f"{name}:{signing.fold(value)}\n")
-    return "".join(lines)
+    index = request.index
+    if len(index) == len(request.headers):
+        values = [index.get(name, "") for name in names]
+    else:
+        values = [",".join(v for n, v in request.headers if n == name) for name in names]
+    values[names.index("host")] = host
+    lines = "".join([f"{name}:{value}\n" for name, value in zip(names, values, strict=True)])
+    if "  " in lines or "\t" in lines:
+        lines = "".join([f"{name}:{signing.fold(value)}\n" for name, value in zip(names, values, strict=True)])
+    return lines
 
 
 def _check_all_signed(request: HttpRequest, claim: Claim) -> None:

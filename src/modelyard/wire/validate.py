@@ -9,7 +9,7 @@ Constraints of scalars in lists and maps are told of the whole list (`Member mus
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
@@ -22,8 +22,8 @@ MAX_TOLD = 50
 
 Report = list[str]
 Check = Callable[[Any, str, Report], None]
-Test = Callable[[Any], str | None]
-"""What is wrong with a value, None where nothing is."""
+Test = tuple[Callable[[Any], bool], str]
+"""Whether a value is wrong, and the text of the constraint it violates."""
 
 
 def validator(service: Model, shape: Shape) -> Callable[[dict[str, Any]], None] | None:
@@ -47,11 +47,7 @@ def validator(service: Model, shape: Shape) -> Callable[[dict[str, Any]], None] 
 class _Checks(Compiler):
     def structure(self, shape: Shape) -> Check | None:
         required = [(name, _camel(name)) for name in shape.required]
-        checks = []
-        for name, member in shape.members.items():
-            check = self.compile(member)
-            if check is not None:
-                checks.append((name, _camel(name), check))
+        checks = {name: (_camel(name), check) for name, member in shape.members.items() if (check := self.compile(member)) is not None}
         if not required and not checks:
             return None
 
@@ -60,10 +56,17 @@ class _Checks(Compiler):
             for name, camel in required:
                 if value.get(name) is None:
                     report.append(f"Value null at '{prefix}{camel}' failed to satisfy constraint: Member must not be null")
-            for name, camel, check in checks:
-                item = value.get(name)
-                if item is not None:
-                    check(item, prefix + camel, report)
+            told = len(report)
+            each(value, value, prefix, report)
+            if len(report) > told + 1:  # the order of the model is that in which AWS tells them
+                del report[told:]
+                each(checks, value, prefix, report)
+
+        def each(names: Iterable[str], value: dict[str, Any], prefix: str, report: Report) -> None:
+            for name in names:
+                item, known = value.get(name), checks.get(name)
+                if item is not None and known is not None:
+                    known[1](item, prefix + known[0], report)
 
         return run
 
@@ -78,7 +81,7 @@ class _Checks(Compiler):
                 for number, item in enumerate(value, 1):
                     if item is not None:
                         inner(item, f"{path}.{number}.member", report)
-            elif tests and any(item is not None and test(item) for item in value for test in tests):
+            elif tests and any(item is not None and wrong(item) for item in value for wrong, _ in tests):
                 report.append(_of_all("Member", tests, value, path, shape, shape.member))
             for number, item in enumerate(value, 1):
                 if item is None and not shape.trait("sparse"):
@@ -94,9 +97,9 @@ class _Checks(Compiler):
 
         def run(value: dict[str, Any], path: str, report: Report) -> None:
             _run(length, value, path, report, shape)
-            if keys and any(test(key) for key in value for test in keys):
+            if keys and any(wrong(key) for key in value for wrong, _ in keys):
                 report.append(_of_all("Map keys", keys, value, path, shape, shape.key))
-            if values and any(item is not None and test(item) for item in value.values() for test in values):
+            if values and any(item is not None and wrong(item) for item in value.values() for wrong, _ in values):
                 report.append(_of_all("Map value", values, value, path, shape, shape.value))
             if inner is not None:
                 for key, item in value.items():
@@ -113,14 +116,14 @@ class _Checks(Compiler):
 
 
 def _run(tests: list[Test], value: Any, path: str, report: Report, shape: Shape) -> None:
-    for test in tests:
-        if wrong := test(value):
-            report.append(f"Value {_told(value, shape)}at '{path}' failed to satisfy constraint: {wrong}")
+    for wrong, constraint in tests:
+        if wrong(value):
+            report.append(f"Value {_told(value, shape)}at '{path}' failed to satisfy constraint: {constraint}")
 
 
 def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, member: Shape) -> str:
     told = "" if member.trait("sensitive") else _told(value, shape)
-    constraints = ", ".join(test.__doc__ or "" for test in tests)
+    constraints = ", ".join(text for _, text in tests)
     return f"Value {told}at '{path}' failed to satisfy constraint: {what} must satisfy constraint: [{constraints}]"
 
 
@@ -128,7 +131,7 @@ def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, m
 
 
 def _tests(shape: Shape) -> list[Test]:
-    """Tests of a scalar; the docstring of each is its constraint's text."""
+    """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
         if enum := shape.trait("enum"):
@@ -143,11 +146,13 @@ def _tests(shape: Shape) -> list[Test]:
 
 def _length_tests(shape: Shape) -> list[Test]:
     tests, least, most = [], shape.trait("min"), shape.trait("max")
-    measure = _utf16_length if shape.kind == "string" else len
+    text = shape.kind == "string"  # whose length in Java is never below Python's
     if most is not None:
-        tests.append(_test(lambda value: measure(value) > most, f"Member must have length less than or equal to {most}"))
+        too_long = (lambda v: len(v) > most or (2 * len(v) > most and _utf16_length(v) > most)) if text else (lambda v: len(v) > most)
+        tests.append((too_long, f"Member must have length less than or equal to {most}"))
     if least:
-        tests.append(_test(lambda value: measure(value) < least, f"Member must have length greater than or equal to {least}"))
+        too_short = (lambda v: len(v) < least and _utf16_length(v) < least) if text else (lambda v: len(v) < least)
+        tests.append((too_short, f"Member must have length greater than or equal to {least}"))
     return tests
 
 
@@ -159,27 +164,19 @@ def _utf16_length(text: str) -> int:
 def _range_tests(shape: Shape) -> list[Test]:
     tests, least, most = [], shape.trait("min"), shape.trait("max")
     if most is not None:
-        tests.append(_test(lambda value: value > most, f"Member must have value less than or equal to {most}"))
+        tests.append((lambda value: value > most, f"Member must have value less than or equal to {most}"))
     if least is not None:
-        tests.append(_test(lambda value: value < least, f"Member must have value greater than or equal to {least}"))
+        tests.append((lambda value: value < least, f"Member must have value greater than or equal to {least}"))
     return tests
 
 
 def _enum(values: list[str]) -> Test:
     known = frozenset(values)
-    return _test(lambda value: value not in known, f"Member must satisfy enum value set: [{', '.join(values)}]")
+    return (lambda value: value not in known, f"Member must satisfy enum value set: [{', '.join(values)}]")
 
 
 def _pattern(pattern: str) -> Test:
-    return _test(lambda value: not full_match(pattern, value), f"Member must satisfy regular expression pattern: {pattern}")
-
-
-def _test(wrong: Callable[[Any], bool], text: str) -> Test:
-    def test(value: Any) -> str | None:
-        return text if wrong(value) else None
-
-    test.__doc__ = text
-    return test
+    return (lambda value: not full_match(pattern, value), f"Member must satisfy regular expression pattern: {pattern}")
 
 
 # --- how values and paths are printed -----------------------------------------------------------

@@ -41,8 +41,12 @@ def needs(call: Call, request: Request) -> list[Need]:
         if not check.resources:
             found.append(Need(check.action, "*"))
         for alternatives in check.resources:
-            filled = next((arns for template in alternatives if (arns := template.fill(call, request))), ["*"])
-            found += [Need(check.action, arn) for arn in filled]
+            for template in alternatives:
+                if arns := template.fill(call, request):
+                    break
+            else:
+                arns = ["*"]
+            found += [Need(check.action, arn) for arn in arns]
     return found
 
 

@@ -1,7 +1,7 @@
 """How every process learns at its next call that IAM changed.
 
 A trigger on the outbox raises a one-row counter in the very transaction that writes an event of an `iam-…` record: no
-writer can forget it, a crash cannot come between, and reading it costs a few microseconds.
+writer can forget it, a crash cannot come between. It is read again only after some process has committed something.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _SEEN_POSTGRES = "SELECT 1 FROM pg_trigger WHERE tgname = 'iam_changed' AND tgre
 class Changes:
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._seen: tuple[bytes | None, int] = (None, 0)
         sqlite = db.dialect == "sqlite"
         if db.read(_SEEN_SQLITE if sqlite else _SEEN_POSTGRES):
             return
@@ -38,4 +39,9 @@ class Changes:
 
     def version(self) -> int:
         """Grows with every committed change of an IAM record."""
-        return self._db.read("SELECT version FROM iam_changes")[0][0]
+        stamp = self._db.stamp()
+        seen, version = self._seen
+        if stamp is None or stamp != seen:
+            version = self._db.read("SELECT version FROM iam_changes")[0][0]
+            self._seen = stamp, version  # the stamp was taken first: what was committed since then shows at the next look
+        return version

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.kernel.clock import Clock, real_now
+from modelyard.kernel.reserve import spare
 from modelyard.services.logs.log_store import LogStore
 
 log = logging.getLogger("modelyard.logs")
-LOOK_SECONDS = 0.05
+LOOK_SECONDS, FAILED_SECONDS = 0.05, 2.0
 CHUNK_BYTES = 1 << 20
 
 
@@ -88,17 +89,18 @@ class LogFollower:
         while not self._stop.is_set():
             with self._lock:
                 files = list(self._files.items())
-            busy = False
+            busy = failed = False
             for key, followed in files:
                 try:
                     busy |= self._read(key, followed)
                 except Exception:
+                    failed = True
                     log.exception("following %s failed; it is tried again", followed.path)
             if not files:
                 self._wake.wait()
                 self._wake.clear()
             elif not busy:
-                self._stop.wait(LOOK_SECONDS)
+                self._stop.wait(FAILED_SECONDS if failed else LOOK_SECONDS)
 
     def _read(self, key: str, followed: Followed, last: bool = False) -> bool:
         """Moves one chunk; True if there was one."""
@@ -108,6 +110,7 @@ class LogFollower:
             try:
                 if followed.path.stat().st_size <= followed.place:
                     return False
+                spare(followed.path.parent)
                 with followed.path.open("rb") as file:
                     file.seek(followed.place)
                     chunk = file.read(CHUNK_BYTES)

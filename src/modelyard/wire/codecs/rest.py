@@ -39,8 +39,9 @@ class RestCodec(Codec):
         takes = []
         for name, member in (self.input.members if self.input else {}).items():
             maker = _TAKES.get(member.location or "")
-            if maker is not None:
-                takes.append(maker(name, member, self))
+            take = maker(name, member, self) if maker is not None else None
+            if take is not None:
+                takes.append(take)
         return takes
 
     def read(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
@@ -59,9 +60,26 @@ class RestCodec(Codec):
                 raise ApiError("NotImplemented", f"Modelyard does not take event streams in requests: {self.operation}", 400)
             elif body:
                 out[payload] = _utf8(body) if shape.kind in ("string", "character") else self.read_payload(body)
+        if self._header_members:
+            self._take_headers(request, out)
         for take in self._takes:
             take(route, request, out)
         return out
+
+    @cached_property
+    def _header_members(self) -> list[tuple[str, str, Callable[[str], Any]]]:
+        """(header, member, reader) of the members that are one header each."""
+        members = self.input.members.items() if self.input else ()
+        return [(_header_name(name, m), name, _header_reader(m)) for name, m in members if m.location == "header"]
+
+    def _take_headers(self, request: HttpRequest, out: dict[str, Any]) -> None:
+        """One look per member: some operations have dozens of them."""
+        index = request.index
+        repeated = len(index) != len(request.headers)
+        for header, name, convert in self._header_members:
+            if header in index:
+                value = ",".join(v for h, v in request.headers if h == header) if repeated else index[header]
+                out[name] = convert(value)
 
     def read_body(self, body: bytes) -> dict[str, Any]:
         raise NotImplementedError
@@ -166,16 +184,18 @@ def _take_query(name: str, member: Shape, codec: RestCodec) -> Take:
     return take
 
 
-def _take_header(name: str, member: Shape, codec: RestCodec) -> Take:
-    key = member.trait("locationName", name).lower()
-    convert = _header_reader(member)
-    hoisted = codec.hoisted_headers and key.startswith("x-amz-")
+def _header_name(name: str, member: Shape) -> str:
+    return member.trait("locationName", name).lower()
+
+
+def _take_hoisted(name: str, member: Shape, codec: RestCodec) -> Take | None:
+    """S3's x-amz-* headers in the query string of a presigned URL."""
+    key, convert = _header_name(name, member), _header_reader(member)
+    if not codec.hoisted_headers or not key.startswith("x-amz-"):
+        return None
 
     def take(route: Route, request: HttpRequest, out: dict[str, Any]) -> None:
-        values = [value for header, value in request.headers if header == key]
-        if values:
-            out[name] = convert(values[-1] if len(values) == 1 else ",".join(values))
-        elif hoisted:
+        if name not in out:
             for query_key, found in route.query.items():
                 if query_key.lower() == key:
                     out[name] = convert(found[-1])
@@ -201,7 +221,7 @@ def _take_headers(name: str, member: Shape, codec: RestCodec) -> Take:
     return take
 
 
-_TAKES = {"uri": _take_label, "querystring": _take_query, "header": _take_header, "headers": _take_headers}
+_TAKES = {"uri": _take_label, "querystring": _take_query, "header": _take_hoisted, "headers": _take_headers}
 
 
 def _header_reader(member: Shape) -> Callable[[str], Any]:

@@ -102,12 +102,20 @@ def fetch_model(replica: Record, world: Any) -> None:
         (half / name).mkdir(parents=True)
     source = replica.spec.get("data")
     if source:
-        _fetch(replica, world, source, half)
+        try:
+            _fetch(replica, world, source, half)
+        except NoModel:
+            shutil.rmtree(half, ignore_errors=True)
+            raise
+        except OSError as problem:  # a full disk, or names that cannot be side by side; this machine's paths are not told
+            shutil.rmtree(half, ignore_errors=True)
+            raise NoModel(
+                f'Failed to download model data for container "{CONTAINER}" from URL: "{source["S3Uri"]}". ({problem.strerror or "I/O error"})'
+            ) from problem
     os.rename(half, ml_folder(replica, world))
 
 
 def _fetch(replica: Record, world: Any, source: dict[str, Any], ml: Path) -> None:
-
     url = source["S3Uri"]
     bucket, key = parse_s3_uri(url, "modelDataUrl")
     packed = ml.parent / "model.tar.gz"

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from modelyard.kernel.errors import ApiError, validation
+from modelyard.kernel.reserve import is_full
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
 
@@ -86,7 +87,9 @@ def fetch(session: RoleSession, channels: list[dict[str, Any]], data: Path, say:
                 raise client_error(
                     f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})"
                 ) from None
-            except (FileExistsError, IsADirectoryError, NotADirectoryError, OSError) as problem:
+            except OSError as problem:
+                if is_full(problem):
+                    raise client_error("Data download failed:Insufficient disk space") from problem
                 raise client_error(f"Data download failed:{problem.strerror or problem} ('{item.key}')") from problem
             total += item.size
             say(f"s3://{item.bucket}/{item.key}")

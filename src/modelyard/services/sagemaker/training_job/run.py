@@ -8,6 +8,7 @@ from typing import Any
 
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.records import Record
+from modelyard.kernel.reserve import is_full
 from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
@@ -143,6 +144,15 @@ def follow(job: Record, world: Any) -> None:
     world.follower.follow(
         run_id(job), job.account, job.region, LOG_GROUP, log_stream(job), log_file(job, world), on_lines if definitions else None
     )
+
+
+def drain_if_room(job: Record, world: Any) -> None:
+    """A full disk costs log lines, never the verdict."""
+    try:
+        drain(job, world)
+    except Exception as problem:
+        if not is_full(problem):
+            raise
 
 
 def drain(job: Record, world: Any) -> None:
