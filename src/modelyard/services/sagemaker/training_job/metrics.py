@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import regex
+
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
+LONGEST_SEARCH_SECONDS = 0.05
+"""Of one expression in one line; an expression that takes longer is not tried on the rest of these lines. Expressions are the
+users', and one like `(a+)+$` would hold the engine for hours."""
 _XGBOOST = (
     "accuracy",
     "auc",
@@ -45,12 +49,17 @@ def found(definitions: Iterable[dict[str, str]], lines: Iterable[tuple[float, st
     compiled = []
     for definition in definitions:
         try:
-            compiled.append((definition["Name"], re.compile(definition["Regex"])))
-        except re.error:
+            compiled.append((definition["Name"], regex.compile(definition["Regex"])))
+        except regex.error:
             continue
     for at, text in lines:
-        for name, pattern in compiled:
-            match = pattern.search(text)
+        for one in list(compiled):
+            name, pattern = one
+            try:
+                match = pattern.search(text, timeout=LONGEST_SEARCH_SECONDS)
+            except TimeoutError:
+                compiled.remove(one)
+                continue
             if match and match.re.groups:
                 try:
                     value = float(match[1])
