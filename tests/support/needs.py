@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ INSTALL = {
     "postgresql": "apt install postgresql",
     "nginx": "apt install nginx-light",
     "browser": "apt install chromium",
+    "sandbox": "apt install bubblewrap, or allow user namespaces",
+    "ensurepip": "apt install python3-venv",
 }
 
 
@@ -42,7 +45,14 @@ def require(what: str) -> None:
 @functools.cache
 def missing(what: str) -> str | None:
     """Why it cannot be used here; None: it can."""
-    return {"bubblewrap": _bubblewrap, "postgresql": _postgresql, "nginx": _nginx, "browser": _browser}[what]()
+    return {
+        "bubblewrap": _bubblewrap,
+        "postgresql": _postgresql,
+        "nginx": _nginx,
+        "browser": _browser,
+        "sandbox": _sandbox,
+        "ensurepip": _ensurepip,
+    }[what]()
 
 
 def postgresql_bin() -> str | None:
@@ -68,6 +78,17 @@ def _bubblewrap() -> str | None:
         return "it is not installed"
     tried = subprocess.run([bwrap, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
     return None if tried.returncode == 0 else f"it is refused here: {tried.stderr.strip()[:200]}"
+
+
+def _sandbox() -> str | None:
+    from modelyard.runtime.process.probe import probe
+
+    found = probe()
+    return f"boxes are refused here: {found.refused}" if found.tier == "degraded" else None
+
+
+def _ensurepip() -> str | None:
+    return None if importlib.util.find_spec("ensurepip") else "this Python comes without it"
 
 
 def _postgresql() -> str | None:
