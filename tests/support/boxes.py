@@ -29,6 +29,7 @@ from modelyard.runtime.images.recipes import Image
 from modelyard.runtime.images.store import ImageState
 from modelyard.runtime.process import ProcessRuntime
 from modelyard.services.logs.follow import LogFollower
+from modelyard.services.sagemaker.endpoint.health import probes
 from modelyard.wayout import WayOut
 from tests.support import inproc
 from tests.support.needs import require
@@ -112,6 +113,7 @@ class Boxes:
         self.stop_engine()
         self._on_loop(self.platform.invoker.stop)
         self.platform.follower.stop()
+        probes(self.platform).close()
         for run_id in self.runtime.ids():
             self.runtime.remove(run_id)
         self.yard.close()
