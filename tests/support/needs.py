@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import glob
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -20,7 +19,6 @@ INSTALL = {
     "nginx": "apt install nginx-light",
     "browser": "apt install chromium",
     "sandbox": "apt install bubblewrap, or allow user namespaces",
-    "ensurepip": "apt install python3-venv",
 }
 
 
@@ -51,7 +49,6 @@ def missing(what: str) -> str | None:
         "nginx": _nginx,
         "browser": _browser,
         "sandbox": _sandbox,
-        "ensurepip": _ensurepip,
     }[what]()
 
 
@@ -85,10 +82,6 @@ def _sandbox() -> str | None:
 
     found = probe()
     return f"boxes are refused here: {found.refused}" if found.tier == "degraded" else None
-
-
-def _ensurepip() -> str | None:
-    return None if importlib.util.find_spec("ensurepip") else "this Python comes without it"
 
 
 def _postgresql() -> str | None:
