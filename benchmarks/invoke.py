@@ -103,7 +103,9 @@ class Platform:
 
     def headers(self) -> dict[str, str]:
         """Of one signed request, good for the 15 minutes that a signature is."""
-        request = AWSRequest("POST", self.url + f"/endpoints/{ENDPOINT}/invocations", data=BODY.encode(), headers={"Content-Type": "text/csv"})
+        request = AWSRequest(
+            "POST", self.url + f"/endpoints/{ENDPOINT}/invocations", data=BODY.encode(), headers={"Content-Type": "text/csv"}
+        )
         SigV4Auth(self.credentials, "sagemaker", "us-east-1").add_auth(request)
         return {**dict(request.headers.items()), "Host": self.url.removeprefix("http://")}
 
@@ -113,12 +115,17 @@ class Platform:
 
 def load(folder: Path, url: str, headers: dict[str, str], connections: int, seconds: float) -> dict[str, float]:
     script = folder / "load.lua"
-    lines = [f"wrk.method = 'POST'; wrk.body = {json.dumps(BODY)}"] + [f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in headers.items()]
-    script.write_text("\n".join(lines) + """
+    lines = [f"wrk.method = 'POST'; wrk.body = {json.dumps(BODY)}"] + [
+        f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in headers.items()
+    ]
+    script.write_text(
+        "\n".join(lines)
+        + """
 done = function(s, l, r)
   io.write(string.format("RESULT %d %d %f %f %f\\n", s.requests, s.errors.status + s.errors.read + s.errors.timeout, s.duration / 1e6, l:percentile(50), l:percentile(99)))
 end
-""")
+"""
+    )
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     requests, errors, took, p50, p99 = map(float, re.search(r"RESULT (.*)", told)[1].split())
@@ -140,7 +147,13 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bench-invoke-"))
     upstream, up_port, proxy_port = folder / "up.sock", free_port(), free_port()
     servers = [
-        Nginx(folder, "up", f"server {{ listen 127.0.0.1:{up_port}; listen unix:{upstream}; location / {{ default_type text/csv; return 200 '0\\n'; }} }}", 1, up_port),
+        Nginx(
+            folder,
+            "up",
+            f"server {{ listen 127.0.0.1:{up_port}; listen unix:{upstream}; location / {{ default_type text/csv; return 200 '0\\n'; }} }}",
+            1,
+            up_port,
+        ),
         Nginx(
             folder,
             "proxy",

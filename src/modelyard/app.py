@@ -257,6 +257,7 @@ def engine_main(platform: Platform) -> int:
     from modelyard.housekeeping import keep_house
     from modelyard.kernel.reconcile import Engine
     from modelyard.kernel.wake import Bell
+    from modelyard.supervisor import up_mark
 
     bell = Bell(platform.settings.socket_dir, "engine")
     platform.ring = bell.ring
@@ -266,6 +267,7 @@ def engine_main(platform: Platform) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     threading.Thread(target=_hear, args=(bell, engine, keep_reserve(platform)), name="bell", daemon=True).start()
+    up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
     threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
     engine.run()

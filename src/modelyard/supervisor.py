@@ -136,6 +136,7 @@ class Supervisor:
         if child.process is not None and (code := child.process.poll()) is not None:
             child.failures = 0 if now - child.born > STEADY_SECONDS else child.failures + 1
             pause = 0.0 if child.failures <= 1 else min(FIRST_PAUSE_SECONDS * 2 ** (child.failures - 2), LONGEST_PAUSE_SECONDS)
+            up_mark(self.settings.data, child.process.pid).unlink(missing_ok=True)
             child.process, child.due = None, now + pause
             self.say(f"{child.role} {child.index} ended ({_ending(code)}); starting it again{f' in {pause:g} s' if pause else ''}")
         if child.process is None and now >= child.due:
@@ -163,6 +164,9 @@ class Supervisor:
         self._save()
 
     def _look_ready(self) -> bool:
+        engines = [c.process for c in self.children if c.role == "engine"]
+        if not all(process is not None and up_mark(self.settings.data, process.pid).exists() for process in engines):
+            return False
         if not answers(self.settings.host, self.settings.port):
             return False
         self._ready = True
@@ -199,12 +203,18 @@ class Supervisor:
         for child in self.children:
             if child.process is not None:
                 child.process.wait()
+                up_mark(self.settings.data, child.process.pid).unlink(missing_ok=True)
         leftovers.end_runs(self.settings.data)
         timekeeping.stop_clock(self.settings.data)
         datafolder.save_state(self.settings.data, {"egress_port": self._egress_port})
 
 
 # --- leaves --------------------------------------------------------------------------------------
+
+
+def up_mark(folder: Path, pid: int) -> Path:
+    """The file with which an engine says that it works."""
+    return folder / "run" / f"engine-{pid}.up"
 
 
 def child_command(role: str, index: int, settings: Settings) -> list[str]:

@@ -29,7 +29,11 @@ class WayOut:
         from modelyard.wire.connect import client_environment
 
         port = self._settings.port
-        env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DISABLE_HOST_PREFIX_INJECTION": "true", "AWS_EC2_METADATA_DISABLED": "true"}
+        env = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
         egress, bundle = known_port(self._settings), self._settings.data / "ca" / "bundle.pem"
         if egress is None or not bundle.exists():
             return {"env": env, "mounts": [], "platform_port": port, "egress": False, "egress_port": None}
@@ -58,17 +62,21 @@ async def serve(platform: Any, gateway: Any, authority: Any, own_ports: set[int]
     # pip is asked for its indexes after the front door is open; until then connections here wait in the kernel.
     allowed = await asyncio.get_running_loop().run_in_executor(gateway.pool, package_indexes)
     tokens = Tokens.of_folder(platform.settings.secrets)
-    return await start_egress(gateway.handle, authority, tokens, os.environ, own_ports, listener=listener, allowed=allowed, pool=gateway.pool)
+    return await start_egress(
+        gateway.handle, authority, tokens, os.environ, own_ports, listener=listener, allowed=allowed, pool=gateway.pool
+    )
 
 
 def package_indexes() -> frozenset[tuple[str, int]]:
     """(host, port) of where packages come from on this machine: runs may go there also when that is a private address."""
     from urllib.parse import urlsplit
 
+    from pip._internal.models.index import PyPI  # what pip takes where nothing is configured
+
     from modelyard.runtime.index_config import settings
 
     configured = settings()
-    urls = [configured.get("index-url", "https://pypi.org/simple"), *configured.get("extra-index-url", "").split()]
+    urls = [configured.get("index-url", PyPI.simple_url), *configured.get("extra-index-url", "").split()]
     parts = [part for part in map(urlsplit, urls) if part.hostname and part.scheme in ("http", "https")]
     hosts = [(part.hostname, part.port or (443 if part.scheme == "https" else 80)) for part in parts]
-    return frozenset([*hosts, *([("files.pythonhosted.org", 443)] if ("pypi.org", 443) in hosts else [])])
+    return frozenset([*hosts, *([(PyPI.file_storage_domain, 443)] if (PyPI.netloc, 443) in hosts else [])])

@@ -26,4 +26,6 @@ if args.listener is not None:
             connection.recv(4096)
             body = f'{{"pid": {os.getpid()}, "tier": "full"}}'
             connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+if args.role == "engine":
+    open(f"run/engine-{os.getpid()}.up", "w").close()
 threading.Event().wait()

@@ -32,6 +32,7 @@ from modelyard.services.logs.follow import LogFollower
 from modelyard.services.sagemaker.endpoint.health import probes
 from modelyard.wayout import WayOut
 from tests.support import inproc
+from tests.support.needs import require
 from tests.support.platform import ACCOUNT, InProcess
 
 REGION = "us-east-1"
@@ -70,6 +71,7 @@ class Boxes:
     """`job(...)` creates one, `end(...)` waits for it; `serve(...)` deploys one. Close it."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
+        require("sandbox")
         self.yard = InProcess(folder, **{"port": 9, **settings})
         platform = self.platform = self.yard.platform
         platform.settings.socket_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

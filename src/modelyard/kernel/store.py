@@ -42,6 +42,12 @@ MIGRATIONS = [
     CREATE INDEX routes_seq ON routes (seq);
     CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL)
     """,
+    # Lists of one status, in the order of creation or of names, and lists sorted by status: each a walk along one index.
+    """
+    DROP INDEX records_status;
+    CREATE INDEX records_status_created ON records (kind, account, region, status, created_at, name);
+    CREATE INDEX records_status_name ON records (kind, account, region, status, name)
+    """,
 ]
 
 _COLUMNS = "uid, kind, account, region, name, arn, owner, status, spec, state, revision, due_at, wakes, created_at, updated_at"
@@ -215,12 +221,16 @@ class Store:
                 where.append(f"{column} = ?")
                 values.append(value)
         if contains is not None:
-            where.append("lower(name) LIKE ? ESCAPE '\\'")
+            where.append(f"name {'LIKE' if self.db.dialect == 'sqlite' else 'ILIKE'} ? ESCAPE '\\'")  # both without regard to case
             values.append("%" + contains.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
-        if status is not None:
-            wanted = [status] if isinstance(status, str) else list(status)
-            where.append(f"status IN ({','.join('?' * len(wanted))})")
-            values.extend(wanted)
+        if status is not None and not isinstance(status, str) and len(status) == 1:
+            status = status[0]
+        if isinstance(status, str):
+            where.append("status = ?")
+            values.append(status)
+        elif status is not None:
+            where.append(f"status IN ({','.join('?' * len(status))})")
+            values.extend(status)
         for column, sign, bound in (
             ("created_at", ">", created_after),
             ("created_at", "<", created_before),
