@@ -242,6 +242,16 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
         access_log.close()
 
 
+def keep_reserve(platform: Platform) -> Any:
+    """The engine's: space put by, given up when its store meets a full disk."""
+    from modelyard.kernel.reserve import Reserve
+
+    reserve = Reserve(platform.settings.data / "reserve")
+    reserve.hold()
+    platform.store.db.on_full = reserve.give_up
+    return reserve
+
+
 def engine_main(platform: Platform) -> int:
     """Reconciles until SIGTERM."""
     from modelyard.housekeeping import keep_house
@@ -256,7 +266,7 @@ def engine_main(platform: Platform) -> int:
     platform.parts["engine"] = engine
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
-    threading.Thread(target=_hear, args=(bell, engine), name="bell", daemon=True).start()
+    threading.Thread(target=_hear, args=(bell, engine, keep_reserve(platform)), name="bell", daemon=True).start()
     up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
     threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
@@ -265,11 +275,13 @@ def engine_main(platform: Platform) -> int:
     return 0
 
 
-def _hear(bell: Any, engine: Any) -> None:
-    """Every bell makes the engine look."""
+def _hear(bell: Any, engine: Any, reserve: Any) -> None:
+    """Every bell makes the engine look; in quiet times the reserve is put by again."""
     while True:
         if bell.wait(BELL_SECONDS):
             engine.ring()
+        else:
+            reserve.hold()
 
 
 def _hold_leash(fd: int) -> None:

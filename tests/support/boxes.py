@@ -22,14 +22,17 @@ from typing import Any
 
 import uv
 
+from modelyard import app
 from modelyard.kernel.reconcile import Engine
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.images.recipes import Image
 from modelyard.runtime.images.store import ImageState
 from modelyard.runtime.process import ProcessRuntime
 from modelyard.services.logs.follow import LogFollower
+from modelyard.services.sagemaker.endpoint.health import probes
 from modelyard.wayout import WayOut
 from tests.support import inproc
+from tests.support.needs import require
 from tests.support.platform import ACCOUNT, InProcess
 
 REGION = "us-east-1"
@@ -68,6 +71,7 @@ class Boxes:
     """`job(...)` creates one, `end(...)` waits for it; `serve(...)` deploys one. Close it."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
+        require("sandbox")
         self.yard = InProcess(folder, **{"port": 9, **settings})
         platform = self.platform = self.yard.platform
         platform.settings.socket_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,6 +83,7 @@ class Boxes:
             follower=LogFollower(platform.logs, platform.clock),
             wayout=WayOut(platform.settings),
         )
+        self.reserve = app.keep_reserve(platform)
         self._loop = inproc.loop()
         self._on_loop(platform.invoker.start)
         self.sm, self.rt, self.s3, self.iam, self.logs = (
@@ -108,6 +113,7 @@ class Boxes:
         self.stop_engine()
         self._on_loop(self.platform.invoker.stop)
         self.platform.follower.stop()
+        probes(self.platform).close()
         for run_id in self.runtime.ids():
             self.runtime.remove(run_id)
         self.yard.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,11 @@ def modules() -> dict[str, Path]:
 
 @functools.cache
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), filename=str(path))
+    gc.disable()  # Python 3.11 miscounts its depth (SystemError) when a collection runs finalisers in the middle of a parse
+    try:
+        return ast.parse(path.read_text(), filename=str(path))
+    finally:
+        gc.enable()
 
 
 def imports(name: str) -> Iterator[tuple[str, int]]:

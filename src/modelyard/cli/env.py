@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelyard.cli import exits, output
+from modelyard.cli import environment, exits, output
 
 NAME = "env"
 HELP = "print export lines for a shell"
@@ -20,13 +20,15 @@ examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transparent", action="store_true", help="also set proxy and certificates for hard-coded AWS hosts")
     parser.add_argument("--account", metavar="ID", help="root keys of this account (default: the first account's role session)")
+    parser.add_argument("--quick-polls", action="store_true", help=environment.QUICK_POLLS)
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of export lines")
 
 
 def run(args: argparse.Namespace) -> int:
+    import os
     import shlex
 
-    from modelyard.cli import environment, live
+    from modelyard.cli import live
 
     state = live.state(args.data)
     if state is None:
@@ -36,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     except environment.NoAccount as missing:
         output.problem(f"this platform has no account {missing}", "See  modelyard account ls;  make one with  modelyard account add ID")
         return exits.FAILED
+    if args.quick_polls:
+        found |= environment.quick_polls(os.environ)
     if args.json:
         output.as_json(found)
     else:

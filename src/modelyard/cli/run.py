@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelyard.cli import exits, output
+from modelyard.cli import environment, exits, output
 
 NAME = "run"
 HELP = "run a command against the platform"
@@ -18,13 +18,14 @@ examples:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--account", metavar="ID", help="with the root keys of this account (default: the first account's role session)")
+    parser.add_argument("--quick-polls", action="store_true", help=environment.QUICK_POLLS)
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD …", help="the command and its arguments")
 
 
 def run(args: argparse.Namespace) -> int:
     import os
 
-    from modelyard.cli import environment, live
+    from modelyard.cli import live
 
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     if not words:
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     except environment.NoAccount as missing:
         output.problem(f"this platform has no account {missing}", "See  modelyard account ls")
         return exits.FAILED
+    if args.quick_polls:
+        found |= environment.quick_polls(os.environ)
     try:
         os.execvpe(words[0], words, {**_without_profiles(dict(os.environ)), **found})
     except OSError as problem:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelyard.kernel.commitstamp import CommitStamp
+from modelyard.kernel.reserve import is_full
 
 Row = tuple[Any, ...]
 
@@ -66,6 +67,7 @@ class SQLite:
 
     def __init__(self, path: Path, durable: bool = True) -> None:
         self._path, self._durable = path, durable
+        self.on_full: Callable[[], None] = lambda: None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._local = threading.local()
@@ -100,13 +102,16 @@ class SQLite:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")
                 yield _SQLiteTx(self._writer)
-            except BaseException:
-                self._writer.execute("ROLLBACK")
+                self._writer.execute("COMMIT")
+            except BaseException as problem:
+                if self._writer.in_transaction:  # a full disk has rolled back already, or has failed in the commit
+                    self._writer.execute("ROLLBACK")
+                if is_full(problem):
+                    self.on_full()
                 raise
-            self._writer.execute("COMMIT")
 
     def grouped(self, work: Callable[[Tx], Any]) -> Any:
         return self._group.run(work)

@@ -58,5 +58,10 @@ def not_built(service: str, operation: str) -> ApiError:
     )
 
 
+def disk_full() -> ApiError:
+    """No AWS service runs out of disk, so none has a code for it. 507: clients do not retry it, as they do a 500 or 503."""
+    return ApiError("InsufficientStorage", "The platform's disk is full: nothing was stored. Make room and try again.", 507)
+
+
 def internal() -> ApiError:
     return ApiError("InternalFailure", "The request failed because of an internal error; the log has the trace.", 500)

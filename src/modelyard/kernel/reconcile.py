@@ -31,6 +31,7 @@ log = logging.getLogger("modelyard.engine")
 LEASE_SECONDS = 3.0
 LONGEST_NAP_SECONDS = 0.5
 FIRST_BACK_OFF_SECONDS, LONGEST_BACK_OFF_SECONDS = 0.2, 30.0
+LONGEST_REFUSAL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Engine:
         self._kinds = tuple(self._by_kind)
         self._workers = workers
         self._failures: dict[str, int] = {}
+        self._refusals = 0
         self._bell = threading.Event()
         self._stopping = False
 
@@ -99,10 +101,13 @@ class Engine:
 
     def _claim(self, limit: int) -> list[Record]:
         try:
-            return self._store.claim(self._kinds, self._clock.now(), real_now(), LEASE_SECONDS, limit)
+            claimed = self._store.claim(self._kinds, self._clock.now(), real_now(), LEASE_SECONDS, limit)
+            self._refusals = 0
+            return claimed
         except Exception:
-            log.exception("the store did not answer a claim")
-            time.sleep(FIRST_BACK_OFF_SECONDS)
+            self._refusals += 1
+            log.exception("the store did not answer a claim (%d in a row)", self._refusals)
+            time.sleep(min(FIRST_BACK_OFF_SECONDS * 2 ** min(self._refusals - 1, 10), LONGEST_REFUSAL_SECONDS))
             return []
 
     def _nap(self) -> float:

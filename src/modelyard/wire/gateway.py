@@ -17,9 +17,10 @@ from time import monotonic
 from typing import Any
 
 from modelyard.kernel import models
-from modelyard.kernel.errors import ApiError, internal
+from modelyard.kernel.errors import ApiError, disk_full, internal
 from modelyard.kernel.identity import ANONYMOUS
 from modelyard.kernel.platform import Platform
+from modelyard.kernel.reserve import is_full
 from modelyard.kernel.service import Body, Call, Operation
 from modelyard.wire import payload, sigv2, sigv4
 from modelyard.wire.accesslog import AccessLog
@@ -87,9 +88,9 @@ class Gateway:
             response = await self._answer(request, request_id, began, exchange)
         except ApiError as error:
             response = self._error(request, exchange, error, request_id)
-        except Exception:
+        except Exception as problem:
             log.exception("request %s failed", request_id, extra={"request_id": request_id})
-            response = self._error(request, exchange, internal(), request_id)
+            response = self._error(request, exchange, disk_full() if is_full(problem) else internal(), request_id)
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response

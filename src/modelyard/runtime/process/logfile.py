@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-LONGEST_LINE = 256 * 1024
+LONGEST_LINE, TAIL_BYTES = 256 * 1024, 4096
 
 
 class LogFile:
@@ -16,6 +16,12 @@ class LogFile:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._partial = b""
         self._lost = 0
+        self._tail = b""
+
+    @property
+    def lost(self) -> bool:
+        """Whether lines are missing at the end, for want of room."""
+        return self._lost > 0
 
     def feed(self, chunk: bytes) -> None:
         lines = (self._partial + chunk).split(b"\n")
@@ -35,20 +41,30 @@ class LogFile:
         if self._partial:
             self._write([self._partial])
             self._partial = b""
+        if self._tail:  # the last words are often the reason
+            tail, self._tail = self._tail, b""
+            self._lost = max(0, self._lost - len(tail))
+            self._write([], tail)
         os.close(self._fd)
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[bytes], ready: bytes = b"") -> None:
         stamp = b"%d " % int(time.time() * 1000)
-        out = b"".join(stamp + piece + b"\n" for line in lines for piece in _pieces(line))
+        out = ready or b"".join(stamp + piece + b"\n" for line in lines for piece in _pieces(line))
         if self._lost:
             out = stamp + b"[modelyard] %d bytes of output were lost: no space left on the disk\n" % self._lost + out
         view = memoryview(out)
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
-            self._lost = 0
+            self._lost, self._tail = 0, b""
         except OSError:
             self._lost += len(view)
+            self._tail = _last_lines(self._tail + bytes(view))
+
+
+def _last_lines(text: bytes) -> bytes:
+    """The whole lines among the last `TAIL_BYTES`."""
+    return text if len(text) <= TAIL_BYTES else text[-TAIL_BYTES:].partition(b"\n")[2]
 
 
 def _pieces(line: bytes) -> list[bytes]:

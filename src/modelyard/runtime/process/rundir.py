@@ -5,6 +5,7 @@
     stop        the wish to end: grace seconds as text; written by `stop`, also before any start (a tombstone)
     spec.json   what was asked for, without the environment's values
     log         the output
+    reserve     space put by for the verdict on a full disk
     shim.err    what the shim itself had to say (empty when all is well)
 
 Imported by the shim: only modules that cost nothing.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-LOCK, STATE, STOP, SPEC, LOG, SHIM_ERRORS = "lock", "state.json", "stop", "spec.json", "log", "shim.err"
+LOCK, STATE, STOP, SPEC, LOG, SHIM_ERRORS, RESERVE = "lock", "state.json", "stop", "spec.json", "log", "shim.err", "reserve"
 
 
 def write_atomic(path: str, data: bytes, durable: bool = True) -> None:

@@ -20,6 +20,7 @@ from modelyard.runtime.process.loop import READ, Loop
 
 WATCHDOG_SECONDS = 0.5
 NO_CHILD_YET_SECONDS = 0.02
+RESERVE_BYTES = 16384
 
 
 def main(folder: str, lock_fd: int) -> None:
@@ -62,6 +63,7 @@ class Shim:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         self._write_state()
+        self._put_by()
         os.write(ready, b"r")
         os.close(ready)
         for line in self.plan["first_lines"]:
@@ -241,6 +243,8 @@ class Shim:
                 os.kill(self.box.child, signal.SIGKILL)
 
     def _finish(self, **verdict) -> None:
+        if self.log.lost:
+            self._make_room()
         self.log.close()
         for fd in self.held:
             os.close(fd)
@@ -258,9 +262,32 @@ class Shim:
                 return
             except FileNotFoundError:
                 return  # the run was removed
-            except OSError as error:  # a full disk: the verdict must not be lost, so wait for room
-                sys.stderr.write(f"state: {error}\n")
+            except OSError as error:  # a full disk: the verdict must not be lost, so make room, then wait for it
+                if self._make_room():
+                    continue
+                with suppress(OSError):
+                    sys.stderr.write(f"state: {error}\n")
                 time.sleep(1)
+
+    def _put_by(self) -> None:
+        """A little space for the verdict, for when the payload has filled the disk."""
+        with suppress(OSError):
+            fd = os.open(os.path.join(self.folder, rundir.RESERVE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.write(fd, bytes(RESERVE_BYTES))
+            os.close(fd)
+
+    def _make_room(self) -> bool:
+        """Gives up what was put by, then the box's own /tmp and home, which nobody reads any more; False: nothing left."""
+        reserve = os.path.join(self.folder, rundir.RESERVE)
+        if os.path.exists(reserve):
+            os.unlink(reserve)
+            return True
+        import shutil
+
+        scratch = [path for path in (os.path.join(self.folder, name) for name in ("tmp", "home")) if os.path.isdir(path)]
+        for path in scratch:
+            shutil.rmtree(path, ignore_errors=True)
+        return any(not os.path.isdir(path) for path in scratch)
 
     def _write_state(self, durable: bool = True) -> None:
         rundir.write_atomic(os.path.join(self.folder, rundir.STATE), rundir.encode_state(self.state), durable)

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.kernel.clock import Clock, real_now
+from modelyard.kernel.reserve import spare
 from modelyard.services.logs.log_store import LogStore
 
 log = logging.getLogger("modelyard.logs")
-LOOK_SECONDS = 0.05
+LOOK_SECONDS, FAILED_SECONDS = 0.05, 2.0
 CHUNK_BYTES = 1 << 20
 
 
@@ -28,7 +29,7 @@ class Followed:
     group: str
     stream: str
     path: Path
-    on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None
+    on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None
     place: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -52,10 +53,10 @@ class LogFollower:
         group: str,
         stream: str,
         path: Path,
-        on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None,
+        on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None,
     ) -> None:
         """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees
-        (place after it, lines) of each batch before it is committed; it may see a batch again after a crash."""
+        (places where they end, lines) before they are committed; it may see lines again, after a crash or from another engine."""
         with self._lock:
             if key not in self._files:
                 self._files[key] = Followed(account, region, group, stream, Path(path), on_lines)
@@ -88,17 +89,18 @@ class LogFollower:
         while not self._stop.is_set():
             with self._lock:
                 files = list(self._files.items())
-            busy = False
+            busy = failed = False
             for key, followed in files:
                 try:
                     busy |= self._read(key, followed)
                 except Exception:
+                    failed = True
                     log.exception("following %s failed; it is tried again", followed.path)
             if not files:
                 self._wake.wait()
                 self._wake.clear()
             elif not busy:
-                self._stop.wait(LOOK_SECONDS)
+                self._stop.wait(FAILED_SECONDS if failed else LOOK_SECONDS)
 
     def _read(self, key: str, followed: Followed, last: bool = False) -> bool:
         """Moves one chunk; True if there was one."""
@@ -108,6 +110,7 @@ class LogFollower:
             try:
                 if followed.path.stat().st_size <= followed.place:
                     return False
+                spare(followed.path.parent)
                 with followed.path.open("rb") as file:
                     file.seek(followed.place)
                     chunk = file.read(CHUNK_BYTES)
@@ -120,12 +123,21 @@ class LogFollower:
                 end = len(chunk)
             lines = [line_of(raw, self._clock) for raw in chunk[:end].split(b"\n") if raw]
             if followed.on_lines is not None:
-                followed.on_lines(followed.place + end, lines)
-            self._store.append(
-                followed.account, followed.region, followed.group, followed.stream, lines, source=(key, followed.place + end)
-            )
-            followed.place += end
+                followed.on_lines(_places(chunk[:end], followed.place), lines)
+            part = (key, followed.place, followed.place + end)
+            whose = self._store.append(followed.account, followed.region, followed.group, followed.stream, lines, source=part)
+            followed.place = followed.place + end if whose else self._store.source_place(key)
             return end > 0
+
+
+def _places(chunk: bytes, start: int) -> list[int]:
+    """Where in the file each (not empty) line of a chunk ends."""
+    places, at = [], start
+    for raw in chunk.split(b"\n"):
+        at += len(raw) + 1
+        if raw:
+            places.append(at)
+    return places
 
 
 def line_of(raw: bytes, clock: Clock) -> tuple[int, str]:

@@ -104,7 +104,11 @@ def fetch_model(replica: Record, world: Any) -> None:
     if source:
         try:
             _fetch(replica, world, source, half)
+        except NoModel:
+            shutil.rmtree(half, ignore_errors=True)
+            raise
         except OSError as problem:  # a full disk, or names that cannot be side by side; this machine's paths are not told
+            shutil.rmtree(half, ignore_errors=True)
             raise NoModel(
                 f'Failed to download model data for container "{CONTAINER}" from URL: "{source["S3Uri"]}". ({problem.strerror or "I/O error"})'
             ) from problem

@@ -5,7 +5,6 @@ FastFile is a copy as well: a job sees the same files, only earlier than a lazy 
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import orjson
 
 from modelyard.kernel.errors import ApiError, validation
+from modelyard.kernel.reserve import is_full
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
 from modelyard.services.sagemaker.role_session import RoleSession
 
@@ -88,7 +88,7 @@ def fetch(session: RoleSession, channels: list[dict[str, Any]], data: Path, say:
                     f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})"
                 ) from None
             except OSError as problem:
-                if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_full(problem):
                     raise client_error("Data download failed:Insufficient disk space") from problem
                 raise client_error(f"Data download failed:{problem.strerror or problem} ('{item.key}')") from problem
             total += item.size

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
+from modelyard.kernel.reserve import is_full
 from modelyard.runtime.archives import files, pack
 from modelyard.runtime.ml_layout import failure, left_behind
 from modelyard.services.sagemaker.common import client_error, parse_s3_uri
@@ -29,8 +30,12 @@ def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[f
         _upload_data(session, job, ml)
     except ApiError as problem:
         raise client_error(f"Artifact upload failed:{problem.code} ({problem.status}): {problem.message}") from problem
-    except OSError as problem:
-        raise client_error(f"Artifact upload failed:{problem.strerror or problem}") from problem
+    except Exception as problem:
+        if is_full(problem):
+            raise client_error("Artifact upload failed:Insufficient disk space") from problem
+        if isinstance(problem, OSError):
+            raise client_error(f"Artifact upload failed:{problem.strerror or problem}") from problem
+        raise
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
     answer["metrics"] = final_metrics(found(definitions, lines)) if definitions else []
     return answer

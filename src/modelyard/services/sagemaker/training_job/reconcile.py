@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
-from modelyard.kernel.records import Record
 from modelyard.kernel.reconcile import Step
+from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
@@ -188,7 +188,11 @@ class FetchInputs:
         def work() -> None:
             session = job_run.session(job, world)
             ml = job_run.lay_out(job, world, attempt)
-            fetch(session, job.spec.get("InputDataConfig", []), ml / "input" / "data")
+            try:
+                fetch(session, job.spec.get("InputDataConfig", []), ml / "input" / "data")
+            except Exception:
+                shutil.rmtree(ml, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
+                raise
 
         world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
 
@@ -229,7 +233,7 @@ class CollectOutputs:
         job, keep = self.job, self.keep_model
 
         def work() -> dict[str, Any]:
-            job_run.drain(job, world)
+            job_run.drain_if_room(job, world)
             lines = world.follower.lines(job_run.log_file(job, world))
             return collect(job_run.session(job, world), job, job_run.ml_folder(job, world), lines, keep_model=keep)
 
@@ -244,10 +248,10 @@ class CleanUp:
 
     def perform(self, world: Any) -> None:
         job = self.job
+        shutil.rmtree(Path(world.settings.data) / "jobs" / job.uid, ignore_errors=True)
         if "attempt" in job.state:
-            job_run.drain(job, world)
+            job_run.drain_if_room(job, world)
             for attempt in range(1, job.state["attempt"] + 1):
                 world.runtime.remove(job_run.run_id(job, attempt))
-        shutil.rmtree(Path(world.settings.data) / "jobs" / job.uid, ignore_errors=True)
         for part in ("inputs", "start", "outputs"):
             world.tasks.forget(job_run.task_key(job, part))
