@@ -169,7 +169,7 @@ class Gateway:
             return who, await self._body(request, plan, who, body)
         credential = sigv4.check_claim(claim, identity, clock, kind)
         streams = plan.codec.streams_in and bool(claim.payload)
-        if not streams and body is None and not payload.is_chunked(claim.payload, request):
+        if not streams and body is None and not (claim.payload and payload.is_chunked(claim.payload, request)):
             body = request.body.whole(self.limits.gathered_bytes) if isinstance(request.body, InflowBody) else None
             if body is None:
                 body = await gather(request.body, self.limits.gathered_bytes)
