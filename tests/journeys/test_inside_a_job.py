@@ -60,7 +60,8 @@ def test_what_the_role_allows(inside, yard):
 
 def test_what_the_role_does_not_allow(inside, yard):
     assert inside["forbidden"]["code"] == "AccessDenied"
-    denied = f"User: {inside['caller']} is not authorized to perform: iam:ListUsers on resource: "
+    users = f"arn:aws:iam::{inside['caller'].split(':')[4]}:user/"
+    denied = f"User: {inside['caller']} is not authorized to perform: iam:ListUsers on resource: {users}"
     assert denied in inside["forbidden"]["text"]
     assert "because no identity-based policy allows the iam:ListUsers action" in inside["forbidden"]["text"]
     assert inside["forbidden_bucket"]["code"] == "AccessDenied"

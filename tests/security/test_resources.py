@@ -9,7 +9,7 @@ from modelyard.kernel.errors import validation
 from modelyard.runtime.process.logfile import LogFile
 from modelyard.runtime.process.runtime import _delete
 from modelyard.services.logs.patterns import matcher
-from modelyard.services.sagemaker.training_job.metrics import found
+from modelyard.services.sagemaker.training_job.metrics import Finder
 from modelyard.wire.codecs import json as json_codec
 from modelyard.wire.codecs import xml
 
@@ -29,7 +29,8 @@ def test_the_log_of_a_run_has_an_end(tmp_path):
 def test_a_metric_expression_cannot_hold_the_engine():
     lines = [(1.0, "a" * 5000 + "b"), (2.0, "loss=0.5")] * 20
     began = time.monotonic()
-    seen = list(found([{"Name": "evil", "Regex": "(a+)+$"}, {"Name": "loss", "Regex": "loss=([0-9.]+)"}], lines))
+    finder = Finder([{"Name": "evil", "Regex": "(a+)+$"}, {"Name": "loss", "Regex": "loss=([0-9.]+)"}])
+    seen = [one for line in lines for one in finder.find(*line)]
     assert time.monotonic() - began < 3 and seen == [("loss", 0.5, 2.0)] * 20
 
 

@@ -107,20 +107,14 @@ class MetricStore:
         db.migrate("metrics", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
 
     def put(
-        self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, int] | None = None
+        self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, Sequence[int]] | None = None
     ) -> None:
-        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name, place):
-        data of a place that is in already is dropped, so a follower of a file may repeat itself after a crash."""
+        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name, place of
+        each datum, rising): what is not beyond the last place of before is dropped, so a follower of a file may repeat itself."""
         now = self._clock.now()
 
         def work(tx: Tx) -> None:
-            if source is not None and not tx.execute(
-                "INSERT INTO metric_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place "
-                "WHERE metric_sources.place < excluded.place RETURNING place",
-                source,
-            ):
-                return
-            for datum in data:
+            for datum in data if source is None else _new(tx, data, *source):
                 at = datum.get("Timestamp", now)
                 series = self._series(tx, (account, region, namespace, datum["MetricName"], canonical(datum.get("Dimensions", []))), at)
                 tx.executemany(
@@ -181,6 +175,15 @@ class MetricStore:
 def canonical(dimensions: Sequence[Mapping[str, str]]) -> str:
     """Dimensions as one comparable text: their order does not matter."""
     return orjson.dumps(sorted([d["Name"], d["Value"]] for d in dimensions)).decode()
+
+
+def _new(tx: Tx, data: Sequence[Mapping[str, Any]], name: str, places: Sequence[int]) -> list[Mapping[str, Any]]:
+    have = tx.execute("SELECT place FROM metric_sources WHERE source = ?", (name,))
+    seen = have[0][0] if have else -1
+    new = [datum for datum, place in zip(data, places, strict=True) if place > seen]
+    if new:
+        tx.execute("INSERT INTO metric_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", (name, places[-1]))
+    return new
 
 
 def _points(datum: Mapping[str, Any]) -> list[tuple[float, float, float, float]]:

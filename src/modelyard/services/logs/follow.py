@@ -29,7 +29,7 @@ class Followed:
     group: str
     stream: str
     path: Path
-    on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None
+    on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None
     place: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -53,10 +53,10 @@ class LogFollower:
         group: str,
         stream: str,
         path: Path,
-        on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None,
+        on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None,
     ) -> None:
         """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees
-        (place after it, lines) of each batch before it is committed; it may see a batch again after a crash."""
+        (places where they end, lines) before they are committed; it may see lines again, after a crash or from another engine."""
         with self._lock:
             if key not in self._files:
                 self._files[key] = Followed(account, region, group, stream, Path(path), on_lines)
@@ -123,12 +123,21 @@ class LogFollower:
                 end = len(chunk)
             lines = [line_of(raw, self._clock) for raw in chunk[:end].split(b"\n") if raw]
             if followed.on_lines is not None:
-                followed.on_lines(followed.place + end, lines)
-            self._store.append(
-                followed.account, followed.region, followed.group, followed.stream, lines, source=(key, followed.place + end)
-            )
-            followed.place += end
+                followed.on_lines(_places(chunk[:end], followed.place), lines)
+            part = (key, followed.place, followed.place + end)
+            whose = self._store.append(followed.account, followed.region, followed.group, followed.stream, lines, source=part)
+            followed.place = followed.place + end if whose else self._store.source_place(key)
             return end > 0
+
+
+def _places(chunk: bytes, start: int) -> list[int]:
+    """Where in the file each (not empty) line of a chunk ends."""
+    places, at = [], start
+    for raw in chunk.split(b"\n"):
+        at += len(raw) + 1
+        if raw:
+            places.append(at)
+    return places
 
 
 def line_of(raw: bytes, clock: Clock) -> tuple[int, str]:

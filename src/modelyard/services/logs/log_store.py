@@ -83,20 +83,26 @@ class LogStore:
         group: str,
         stream: str,
         events: Sequence[tuple[int, str]],
-        source: tuple[str, int] | None = None,
-    ) -> None:
-        """Adds (timestamp in ms, message) events; group and stream come into being as needed. `source` is
-        (name, place): how far a followed file is read once these events are in, committed with them."""
+        source: tuple[str, int, int] | None = None,
+    ) -> bool:
+        """Adds (timestamp in ms, message) events; group and stream come into being as needed. `source` is (name, from,
+        to): the part of a followed file that these events are, committed with them. False, and nothing was added: the file
+        was not read just up to `from` (another engine follows it too)."""
         now = self._now_ms()
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> bool:
+            if source is not None:
+                name, begin, end = source
+                have = tx.execute("SELECT place FROM log_sources WHERE source = ?", (name,))
+                if (have[0][0] if have else 0) != begin:
+                    return False
+                tx.execute("INSERT INTO log_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", (name, end))
             group_id = self._ensure_group(tx, account, region, group, now)
             stream_id = self._ensure_stream(tx, group_id, stream, now)
             self._insert(tx, stream_id, events, now)
-            if source is not None:
-                tx.execute("INSERT INTO log_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", source)
+            return True
 
-        self._db.grouped(work)
+        return self._db.grouped(work)
 
     def put(self, stream: Stream, events: Sequence[tuple[int, str]]) -> None:
         """Adds events to a stream that is there."""
