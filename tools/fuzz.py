@@ -107,7 +107,9 @@ def policy() -> Target:
     from modelyard.services.s3.policy import is_public, parse_policy
 
     user = Principal("user", "123456789012", "arn:aws:iam::123456789012:user/u", "AIDAUSERUSERUSERUSER")
-    context = Context({"aws:username": "u", "aws:SourceIp": "127.0.0.1", "aws:CurrentTime": "2026-01-01T00:00:00Z", "s3:prefix": ["a", "b"]})
+    context = Context(
+        {"aws:username": "u", "aws:SourceIp": "127.0.0.1", "aws:CurrentTime": "2026-01-01T00:00:00Z", "s3:prefix": ["a", "b"]}
+    )
     nothing = PolicySet(())
 
     def run(data: bytes) -> None:
@@ -268,9 +270,16 @@ def _tar() -> bytes:
 
 
 def seeds(target: str) -> list[bytes]:
-    claim = b"AWS4-HMAC-SHA256 Credential=%b/20260101/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=" % _key().encode()
+    claim = (
+        b"AWS4-HMAC-SHA256 Credential=%b/20260101/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=" % _key().encode()
+    )
     query = b"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%b%%2F20260101%%2Fus-east-1%%2Fs3%%2Faws4_request" % _key().encode()
-    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*", "Condition": {"StringLike": {"aws:username": "${aws:username}*"}}}
+    statement = {
+        "Effect": "Allow",
+        "Action": "s3:*",
+        "Resource": "arn:aws:s3:::bucket/*",
+        "Condition": {"StringLike": {"aws:username": "${aws:username}*"}},
+    }
     documents = [statement, statement | {"Principal": {"AWS": "*"}}, {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}]
     return {
         "xml": [b'<a xmlns="x"><b c="d">e</b>&amp;</a>', b"<!DOCTYPE a []><a/>", b"<?xml version='1.0' encoding='utf-16'?><a/>"],
@@ -330,7 +339,9 @@ def mutated(rng: random.Random, corpus: list[bytes]) -> bytes:
                 start = rng.randrange(len(piece) + 1)
                 data[at:at] = piece[start : start + rng.randint(1, 40)]
             case 4:
-                data[at : at + 1] = rng.choice([b"9" * 30, b"-1", b"\0", b"%", b"\xff", b"\xc2\xb2", b"[" * 200, b"\r\n", b'""', b"null", b"{}", b"1e999"])
+                data[at : at + 1] = rng.choice(
+                    [b"9" * 30, b"-1", b"\0", b"%", b"\xff", b"\xc2\xb2", b"[" * 200, b"\r\n", b'""', b"null", b"{}", b"1e999"]
+                )
             case _:
                 data[at:at] = data[at : at + rng.randint(1, 64)] * rng.randint(1, 4)
     return bytes(data)
@@ -349,12 +360,15 @@ def blind(name: str, seconds: float, seed: int) -> int:
 def guided(name: str, seconds: float) -> None:
     import atheris
 
+    with atheris.instrument_imports(include=["modelyard"]):
+        run = TARGETS[name]()
     with tempfile.TemporaryDirectory(prefix="modelyard-seeds-") as corpus:
         for number, seed in enumerate(seeds(name)):
             (Path(corpus) / str(number)).write_bytes(seed)
-        with atheris.instrument_imports(include=["modelyard", "tarfile"]):
-            run = TARGETS[name]()
-        atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=8192", "-rss_limit_mb=2048", "-timeout=20", corpus], watched(name, run))
+        atheris.Setup(
+            [sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=8192", "-rss_limit_mb=2048", "-timeout=20", corpus],
+            watched(name, run),
+        )
         atheris.Fuzz()
 
 

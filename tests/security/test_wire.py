@@ -10,7 +10,6 @@ import botocore.credentials
 import pytest
 
 from modelyard.kernel.service import BytesBody, Service
-from modelyard.wire import signing
 from modelyard.wire.body import gather
 from modelyard.wire.gateway import Gateway
 from modelyard.wire.http import HttpRequest, HttpResponse
@@ -177,5 +176,3 @@ def test_odd_decoded_lengths_are_the_clients_fault(gateway, length):
     request = [*headers.items(), ("x-amz-decoded-content-length", length), ("host", "h")]
     said = answer(gateway, HttpRequest("PUT", "/b/k", "", request, BytesBody(b"3\r\nabc\r\n0\r\n\r\n")))
     assert 400 <= said.status < 500
-
-
