@@ -107,20 +107,31 @@ class MetricStore:
         db.migrate("metrics", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
 
     def put(
-        self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, int] | None = None
+        self,
+        account: str,
+        region: str,
+        namespace: str,
+        data: Sequence[Mapping[str, Any]],
+        source: tuple[str, Sequence[int]] | None = None,
     ) -> None:
-        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name, place):
-        data of a place that is in already is dropped, so a follower of a file may repeat itself after a crash."""
+        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name of a
+        followed file, place of each datum in it, rising): data up to the place that is in already is dropped, so a follower
+        may repeat itself after a crash, and others may read the same file."""
         now = self._clock.now()
 
         def work(tx: Tx) -> None:
-            if source is not None and not tx.execute(
-                "INSERT INTO metric_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place "
-                "WHERE metric_sources.place < excluded.place RETURNING place",
-                source,
-            ):
-                return
-            for datum in data:
+            fresh = data
+            if source is not None:
+                name, places = source
+                ((known,),) = tx.execute(
+                    "INSERT INTO metric_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = metric_sources.place "
+                    "RETURNING place",
+                    (name,),
+                )
+                fresh = [datum for datum, place in zip(data, places, strict=True) if place > known]
+                if fresh:
+                    tx.execute("UPDATE metric_sources SET place = ? WHERE source = ?", (places[-1], name))
+            for datum in fresh:
                 at = datum.get("Timestamp", now)
                 series = self._series(tx, (account, region, namespace, datum["MetricName"], canonical(datum.get("Dimensions", []))), at)
                 tx.executemany(

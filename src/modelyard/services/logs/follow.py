@@ -7,6 +7,7 @@ was read is committed with the events. Times are real when the run writes them; 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,12 @@ from modelyard.services.logs.log_store import LogStore
 
 log = logging.getLogger("modelyard.logs")
 LOOK_SECONDS, FAILED_SECONDS = 0.05, 2.0
+FORGET_SECONDS = 300.0
+"""A file that nobody asked for in so long is another engine's by now: where there are several, any may look after a run."""
 CHUNK_BYTES = 1 << 20
+
+OnLines = Callable[[list[int], list[tuple[int, str]]], None]
+"""(the place in the file after each line, (platform ms, text) lines)."""
 
 
 @dataclass
@@ -29,8 +35,9 @@ class Followed:
     group: str
     stream: str
     path: Path
-    on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None
+    on_lines: OnLines | None = None
     place: int = -1
+    asked: float = field(default_factory=real_now)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -53,13 +60,14 @@ class LogFollower:
         group: str,
         stream: str,
         path: Path,
-        on_lines: Callable[[int, list[tuple[int, str]]], None] | None = None,
+        on_lines: OnLines | None = None,
     ) -> None:
-        """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees
-        (place after it, lines) of each batch before it is committed; it may see a batch again after a crash."""
+        """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees each
+        batch before it is committed; it may see lines again after a crash, and where several engines follow a file."""
         with self._lock:
             if key not in self._files:
                 self._files[key] = Followed(account, region, group, stream, Path(path), on_lines)
+            self._files[key].asked = real_now()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="log follower", daemon=True)
                 self._thread.start()
@@ -88,6 +96,9 @@ class LogFollower:
     def _run(self) -> None:
         while not self._stop.is_set():
             with self._lock:
+                since = real_now() - FORGET_SECONDS
+                for key in [key for key, followed in self._files.items() if followed.asked < since]:
+                    del self._files[key]
                 files = list(self._files.items())
             busy = failed = False
             for key, followed in files:
@@ -121,14 +132,24 @@ class LogFollower:
                 if not (last or len(chunk) == CHUNK_BYTES):
                     return False
                 end = len(chunk)
-            lines = [line_of(raw, self._clock) for raw in chunk[:end].split(b"\n") if raw]
-            if followed.on_lines is not None:
-                followed.on_lines(followed.place + end, lines)
-            self._store.append(
-                followed.account, followed.region, followed.group, followed.stream, lines, source=(key, followed.place + end)
-            )
+            lines, places = lines_of(chunk[:end], followed.place, self._clock)
+            if lines and followed.on_lines is not None:
+                followed.on_lines(places, lines)
+            if lines:
+                self._store.append(followed.account, followed.region, followed.group, followed.stream, lines, source=(key, places))
             followed.place += end
             return end > 0
+
+
+def lines_of(chunk: bytes, place: int, clock: Clock) -> tuple[list[tuple[int, str]], list[int]]:
+    """The (platform ms, text) lines of a chunk that begins at `place`, and the place after each."""
+    lines, places = [], []
+    for raw in io.BytesIO(chunk):
+        place += len(raw)
+        if raw != b"\n":
+            lines.append(line_of(raw.removesuffix(b"\n"), clock))
+            places.append(place)
+    return lines, places
 
 
 def line_of(raw: bytes, clock: Clock) -> tuple[int, str]:

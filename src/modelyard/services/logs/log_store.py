@@ -83,18 +83,29 @@ class LogStore:
         group: str,
         stream: str,
         events: Sequence[tuple[int, str]],
-        source: tuple[str, int] | None = None,
+        source: tuple[str, Sequence[int]] | None = None,
     ) -> None:
-        """Adds (timestamp in ms, message) events; group and stream come into being as needed. `source` is
-        (name, place): how far a followed file is read once these events are in, committed with them."""
+        """Adds (timestamp in ms, message) events; group and stream come into being as needed. `source` is (name of a
+        followed file, place after each event): events up to the place that is in already are dropped, and the last
+        place is committed with them. So any number of followers may read one file, each with chunks of its own."""
         now = self._now_ms()
 
         def work(tx: Tx) -> None:
+            fresh = events
+            if source is not None:
+                name, places = source
+                # Writes the row in any case: another follower's transaction waits here, where two may write (PostgreSQL).
+                ((known,),) = tx.execute(
+                    "INSERT INTO log_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = log_sources.place RETURNING place",
+                    (name,),
+                )
+                fresh = [event for event, place in zip(events, places, strict=True) if place > known]
+                if not fresh:
+                    return
+                tx.execute("UPDATE log_sources SET place = ? WHERE source = ?", (places[-1], name))
             group_id = self._ensure_group(tx, account, region, group, now)
             stream_id = self._ensure_stream(tx, group_id, stream, now)
-            self._insert(tx, stream_id, events, now)
-            if source is not None:
-                tx.execute("INSERT INTO log_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", source)
+            self._insert(tx, stream_id, fresh, now)
 
         self._db.grouped(work)
 

@@ -133,13 +133,14 @@ def follow(job: Record, world: Any) -> None:
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
     dimensions = [{"Name": "TrainingJobName", "Value": job.name}]  # where the SDK's TrainingJobAnalytics looks
 
-    def on_lines(place: int, lines: list[tuple[int, str]]) -> None:
-        data = [
-            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": at}
-            for name, value, at in found(definitions, ((at / 1000, text) for at, text in lines))
-        ]
+    def on_lines(places: list[int], lines: list[tuple[int, str]]) -> None:
+        data, at_places = [], []
+        for place, (at, text) in zip(places, lines, strict=True):
+            for name, value, moment in found(definitions, [(at / 1000, text)]):
+                data.append({"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment})
+                at_places.append(place)
         if data:
-            world.metrics.put(job.account, job.region, NAMESPACE, data, source=(run_id(job), place))
+            world.metrics.put(job.account, job.region, NAMESPACE, data, source=(run_id(job), at_places))
 
     world.follower.follow(
         run_id(job), job.account, job.region, LOG_GROUP, log_stream(job), log_file(job, world), on_lines if definitions else None
