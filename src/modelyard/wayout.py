@@ -71,10 +71,12 @@ def package_indexes() -> frozenset[tuple[str, int]]:
     """(host, port) of where packages come from on this machine: runs may go there also when that is a private address."""
     from urllib.parse import urlsplit
 
+    from pip._internal.models.index import PyPI  # what pip takes where nothing is configured
+
     from modelyard.runtime.index_config import settings
 
     configured = settings()
-    urls = [configured.get("index-url", "https://pypi.org/simple"), *configured.get("extra-index-url", "").split()]
+    urls = [configured.get("index-url", PyPI.simple_url), *configured.get("extra-index-url", "").split()]
     parts = [part for part in map(urlsplit, urls) if part.hostname and part.scheme in ("http", "https")]
     hosts = [(part.hostname, part.port or (443 if part.scheme == "https" else 80)) for part in parts]
-    return frozenset([*hosts, *([("files.pythonhosted.org", 443)] if ("pypi.org", 443) in hosts else [])])
+    return frozenset([*hosts, *([(PyPI.file_storage_domain, 443)] if (PyPI.netloc, 443) in hosts else [])])

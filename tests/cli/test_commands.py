@@ -59,17 +59,18 @@ def client(data, service, *more):
     )
 
 
-def test_help_names_every_command_quickly():
-    modelyard("--help")
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        said = modelyard("--help").stdout
-        times.append(time.perf_counter() - began)
+def test_help_names_every_command():
+    said = modelyard("--help").stdout
     assert all(
         f"\n    {name} " in said for name in ("up", "down", "status", "env", "run", "logs", "images", "account", "reset", "doctor", "demo")
     )
-    assert min(times) < 0.15
+
+
+def test_help_imports_nothing_heavy():
+    """What makes a command slow to answer is what it imports."""
+    heavy = "botocore", "uvloop", "rich", "cryptography", "asyncio", "modelyard.kernel.store"
+    code = f"import sys; from modelyard.cli import parser; parser.build(); print([n for n in {heavy!r} if n in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_status_has_what_scripts_read(data):

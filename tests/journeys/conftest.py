@@ -16,6 +16,7 @@ import pytest
 
 from modelyard.config import Settings
 from modelyard.runtime.images import ImageStore
+from tests.support.needs import require
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -122,6 +123,7 @@ def environment(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def yard(tmp_path_factory):
+    require("sandbox")  # user code in these journeys names /opt/ml, as user code does
     made = Yard(tmp_path_factory.mktemp("journeys") / "data")
     made.up()
     yield made
@@ -131,6 +133,7 @@ def yard(tmp_path_factory):
 @pytest.fixture
 def fresh(tmp_path):
     """A platform of this test alone; the test calls `up` itself."""
+    require("sandbox")
     made = Yard(tmp_path / "data")
     yield made
     made.modelyard("down", code=None)

@@ -17,6 +17,7 @@ import uv
 from modelyard.config import Settings
 from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.process import ProcessRuntime, probe
+from tests.support.needs import require
 
 TIERS = ("full", "no-proc", "ctypes", "degraded")
 
@@ -88,7 +89,8 @@ def bench(tier):
 
 @pytest.fixture
 def best(best_tier):
-    """A bench of the machine's best tier, for what does not depend on the tier."""
+    """A bench of the machine's best tier, for what does not depend on the tier (but on there being a box)."""
+    require("sandbox")
     with _bench() as made:
         yield made
 

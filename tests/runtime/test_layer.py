@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -64,11 +65,9 @@ def index(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def image_with_pip(tiny_image):
-    """The tiny image with this Python's own bundled pip unpacked into it."""
-    import ensurepip
-
-    packages = next(__import__("pathlib").Path(tiny_image).glob("lib/python3.*/site-packages"))
-    bundled = next(__import__("pathlib").Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"))
+    """The tiny image with the pip that the project sets itself up with unpacked into it."""
+    packages = next(Path(tiny_image).glob("lib/python3.*/site-packages"))
+    bundled = next((Path(__file__).resolve().parents[2] / "tools" / "bootstrap").glob("pip-*.whl"))
     if not (packages / "pip").exists():
         zipfile.ZipFile(bundled).extractall(packages)
         for name in ("pip", "pip3"):

@@ -29,8 +29,10 @@ from modelyard.runtime.images.recipes import Image
 from modelyard.runtime.images.store import ImageState
 from modelyard.runtime.process import ProcessRuntime
 from modelyard.services.logs.follow import LogFollower
+from modelyard.services.sagemaker.endpoint.health import probes
 from modelyard.wayout import WayOut
 from tests.support import inproc
+from tests.support.needs import require
 from tests.support.platform import ACCOUNT, InProcess
 
 REGION = "us-east-1"
@@ -69,6 +71,7 @@ class Boxes:
     """`job(...)` creates one, `end(...)` waits for it; `serve(...)` deploys one. Close it."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
+        require("sandbox")
         self.yard = InProcess(folder, **{"port": 9, **settings})
         platform = self.platform = self.yard.platform
         platform.settings.socket_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,6 +113,7 @@ class Boxes:
         self.stop_engine()
         self._on_loop(self.platform.invoker.stop)
         self.platform.follower.stop()
+        probes(self.platform).close()
         for run_id in self.runtime.ids():
             self.runtime.remove(run_id)
         self.yard.close()

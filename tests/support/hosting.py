@@ -29,6 +29,7 @@ from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.images.recipes import Image
 from modelyard.runtime.images.store import ImageState
+from modelyard.services.sagemaker.endpoint.health import probes
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/hosting"
@@ -428,6 +429,7 @@ class Hosting:
         self._thread.join(10)
         self._on_loop(self.platform.invoker.stop)
         self.platform.follower.stop()
+        probes(self.platform).close()
         if "probes" in self.platform.parts:
             self.platform.probes.stop()
         for box in self.runtime.running():

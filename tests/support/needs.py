@@ -18,6 +18,7 @@ INSTALL = {
     "postgresql": "apt install postgresql",
     "nginx": "apt install nginx-light",
     "browser": "apt install chromium",
+    "sandbox": "apt install bubblewrap, or allow user namespaces",
 }
 
 
@@ -42,7 +43,13 @@ def require(what: str) -> None:
 @functools.cache
 def missing(what: str) -> str | None:
     """Why it cannot be used here; None: it can."""
-    return {"bubblewrap": _bubblewrap, "postgresql": _postgresql, "nginx": _nginx, "browser": _browser}[what]()
+    return {
+        "bubblewrap": _bubblewrap,
+        "postgresql": _postgresql,
+        "nginx": _nginx,
+        "browser": _browser,
+        "sandbox": _sandbox,
+    }[what]()
 
 
 def postgresql_bin() -> str | None:
@@ -68,6 +75,13 @@ def _bubblewrap() -> str | None:
         return "it is not installed"
     tried = subprocess.run([bwrap, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
     return None if tried.returncode == 0 else f"it is refused here: {tried.stderr.strip()[:200]}"
+
+
+def _sandbox() -> str | None:
+    from modelyard.runtime.process.probe import probe
+
+    found = probe()
+    return f"boxes are refused here: {found.refused}" if found.tier == "degraded" else None
 
 
 def _postgresql() -> str | None:

@@ -15,11 +15,27 @@ def encode_token(value: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(value)).decode()
 
 
-def decode_token(token: str | None, error: Callable[[str], Exception]) -> Any:
-    """The value of a token; None for no token; raises `error(text)` for a token that is not ours."""
+def decode_token(token: str | None, error: Callable[[str], Exception], like: Any = None) -> Any:
+    """The value of a token; None for no token; raises `error(text)` for a token that is not ours. `like` is an example of
+    what it carries (`0`, `""`, `[0.0, ""]`): clients can make up tokens, and what comes out goes into slices and statements."""
     if token is None:
         return None
     try:
-        return orjson.loads(base64.urlsafe_b64decode(token.encode()))
+        value = orjson.loads(base64.urlsafe_b64decode(token.encode()))
     except (binascii.Error, ValueError):
-        raise error("The specified nextToken is invalid.") from None
+        value = _NOT_OURS
+    if value is _NOT_OURS or (like is not None and not _is_like(value, like)):
+        raise error("The specified nextToken is invalid.")
+    return value
+
+
+_NOT_OURS = object()
+
+
+def _is_like(value: Any, like: Any) -> bool:
+    if isinstance(like, list):
+        return isinstance(value, list) and len(value) == len(like) and all(map(_is_like, value, like))
+    if isinstance(like, (int, float)):
+        number = isinstance(value, int) or (isinstance(like, float) and isinstance(value, float))
+        return number and not isinstance(value, bool) and 0 <= value < 1 << 63
+    return isinstance(value, type(like))

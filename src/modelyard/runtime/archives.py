@@ -7,6 +7,7 @@ import errno
 import gzip
 import os
 import posixpath
+import shutil
 import stat
 import tarfile
 import zlib
@@ -16,38 +17,59 @@ from pathlib import Path
 CHUNK = 1 << 20
 MAX_BYTES = 100 << 30
 MAX_MEMBERS = 1_000_000
+MAX_EXTENSION_BYTES = 1 << 20
+SPARE_BYTES = 512 << 20
+"""What an unpacked archive leaves free on its disk: a bomb must not take the room that the platform's own records need."""
 
 
 class BadArchive(ValueError):
     """The archive cannot be used; the message names the member and says what is wrong with it."""
 
 
+class _Member(tarfile.TarInfo):
+    """tarfile reads a long name and a pax header whole into memory, and one after the other by recursion: a few KiB of gzip
+    could ask for any amount of either."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        extends = self.type in (
+            tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+        )  # fmt: skip
+        if extends and not 0 <= self.size <= MAX_EXTENSION_BYTES:
+            raise BadArchive(f"member {self.name!r} has an extended header of {self.size} bytes; {MAX_EXTENSION_BYTES} may be")
+        return super()._proc_member(tar)
+
+
 def extract(archive: Path, target: Path, max_bytes: int = MAX_BYTES) -> None:
     """Unpack a gzip-compressed tar archive into `target` (made if need be).
 
     Refuses, with BadArchive: what is no such archive or is cut off; absolute names and `..`; links that lead out of
-    `target`; devices, pipes; a member where another one of a different kind is; more than `max_bytes` or a million
-    members. What was unpacked until then stays: the caller throws the folder away.
+    `target`; devices, pipes; a member where another one of a different kind is; more than `max_bytes`, than the disk has room
+    for (it keeps `SPARE_BYTES` free) or a million members; headers that are no sense. What was unpacked until then stays: the caller throws the folder away.
 
     Links are made after all files, so no file can be written through one.
     """
     target.mkdir(parents=True, exist_ok=True)
     links: list[tuple[str, str]] = []
-    left = max_bytes
+    room = shutil.disk_usage(target).free - SPARE_BYTES
+    left = max_bytes = max(0, min(max_bytes, room))
     try:
         # gzip's own reader checks the sums of what it unpacked; tarfile's for "r|gz" does not.
-        with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
+        with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member) as tar:
             for count, member in enumerate(tar):
                 if count >= MAX_MEMBERS:
                     raise BadArchive(f"the archive has more than {MAX_MEMBERS} members")
                 name = _safe_name(member.name)
-                left -= member.size if member.isreg() else 0
+                left -= max(0, member.size) if member.isreg() else 0
                 if left < 0:
                     raise BadArchive(f"the archive unpacks to more than {max_bytes} bytes (reached at member {member.name!r})")
                 _place(tar, member, name, target, links)
-            while plain.read(CHUNK):
-                pass
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            while piece := plain.read(CHUNK):
+                left -= len(piece)
+                if left < 0:
+                    raise BadArchive(f"the archive unpacks to more than {max_bytes} bytes (after its last member)")
+    except BadArchive:
+        raise
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError, RecursionError) as error:
         raise BadArchive(f"not a gzip-compressed tar archive, or a damaged one: {error}") from None
     _make_links(target, links)
 
@@ -74,9 +96,9 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, target: Pat
     except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError) as error:
         raise BadArchive(f"member {member.name!r} does not fit to the others: {error.strerror}") from None
     except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
-            raise
-        raise BadArchive(f"member {member.name!r} has a name that no file can have: {error.strerror}") from None
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP):
+            raise  # the disk's trouble, not the archive's
+        raise BadArchive(f"member {member.name[:255]!r} has a name that no file can have: {error.strerror}") from None
 
 
 def _write(source, path: Path, member: tarfile.TarInfo) -> None:
@@ -85,7 +107,8 @@ def _write(source, path: Path, member: tarfile.TarInfo) -> None:
     with open(fd, "wb") as file:
         while chunk := source.read(CHUNK):
             file.write(chunk)
-    os.utime(path, (member.mtime, member.mtime))
+    with contextlib.suppress(OverflowError, ValueError, OSError):  # a time that no file can have
+        os.utime(path, (member.mtime, member.mtime))
 
 
 def _safe_name(name: str) -> str:
@@ -102,15 +125,15 @@ def _make_links(target: Path, links: list[tuple[str, str]]) -> None:
         path = target / name
         if os.path.isabs(text):
             raise BadArchive(f"member {name!r} is a link to an absolute path, {text!r}")
+        if not _inside(os.path.realpath(path.parent), root):  # through an earlier link, which is judged only below
+            raise BadArchive(f"member {name!r} leads out of the folder")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_symlink():
                 path.unlink()
             path.symlink_to(text)
-        except OSError as error:
-            raise BadArchive(f"member {name!r} does not fit to the others: {error.strerror}") from None
-        if not _inside(os.path.realpath(path.parent), root):
-            raise BadArchive(f"member {name!r} leads out of the folder")
+        except (OSError, ValueError) as error:
+            raise BadArchive(f"member {name[:255]!r} does not fit to the others: {getattr(error, 'strerror', error)}") from None
     for name, text in links:  # judged when all are there: one link can bend another
         if not _inside(os.path.realpath(target / name), root):
             raise BadArchive(f"member {name!r} is a link out of the folder, to {text!r}")

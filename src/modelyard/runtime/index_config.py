@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib.util
 import os
 import subprocess
 import sys
@@ -40,7 +41,9 @@ def settings() -> dict[str, str]:
 
 
 def _python_with_pip() -> str:
-    """Our own environment may lack pip (uv makes such); the Python it was made from has it."""
+    """Our own environment has pip as a dependency; where somebody left it out, the Python it was made from may have it."""
+    if importlib.util.find_spec("pip") is not None:
+        return sys.executable
     base = os.path.join(sys.base_prefix, "bin", "python3")
     return base if os.path.exists(base) else sys.executable
 

@@ -170,8 +170,12 @@ class Gateway:
         credential = sigv4.check_claim(claim, identity, clock, kind)
         streams = plan.codec.streams_in and bool(claim.payload)
         if not streams and body is None and not payload.is_chunked(claim.payload, request):
-            body = await gather(request.body, self.limits.gathered_bytes)
+            body = request.body.whole(self.limits.gathered_bytes) if isinstance(request.body, InflowBody) else None
+            if body is None:
+                body = await gather(request.body, self.limits.gathered_bytes)
         who = sigv4.finish(request, claim, credential, kind, body)
+        if body is not None and not plan.codec.streams_in:
+            return who, body
         return who, await self._body(request, plan, who, body)
 
     async def _unverified(

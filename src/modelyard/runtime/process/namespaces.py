@@ -185,7 +185,7 @@ def _read_only(target: str) -> None:
 def _make_point(target: str, folder: bool) -> None:
     if folder:
         os.makedirs(target, exist_ok=True)
-    else:
+    elif not os.path.lexists(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
 

@@ -14,6 +14,10 @@ ETC = (
     "ssl", "ca-certificates", "pki", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "alternatives", "mime.types",
     "protocols", "services", "locale.alias", "fonts", "magic", "bash.bashrc", "profile", "inputrc", "java-17-openjdk", "login.defs", "debian_version", "os-release",
 )  # fmt: skip
+PROC_COVERED = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "tty/driver", "mtrr", "driver")
+"""Parts of a new /proc that steer this machine. The files there belong to root, and where root runs the platform the box is
+that user: without a capability, but their owner. `/proc/sys/kernel/core_pattern` alone would be a way out."""
+PROC_EMPTY = ("kcore", "keys", "timer_list", "sched_debug", "latency_stats", "kmsg", "kpagecount", "kpageflags", "kpagecgroup")
 PROC_FILES = ("cpuinfo", "meminfo", "stat", "version", "filesystems", "uptime", "loadavg")
 
 PASSWD = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -58,7 +62,9 @@ def kernel_files(new_proc: bool) -> list[tuple]:
     """/dev, and /proc: the box's own, or (where a new one cannot be mounted) a few harmless files of the host's.
     The host's whole /proc is never shown: it has the environments of the platform's processes."""
     if new_proc:
-        return [("proc", "/proc"), ("dev", "/dev")]
+        covered = [("ro", path, path) for path in map("/proc/{}".format, PROC_COVERED) if os.path.exists(path)]
+        empty = [("ro", "/dev/null", path) for path in map("/proc/{}".format, PROC_EMPTY) if os.path.exists(path)]
+        return [("proc", "/proc"), *covered, *empty, ("dev", "/dev")]
     return [("tmpfs", "/proc"), *(("ro", f"/proc/{name}", f"/proc/{name}") for name in PROC_FILES), ("dev", "/dev")]
 
 

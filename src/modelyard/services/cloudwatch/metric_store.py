@@ -107,31 +107,14 @@ class MetricStore:
         db.migrate("metrics", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
 
     def put(
-        self,
-        account: str,
-        region: str,
-        namespace: str,
-        data: Sequence[Mapping[str, Any]],
-        source: tuple[str, Sequence[int]] | None = None,
+        self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, Sequence[int]] | None = None
     ) -> None:
-        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name of a
-        followed file, place of each datum in it, rising): data up to the place that is in already is dropped, so a follower
-        may repeat itself after a crash, and others may read the same file."""
+        """MetricDatum dicts as PutMetricData takes them; a missing Timestamp is now (platform time). `source` is (name, place of
+        each datum, rising): what is not beyond the last place of before is dropped, so a follower of a file may repeat itself."""
         now = self._clock.now()
 
         def work(tx: Tx) -> None:
-            fresh = data
-            if source is not None:
-                name, places = source
-                ((known,),) = tx.execute(
-                    "INSERT INTO metric_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = metric_sources.place "
-                    "RETURNING place",
-                    (name,),
-                )
-                fresh = [datum for datum, place in zip(data, places, strict=True) if place > known]
-                if fresh:
-                    tx.execute("UPDATE metric_sources SET place = ? WHERE source = ?", (places[-1], name))
-            for datum in fresh:
+            for datum in data if source is None else _new(tx, data, *source):
                 at = datum.get("Timestamp", now)
                 series = self._series(tx, (account, region, namespace, datum["MetricName"], canonical(datum.get("Dimensions", []))), at)
                 tx.executemany(
@@ -192,6 +175,17 @@ class MetricStore:
 def canonical(dimensions: Sequence[Mapping[str, str]]) -> str:
     """Dimensions as one comparable text: their order does not matter."""
     return orjson.dumps(sorted([d["Name"], d["Value"]] for d in dimensions)).decode()
+
+
+def _new(tx: Tx, data: Sequence[Mapping[str, Any]], name: str, places: Sequence[int]) -> list[Mapping[str, Any]]:
+    # Writes the row in any case: where two may write at once (PostgreSQL), the other one waits here.
+    ((seen,),) = tx.execute(
+        "INSERT INTO metric_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = metric_sources.place RETURNING place", (name,)
+    )
+    new = [datum for datum, place in zip(data, places, strict=True) if place > seen]
+    if new:
+        tx.execute("UPDATE metric_sources SET place = ? WHERE source = ?", (places[-1], name))
+    return new
 
 
 def _points(datum: Mapping[str, Any]) -> list[tuple[float, float, float, float]]:

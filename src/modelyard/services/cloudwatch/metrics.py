@@ -35,7 +35,7 @@ def put_metric_data(call, request):
 def list_metrics(call, request):
     since = call.now() - RECENT_SECONDS if request.get("RecentlyActive") == "PT3H" else 0.0
     wanted = request.get("Dimensions", [])
-    after = decode_token(request.get("NextToken"), api.error.InvalidParameterValueException) or 0
+    after = decode_token(request.get("NextToken"), api.error.InvalidParameterValueException, 0) or 0
     found = [
         (number, {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions})
         for number, namespace, name, dimensions in call.platform.metrics.series(

@@ -12,17 +12,21 @@ from modelyard.services.iam import names
 
 Request = Mapping[str, Any]
 _HOLE = re.compile(r"\{([^}]*)\}")
+_OF_S3 = "arn:aws:s3:"
+"""Members of S3 never take an ARN in the place of a name: a key may look like one, and is still a key."""
 
 
 class Template:
     """An ARN with holes: `{Region}`, `{Account}`, request members by path, or `{transform:Member}`."""
 
-    __slots__ = ("_holes", "_lower", "_plain", "_texts", "_whole")
+    __slots__ = ("_holes", "_like", "_lower", "_plain", "_texts", "_whole")
 
     def __init__(self, text: str, lower: bool) -> None:
         pieces = _HOLE.split(text)
         self._texts, self._holes, self._lower = pieces[::2], [Hole(name) for name in pieces[1::2]], lower
         self._whole = len(self._holes) == 1 and self._texts == ["", ""]
+        never = r"(?!)"
+        self._like = re.compile(never if text.startswith(_OF_S3) else ".+".join(map(re.escape, self._texts)), re.DOTALL)
         self._plain = (
             None if self._whole or any(hole.is_deep for hole in self._holes) else list(zip(pieces[1::2], pieces[2::2], strict=True))
         )
@@ -44,8 +48,8 @@ class Template:
                 if value is None or value == "":
                     return []
                 value = str(value)
-                if value.startswith("arn:"):
-                    return [value]  # the member takes a name or an ARN, and has the ARN
+                if value.startswith("arn:") and self._like.fullmatch(value):
+                    return [self._cased(value)]  # the member takes a name or an ARN, and has the ARN
                 if self._lower:
                     value = value.lower()
             arn += value + text
@@ -58,11 +62,16 @@ class Template:
             if not values:
                 return []
             if self._whole:
-                return [value for value in values if value.startswith("arn:")]
+                return [self._cased(value) for value in values if value.startswith("arn:")]
             if self._lower and hole.of_request:
                 values = [value.lower() for value in values]
             arns = [arn + value + text for arn in arns for value in values]
         return arns
+
+    def _cased(self, arn: str) -> str:
+        """Where names are kept in lower case the ARN of a request is read so too: a Deny must not depend on its case."""
+        front, kind, rest = arn.rpartition(":") if arn.count(":") == 5 else (arn, "", "")
+        return f"{front}{kind}{rest.lower()}" if self._lower else arn
 
 
 class Hole:

@@ -82,7 +82,7 @@ def filter_log_events(call, request):
     streams = [the_stream(call, group, n) for n in names] if names else logs.streams(group, prefix=prefix or "", limit=1_000_000)
     matches = matcher(request.get("filterPattern", ""), api.error.InvalidParameterException)
     limit = request.get("limit", PAGE_EVENTS)
-    place = tuple(decode_token(request.get("nextToken"), api.error.InvalidParameterException) or START)
+    place = tuple(decode_token(request.get("nextToken"), api.error.InvalidParameterException, [0, 0]) or START)
     by_id = {stream.id: stream.name for stream in streams}
     answer = {"events": [], "searchedLogStreams": []}
     seen = logs.events(list(by_id), after=place, start_ms=request.get("startTime"), end_ms=request.get("endTime"), limit=SCAN_EVENTS)

@@ -7,7 +7,6 @@ was read is committed with the events. Times are real when the run writes them; 
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -24,9 +23,6 @@ FORGET_SECONDS = 300.0
 """A file that nobody asked for in so long is another engine's by now: where there are several, any may look after a run."""
 CHUNK_BYTES = 1 << 20
 
-OnLines = Callable[[list[int], list[tuple[int, str]]], None]
-"""(the place in the file after each line, (platform ms, text) lines)."""
-
 
 @dataclass
 class Followed:
@@ -35,7 +31,7 @@ class Followed:
     group: str
     stream: str
     path: Path
-    on_lines: OnLines | None = None
+    on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None
     place: int = -1
     asked: float = field(default_factory=real_now)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,10 +56,10 @@ class LogFollower:
         group: str,
         stream: str,
         path: Path,
-        on_lines: OnLines | None = None,
+        on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None,
     ) -> None:
-        """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees each
-        batch before it is committed; it may see lines again after a crash, and where several engines follow a file."""
+        """Follows `path` from where it was left; a second call with the same key changes nothing. `on_lines` sees
+        (places where they end, lines) before they are committed; it may see lines again, after a crash or from another engine."""
         with self._lock:
             if key not in self._files:
                 self._files[key] = Followed(account, region, group, stream, Path(path), on_lines)
@@ -132,24 +128,23 @@ class LogFollower:
                 if not (last or len(chunk) == CHUNK_BYTES):
                     return False
                 end = len(chunk)
-            lines, places = lines_of(chunk[:end], followed.place, self._clock)
-            if lines and followed.on_lines is not None:
-                followed.on_lines(places, lines)
-            if lines:
-                self._store.append(followed.account, followed.region, followed.group, followed.stream, lines, source=(key, places))
-            followed.place += end
+            lines = [line_of(raw, self._clock) for raw in chunk[:end].split(b"\n") if raw]
+            if followed.on_lines is not None:
+                followed.on_lines(_places(chunk[:end], followed.place), lines)
+            part = (key, followed.place, followed.place + end)
+            whose = self._store.append(followed.account, followed.region, followed.group, followed.stream, lines, source=part)
+            followed.place = followed.place + end if whose else self._store.source_place(key)
             return end > 0
 
 
-def lines_of(chunk: bytes, place: int, clock: Clock) -> tuple[list[tuple[int, str]], list[int]]:
-    """The (platform ms, text) lines of a chunk that begins at `place`, and the place after each."""
-    lines, places = [], []
-    for raw in io.BytesIO(chunk):
-        place += len(raw)
-        if raw != b"\n":
-            lines.append(line_of(raw.removesuffix(b"\n"), clock))
-            places.append(place)
-    return lines, places
+def _places(chunk: bytes, start: int) -> list[int]:
+    """Where in the file each (not empty) line of a chunk ends."""
+    places, at = [], start
+    for raw in chunk.split(b"\n"):
+        at += len(raw) + 1
+        if raw:
+            places.append(at)
+    return places
 
 
 def line_of(raw: bytes, clock: Clock) -> tuple[int, str]:

@@ -28,7 +28,7 @@ def describe_log_groups(call, request):
     limit = request.get("limit", DESCRIBE_LIMIT)
     if request.get("logGroupNamePrefix") and request.get("logGroupNamePattern"):
         raise api.error.InvalidParameterException("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
-    after = decode_token(request.get("nextToken"), api.error.InvalidParameterException) or ""
+    after = decode_token(request.get("nextToken"), api.error.InvalidParameterException, "") or ""
     found = call.platform.logs.groups(
         call.account,
         call.region,

@@ -83,31 +83,30 @@ class LogStore:
         group: str,
         stream: str,
         events: Sequence[tuple[int, str]],
-        source: tuple[str, Sequence[int]] | None = None,
-    ) -> None:
-        """Adds (timestamp in ms, message) events; group and stream come into being as needed. `source` is (name of a
-        followed file, place after each event): events up to the place that is in already are dropped, and the last
-        place is committed with them. So any number of followers may read one file, each with chunks of its own."""
+        source: tuple[str, int, int] | None = None,
+    ) -> bool:
+        """Adds (timestamp in ms, message) events; group and stream come into being as needed. `source` is (name, from,
+        to): the part of a followed file that these events are, committed with them. False, and nothing was added: the file
+        was not read just up to `from` (another engine follows it too)."""
         now = self._now_ms()
 
-        def work(tx: Tx) -> None:
-            fresh = events
+        def work(tx: Tx) -> bool:
             if source is not None:
-                name, places = source
-                # Writes the row in any case: another follower's transaction waits here, where two may write (PostgreSQL).
-                ((known,),) = tx.execute(
+                name, begin, end = source
+                # Writes the row in any case: where two may write at once (PostgreSQL), the other one waits here.
+                ((have,),) = tx.execute(
                     "INSERT INTO log_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = log_sources.place RETURNING place",
                     (name,),
                 )
-                fresh = [event for event, place in zip(events, places, strict=True) if place > known]
-                if not fresh:
-                    return
-                tx.execute("UPDATE log_sources SET place = ? WHERE source = ?", (places[-1], name))
+                if have != begin:
+                    return False
+                tx.execute("UPDATE log_sources SET place = ? WHERE source = ?", (end, name))
             group_id = self._ensure_group(tx, account, region, group, now)
             stream_id = self._ensure_stream(tx, group_id, stream, now)
-            self._insert(tx, stream_id, fresh, now)
+            self._insert(tx, stream_id, events, now)
+            return True
 
-        self._db.grouped(work)
+        return self._db.grouped(work)
 
     def put(self, stream: Stream, events: Sequence[tuple[int, str]]) -> None:
         """Adds events to a stream that is there."""

@@ -36,7 +36,7 @@ def describe_log_streams(call, request):
         prefix=request.get("logStreamNamePrefix", ""),
         by_time=by_time,
         descending=request.get("descending", False),
-        after=decode_token(request.get("nextToken"), api.error.InvalidParameterException),
+        after=decode_token(request.get("nextToken"), api.error.InvalidParameterException, [0, ""] if by_time else ""),
         limit=limit + 1,
     )
     answer = {"logStreams": [_describe(call, group, stream) for stream in found[:limit]]}

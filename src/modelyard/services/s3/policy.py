@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
+
 from modelyard.kernel.errors import ApiError
+from modelyard.services.iam.conditions import known
 from modelyard.services.s3 import api
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import not_found, s3_error
@@ -77,7 +80,7 @@ def parse_policy(text: str, bucket: str) -> dict[str, Any]:
     if len(text.encode()) > _MOST_BYTES:
         raise _malformed(f"Policy exceeds the maximum allowed document size of {_MOST_BYTES} bytes.")
     try:
-        document = json.loads(text)
+        document = orjson.loads(text)  # knows a bound of nesting
     except ValueError:
         document = None
     if not isinstance(document, dict):
@@ -108,14 +111,28 @@ def _check_statement(statement: Any, bucket: str) -> None:
         isinstance(principal, dict) and principal and set(principal) <= {"AWS", "Service", "Federated", "CanonicalUser"}
     ):
         raise _malformed("Invalid policy syntax.")
+    if isinstance(principal, dict) and not all(_all_are(names, str) for names in principal.values()):
+        raise _malformed("Invalid principal in policy")
     for action in _listed(statement.get("Action", statement.get("NotAction"))):
         if not isinstance(action, str) or (action != "*" and not action.lower().startswith(("s3:", "s3*"))):
             raise _malformed("Policy has invalid action")
     for resource in _listed(statement.get("Resource", statement.get("NotResource"))):
         if not isinstance(resource, str) or not _of_bucket(resource, bucket):
             raise _malformed("Policy has invalid resource")
-    if not isinstance(statement.get("Condition", {}), dict):
+    _check_conditions(statement.get("Condition", {}))
+
+
+def _check_conditions(block: Any) -> None:
+    """A condition that cannot be evaluated would lock everybody out of the bucket: it is refused when it comes."""
+    if not isinstance(block, dict):
         raise _malformed("Invalid policy syntax.")
+    for operator, keys in block.items():
+        if not known(operator):
+            raise _malformed(f"Invalid Condition type : {operator}")
+        if not isinstance(keys, dict) or not keys:
+            raise _malformed("Invalid policy syntax.")
+        if not all(_all_are(values, (str, bool, int, float)) for values in keys.values()):
+            raise _malformed("Invalid policy syntax.")
 
 
 def _of_bucket(resource: str, bucket: str) -> bool:
@@ -152,6 +169,10 @@ def _pinned(condition: dict[str, Any]) -> bool:
             if key.lower() in _PINS and all("*" not in str(value) and str(value) not in ("0.0.0.0/0", "::/0") for value in _listed(values)):
                 return True
     return False
+
+
+def _all_are(value: Any, kinds: Any) -> bool:
+    return all(isinstance(one, kinds) for one in (value if isinstance(value, list) else [value]))
 
 
 def _listed(value: Any) -> list[Any]:

@@ -56,7 +56,7 @@ def list_page(
         raise validation(f"Sorting by {sort_by} is not built yet; use one of {', '.join(SORTS)}.")
     asked = sorted((k, v) for k, v in request.items() if k not in ("MaxResults", "NextToken"))
     token = decode_token(request.get("NextToken"), validation)
-    if token is not None and (not isinstance(token, list) or len(token) != 3 or token[0] != repr(asked)):
+    if token is not None and (not isinstance(token, list) or len(token) != 3 or token[0] != repr(asked) or not _is_place(token[1:])):
         raise validation("The pagination token is invalid: it belongs to another request.")
     limit = request.get("MaxResults", PAGE)
     found = call.store.list(
@@ -78,6 +78,11 @@ def list_page(
         return found, {}
     last = found[limit - 1]
     return found[:limit], {"NextToken": encode_token([repr(asked), getattr(last, column), last.name])}
+
+
+def _is_place(place: list[Any]) -> bool:
+    """A value of the sorting column, and a name: clients can make up tokens."""
+    return isinstance(place[0], (str, int, float)) and abs(place[0] if not isinstance(place[0], str) else 0) < 1 << 63 and isinstance(place[1], str)
 
 
 def parse_s3_uri(uri: str, member: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def search(call, request):
         key=lambda document: _sort_key(values(document, sort_by)[0]), reverse=request.get("SortOrder", "Descending") == "Descending"
     )
     hits = present + missing
-    start = decode_token(request.get("NextToken"), validation) or 0
+    start = decode_token(request.get("NextToken"), validation, 0) or 0
     end = start + request.get("MaxResults", PAGE)
     answer = {"Results": [{resource: document} for document in hits[start:end]], "TotalHits": {"Value": len(hits), "Relation": "EqualTo"}}
     if end < len(hits):

@@ -23,7 +23,7 @@ def add_tags(call, request):
 @api.operation
 def list_tags(call, request):
     arn = _the_resource(call, request["ResourceArn"])
-    after = decode_token(request.get("NextToken"), validation) or ""
+    after = decode_token(request.get("NextToken"), validation, "") or ""
     limit = request.get("MaxResults", PAGE)
     found = [item for item in sorted(call.store.tags(arn).items()) if item[0] > after]
     answer = {"Tags": tag_list(dict(found[:limit]))}

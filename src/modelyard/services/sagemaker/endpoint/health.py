@@ -71,6 +71,11 @@ class Probes:
         for key in list(self._stops):
             self.forget(key)
 
+    def close(self) -> None:
+        """Nothing is watched any more."""
+        for key in list(self._stops):
+            self.forget(key)
+
     def _watch(self, key: str, path: str, stop: threading.Event, on_change: Callable[[], Any], ended: Callable[[], bool]) -> None:
         began = monotonic()
         while not stop.is_set():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import regex
+
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
+PATTERN_SECONDS = 0.1
 _XGBOOST = (
     "accuracy",
     "auc",
@@ -40,24 +43,48 @@ def built_in_definitions(image: str, hyperparameters: dict[str, str]) -> list[di
     ]
 
 
-def found(definitions: Iterable[dict[str, str]], lines: Iterable[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:
-    """(metric name, value, time) of every match in (time, text) lines, in order."""
-    compiled = []
-    for definition in definitions:
-        try:
-            compiled.append((definition["Name"], re.compile(definition["Regex"])))
-        except re.error:
-            continue
-    for at, text in lines:
-        for name, pattern in compiled:
-            match = pattern.search(text)
-            if match and match.re.groups:
+class Finder:
+    """Metric definitions, compiled once. One that took too long on a line is not tried again: patterns come from users, and
+    some backtrack for hours."""
+
+    def __init__(self, definitions: Iterable[dict[str, str]]) -> None:
+        self._patterns = {}
+        for definition in definitions:
+            with contextlib.suppress(regex.error):
+                self._patterns[definition["Name"]] = regex.compile(definition["Regex"])
+
+    def find(self, at: float, text: str) -> Iterator[tuple[str, float, float]]:
+        """(metric name, value, time) of every match in a line."""
+        for name, pattern in list(self._patterns.items()):
+            try:
+                match = pattern.search(text, timeout=PATTERN_SECONDS)
+            except TimeoutError:
+                del self._patterns[name]
+                continue
+            if match and pattern.groups:
                 try:
                     value = float(match[1])
                 except (TypeError, ValueError):
                     continue
                 if math.isfinite(value):
                     yield name, value, at
+
+
+def found(definitions: Iterable[dict[str, str]], lines: Iterable[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:
+    """(metric name, value, time) of every match in (time, text) lines, in order."""
+    finder = Finder(definitions)
+    for at, text in lines:
+        yield from finder.find(at, text)
+
+
+def bad_pattern(definitions: Iterable[dict[str, str]]) -> str | None:
+    """The first regular expression that is none."""
+    for definition in definitions:
+        try:
+            regex.compile(definition["Regex"])
+        except regex.error:
+            return definition["Regex"]
+    return None
 
 
 def final_metrics(matches: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:

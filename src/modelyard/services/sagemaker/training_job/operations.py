@@ -12,7 +12,7 @@ from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri,
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
-from modelyard.services.sagemaker.training_job.metrics import built_in_definitions
+from modelyard.services.sagemaker.training_job.metrics import bad_pattern, built_in_definitions
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 # Members of the request that Describe answers as they were given.
@@ -170,6 +170,8 @@ def _check(request: dict[str, Any]) -> None:
         raise validation("Training on several instances is not built yet: InstanceCount must be 1.")
     if algorithm["TrainingInputMode"] == "Pipe" or any(c.get("InputMode") == "Pipe" for c in request.get("InputDataConfig", [])):
         raise validation("Pipe input mode is not built yet; use File or FastFile.")
+    if bad := bad_pattern(algorithm.get("MetricDefinitions", [])):
+        raise validation(f"Invalid regular expression in a metric definition: {bad}")
     if request.get("EnableManagedSpotTraining"):
         wait = request.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds")
         if wait is None:

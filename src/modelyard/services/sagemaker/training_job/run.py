@@ -14,7 +14,7 @@ from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, found
+from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
 
 ISOLATED = {"env": {}, "mounts": [], "platform_port": None, "egress": False, "egress_port": None}
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -131,16 +131,17 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
 def follow(job: Record, world: Any) -> None:
     """Keeps the log and the metrics of the run flowing; harmless to repeat."""
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
+    finder = Finder(definitions)
     dimensions = [{"Name": "TrainingJobName", "Value": job.name}]  # where the SDK's TrainingJobAnalytics looks
 
     def on_lines(places: list[int], lines: list[tuple[int, str]]) -> None:
-        data, at_places = [], []
-        for place, (at, text) in zip(places, lines, strict=True):
-            for name, value, moment in found(definitions, [(at / 1000, text)]):
-                data.append({"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": moment})
-                at_places.append(place)
+        data, ends = [], []
+        for place, (at_ms, text) in zip(places, lines, strict=True):
+            for name, value, at in finder.find(at_ms / 1000, text):
+                data.append({"MetricName": name, "Dimensions": dimensions, "Value": value, "Timestamp": at})
+                ends.append(place)
         if data:
-            world.metrics.put(job.account, job.region, NAMESPACE, data, source=(run_id(job), at_places))
+            world.metrics.put(job.account, job.region, NAMESPACE, data, source=(run_id(job), ends))
 
     world.follower.follow(
         run_id(job), job.account, job.region, LOG_GROUP, log_stream(job), log_file(job, world), on_lines if definitions else None
