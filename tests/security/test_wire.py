@@ -10,7 +10,6 @@ import botocore.credentials
 import pytest
 
 from modelyard.kernel.service import BytesBody, Service
-from modelyard.wire import signing
 from modelyard.wire.body import gather
 from modelyard.wire.gateway import Gateway
 from modelyard.wire.http import HttpRequest, HttpResponse
@@ -179,3 +178,36 @@ def test_odd_decoded_lengths_are_the_clients_fault(gateway, length):
     assert 400 <= said.status < 500
 
 
+# --- web pages of strangers ------------------------------------------------------------------------------
+
+PAGES = {
+    "a form": ("POST", [("host", "127.0.0.1:4566"), ("origin", "https://evil.example")]),
+    "a form without an origin": ("POST", [("host", "127.0.0.1:4566"), ("sec-fetch-site", "cross-site")]),
+    "a sandboxed frame": ("POST", [("host", "127.0.0.1:4566"), ("origin", "null")]),
+    "an image": ("GET", [("host", "127.0.0.1:4566"), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]),
+    "a rebound name": ("GET", [("host", "evil.example:4566")]),
+    "a rebound name that looks local": ("GET", [("host", "localhost.evil.example")]),
+    "a rebound name that looks like AWS": ("GET", [("host", "amazonaws.com.evil.example")]),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_web_page_of_a_stranger_does_nothing_in_open_mode(page):
+    got.clear()
+    gateway = Gateway(make_platform(sagemaker, s3, auth="open"))
+    method, headers = PAGES[page]
+    said = answer(gateway, HttpRequest("PUT" if method == "POST" else "GET", "/b/k", "", headers, BytesBody(b"")))
+    health = answer(gateway, HttpRequest("GET", "/_modelyard/health", "", headers))
+    gateway.close()
+    assert said.status == 403 and got == []
+    assert health.status == (403 if "rebound" in page else 200)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:4566", "localhost", "b.s3.localhost:4566", "b.s3.us-east-1.amazonaws.com", "[::1]:80", "modelyard", "10.0.0.7"])
+def test_open_mode_serves_its_own_names(host):
+    got.clear()
+    gateway = Gateway(make_platform(sagemaker, s3, auth="open"))
+    local = [("origin", "http://localhost:8888"), ("sec-fetch-site", "same-site")]
+    for more in ([], local):
+        assert answer(gateway, HttpRequest("GET", "/b/k", "", [("host", host), *more])).status == 200
+    gateway.close()

@@ -86,7 +86,7 @@ def authenticate(request: HttpRequest, identity: Identity, clock: Clock) -> Auth
     if "AWSAccessKeyId=" not in request.query:
         return None
     said = _parameters(request)
-    if not said.get("Signature") or not said.get("Expires"):
+    if not said.get("AWSAccessKeyId") or not said.get("Signature") or not said.get("Expires"):
         raise ApiError("AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters", 403)
     if not is_decimal(said["Expires"]):
         raise ApiError("AccessDenied", "Invalid date (should be seconds since epoch): " + said["Expires"], 403)

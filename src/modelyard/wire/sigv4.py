@@ -325,7 +325,7 @@ def _moment_of_date(value: str, family: str) -> str:
         return value
     try:
         return parsedate_to_datetime(value).strftime("%Y%m%dT%H%M%SZ")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         raise auth_error(family, "incomplete") from None
 
 
