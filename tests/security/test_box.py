@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -84,10 +85,10 @@ def test_no_secret_of_a_run_is_on_disk_or_a_command_line(boxed):
             for name in names:
                 path = os.path.join(place, name)
                 if os.path.isfile(path) and not os.path.islink(path):
-                    assert b"hush-hush-hush" not in open(path, "rb").read(), path
+                    assert b"hush-hush-hush" not in Path(path).read_bytes(), path
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                line = open(f"/proc/{pid}/cmdline", "rb").read()
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
                 continue
             assert b"hush-hush-hush" not in line

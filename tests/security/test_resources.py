@@ -89,3 +89,13 @@ def test_nesting_has_a_bound():
         xml.parse(b'<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>&b;</a>')
     with pytest.raises(ApiError):
         json_codec.loads(b"[" * 100_000 + b"]" * 100_000)
+
+
+def test_a_folder_of_another_user_holds_no_sockets_of_ours(tmp_path, monkeypatch):
+    import pytest
+
+    from modelyard.kernel import wake
+
+    monkeypatch.setattr(wake.os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(PermissionError, match="not a folder of this user"):
+        wake.Bell(tmp_path / "s", "gateway")

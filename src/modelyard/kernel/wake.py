@@ -33,6 +33,8 @@ class Bell:
 
     def __init__(self, folder: Path, role: str, *, listen: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_uid != os.geteuid() or folder.is_symlink():  # under /tmp another user may have been first
+            raise PermissionError(f"{folder} is not a folder of this user: who owns it would own the sockets in it")
         self._folder = folder
         self._own = folder / f"{role}-{os.getpid()}{SUFFIX}"
         self._lock = threading.Lock()
