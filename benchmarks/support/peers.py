@@ -121,7 +121,7 @@ def _running(command: list[str], folder: Path, model: Path, ready: str | None) -
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(1200):
+    for _ in range(2400):
         with contextlib.suppress(OSError):
             urllib.request.urlopen(url, timeout=5).read()
             return
