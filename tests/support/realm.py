@@ -29,7 +29,7 @@ class Realm:
     """`up()`, `down()`, boto3 clients that retry, and `kill(role)`."""
 
     def __init__(self, data: Path, gateways: int = 2, engines: int = 2, env: dict[str, str] | None = None) -> None:
-        self.data, self._more = data, ["--gateways", str(gateways), "--engines", str(engines)]
+        self.data, self._more = data, ["--gateways", str(gateways), "--engines", str(engines), "--patience", "0"]
         self._env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | {"PYTHONPATH": str(ROOT / "src")} | (env or {})
         self._port = "0"
         self.bucket = "realm"
@@ -99,7 +99,11 @@ class Realm:
         self.sm.create_training_job(
             **{
                 "TrainingJobName": name,
-                "AlgorithmSpecification": {"TrainingImage": BASE, "TrainingInputMode": "File", "ContainerEntrypoint": ["python3", "-c", RUN_CODE]},
+                "AlgorithmSpecification": {
+                    "TrainingImage": BASE,
+                    "TrainingInputMode": "File",
+                    "ContainerEntrypoint": ["python3", "-c", RUN_CODE],
+                },
                 "HyperParameters": {"code": json.dumps(code)},
                 "RoleArn": self.role,
                 "OutputDataConfig": {"S3OutputPath": f"s3://{self.bucket}/out"},
