@@ -71,7 +71,7 @@ class Yard:
         """`modelyard run -- WORDS`, without the import path of the tests."""
         return self.modelyard("run", "--", "env", "-u", "PYTHONPATH", *words, **more)
 
-    def python(self, client: str, script: str, *words: str, timeout: float = 120, folder: Path | None = None) -> dict[str, Any]:
+    def python(self, client: str, script: str, *words: str, timeout: float = 240, folder: Path | None = None) -> dict[str, Any]:
         """Runs `clients/SCRIPT` in the environment `client`, and answers the facts it left in $FACTS (JSON)."""
         facts = self.data.parent / f"{Path(script).stem}-{time.monotonic_ns()}.json"
         facts.unlink(missing_ok=True)

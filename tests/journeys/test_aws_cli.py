@@ -22,7 +22,7 @@ def aws(yard, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws"]
 
-    def call(*more, code=0, timeout=120):
+    def call(*more, code=0, timeout=240):
         done = yard.run(*words, *more, code=code, timeout=timeout, cwd=folder)
         if code:
             return done.stderr
