@@ -24,7 +24,7 @@ def decode_token(token: str | None, error: Callable[[str], Exception], like: Any
         value = orjson.loads(base64.urlsafe_b64decode(token.encode()))
     except (binascii.Error, ValueError):
         value = _NOT_OURS
-    if value is _NOT_OURS or (like is not None and not _is_like(value, like)):
+    if value is None or value is _NOT_OURS or (like is not None and not _is_like(value, like)):
         raise error("The specified nextToken is invalid.")
     return value
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from modelyard.kernel import models
 from modelyard.kernel.errors import validation
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.kernel.records import Record
@@ -43,10 +44,17 @@ def search(call, request):
     hits = present + missing
     start = decode_token(request.get("NextToken"), validation, 0) or 0
     end = start + request.get("MaxResults", PAGE)
-    answer = {"Results": [{resource: document} for document in hits[start:end]], "TotalHits": {"Value": len(hits), "Relation": "EqualTo"}}
+    results = [{resource: _shown(resource, document)} for document in hits[start:end]]
+    answer = {"Results": results, "TotalHits": {"Value": len(hits), "Relation": "EqualTo"}}
     if end < len(hits):
         answer["NextToken"] = encode_token(end)
     return answer
+
+
+def _shown(resource: str, document: dict[str, Any]) -> dict[str, Any]:
+    """What the resource's shape has: fewer members than its Describe."""
+    known = models.service_model("sagemaker")["shapes"][resource]["members"]
+    return {member: value for member, value in document.items() if member in known}
 
 
 # --- pure ----------------------------------------------------------------------------------------
