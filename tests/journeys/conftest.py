@@ -49,7 +49,7 @@ class Yard:
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAGEMAKER_")) and k != "MODELYARD_DATA"}
         self._env |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(data.parent)}
         # Found by the user's own home; the images and package indexes of this machine stay where they are.
-        home = os.environ.get("HOME", "/root")
+        home = os.path.expanduser("~")
         self._env.setdefault("XDG_CACHE_HOME", f"{home}/.cache")
         self._env.setdefault("XDG_CONFIG_HOME", f"{home}/.config")
 
