@@ -30,7 +30,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 from support import peers, wrk  # noqa: E402
 from support.platform import Platform, cpu_s, load_average  # noqa: E402
 
-IMAGE, ROLE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3", "arn:aws:iam::123456789012:role/ModelyardExecutionRole"
+IMAGE, ROLE = (
+    "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+    "arn:aws:iam::123456789012:role/ModelyardExecutionRole",
+)
 HANDLER = "import os, joblib\ndef model_fn(model_dir):\n    return joblib.load(os.path.join(model_dir, 'model.joblib'))\n"
 TRAIN = """
 import joblib, sys
@@ -109,7 +112,9 @@ def compare(kind: str, options: argparse.Namespace, folder: Path, platform: Plat
                     before = cpu_s(pids)
                     load = wrk.repeat(scratch, peer.url, peer.headers, peer.body, connections, options.seconds)
                     cpu = (cpu_s(pids) - before) / load.requests * 1e6
-                    seen.setdefault((name, connections), []).append({"rps": load.rps, "p50": load.p50, "p99": load.p99, "cpu": cpu, "n": load.requests})
+                    seen.setdefault((name, connections), []).append(
+                        {"rps": load.rps, "p50": load.p50, "p99": load.p99, "cpu": cpu, "n": load.requests}
+                    )
     captured(platform, kind, sum(r["n"] for (name, _), rounds in seen.items() if name == "modelyard" for r in rounds))
     platform.client("sagemaker").delete_endpoint(EndpointName=kind)
     return report(kind, seen, statistics.median(floors))
@@ -171,7 +176,9 @@ def captured(platform: Platform, kind: str, least: int) -> None:
 
 
 def bare(python: Path, model: Path) -> float:
-    done = subprocess.run([str(python), "-c", BARE, str(model)], capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [str(python), "-c", BARE, str(model)], capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     return float(done.stdout)
 
 
@@ -183,7 +190,9 @@ def check(peer: peers.Peer) -> None:
 
 def report(kind: str, seen: dict[tuple[str, int], list[dict]], floor: float) -> dict:
     print(f"\n{kind}: bare predict {floor:.0f} µs")
-    print(f"{'server':22}{'c':>3}{'req/s':>9}{'× 1/predict':>12}{'p50 ms':>9}{'× predict':>10}{'p99/p50':>9}{'CPU µs':>9}{'× predict':>10}{'ours is':>9}")
+    print(
+        f"{'server':22}{'c':>3}{'req/s':>9}{'× 1/predict':>12}{'p50 ms':>9}{'× predict':>10}{'p99/p50':>9}{'CPU µs':>9}{'× predict':>10}{'ours is':>9}"
+    )
     table = {}
     for (name, connections), rounds in seen.items():
         rps, p50, p99, cpu = (statistics.median(r[key] for r in rounds) for key in ("rps", "p50", "p99", "cpu"))

@@ -1,6 +1,6 @@
 """boto3 alone: from a CSV file to a called endpoint.
 
-    eval "$(modelyard env)"; python boto3_quickstart.py
+eval "$(modelyard env)"; python boto3_quickstart.py
 """
 
 import time

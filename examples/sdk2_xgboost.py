@@ -1,6 +1,6 @@
 """SageMaker Python SDK v2: built-in XGBoost, trained, deployed and called.
 
-    modelyard run -- python sdk2_xgboost.py
+modelyard run -- python sdk2_xgboost.py
 """
 
 from pathlib import Path

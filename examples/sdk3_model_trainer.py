@@ -1,6 +1,6 @@
 """SageMaker Python SDK v3: built-in XGBoost by ModelTrainer, deployed and called through the core resources.
 
-    modelyard run -- python sdk3_model_trainer.py
+modelyard run -- python sdk3_model_trainer.py
 """
 
 from pathlib import Path

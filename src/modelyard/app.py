@@ -8,6 +8,7 @@ not need, it does not import.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import logging
 import os
@@ -231,6 +232,8 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     platform.invoker.start(loop)
     await server.start(platform.settings.host, platform.settings.port, listener=listener)
     way_out = await wayout.serve(platform, gateway, authority, own_ports, egress)
+    gc.collect()
+    gc.freeze()  # models and codecs stay: no collection walks them again in the middle of a request
     await ended.wait()
     await server.stop(GRACE_SECONDS)
     await proxy.stop(0.0)

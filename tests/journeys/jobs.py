@@ -58,7 +58,8 @@ def model_file(yard: Yard, job: dict[str, Any], member: str) -> bytes:
     """One file of the job's model archive."""
     bucket, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").split("/", 1)
     body = yard.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    return tarfile.open(fileobj=io.BytesIO(body)).extractfile(member).read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        return tar.extractfile(member).read()
 
 
 def deploy(yard: Yard, job: dict[str, Any], endpoint: str) -> None:

@@ -108,7 +108,9 @@ def test_training_job(aws, job):
 
 def test_logs_and_metrics(aws, job):
     group = "/aws/sagemaker/TrainingJobs"
-    filtered = aws("logs", "filter-log-events", "--log-group-name", group, "--log-stream-name-prefix", "cli-iris/", "--filter-pattern", "merror")
+    filtered = aws(
+        "logs", "filter-log-events", "--log-group-name", group, "--log-stream-name-prefix", "cli-iris/", "--filter-pattern", "merror"
+    )
     assert [event["message"].split("#011")[0] for event in filtered["events"]] == [f"[{n}]" for n in range(30)]
     words = ["cloudwatch", "get-metric-statistics", "--namespace", group, "--metric-name", "train:merror"]
     words += ["--dimensions", "Name=TrainingJobName,Value=cli-iris", "--period", "3600", "--statistics", "SampleCount", "Minimum"]

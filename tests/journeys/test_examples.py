@@ -28,7 +28,9 @@ def test_python_example(yard, name, client):
     python = environment(client) if client else sys.executable
     said = yard.run(str(python), str(EXAMPLES / name), timeout=180).stdout
     classes = [line.split()[-1] for line in said.splitlines() if "is of class" in line]
-    assert [float(answer) for answer in classes] == [0.0, 1.0, 2.0] or [float(answer) for answer in classes] == [0.0, 2.0, 2.0], said[-3000:]
+    assert [float(answer) for answer in classes] == [0.0, 1.0, 2.0] or [float(answer) for answer in classes] == [0.0, 2.0, 2.0], said[
+        -3000:
+    ]
     assert left(yard) == before
 
 

@@ -23,9 +23,9 @@ def role(yard, iam):
     """Trusts its maker and SageMaker."""
     caller = yard.client("sts").get_caller_identity()["Arn"]
     trust = {"Effect": "Allow", "Principal": {"AWS": caller, "Service": ["sagemaker.amazonaws.com"]}, "Action": "sts:AssumeRole"}
-    made = iam.create_role(
-        RoleName="basic-role", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    )["Role"]
+    made = iam.create_role(RoleName="basic-role", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))[
+        "Role"
+    ]
     assert made["Arn"].endswith(":role/basic-role")
     assert made["AssumeRolePolicyDocument"]["Statement"][0] == trust
     assert made["RoleId"].startswith("AROA")

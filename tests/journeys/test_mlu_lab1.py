@@ -45,7 +45,8 @@ def test_model_archive(lab, yard):
     bucket, key = lab["model_data"].removeprefix("s3://").split("/", 1)
     assert key == f"mlops/iris/output/{lab['job']}/output/model.tar.gz"
     body = yard.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    assert tarfile.open(fileobj=io.BytesIO(body)).getnames() == ["xgboost-model"]
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        assert tar.getnames() == ["xgboost-model"]
 
 
 def test_captured_calls_in_s3(lab, yard):

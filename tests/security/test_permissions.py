@@ -112,7 +112,9 @@ def test_a_user_without_iam_cannot_give_itself_more(yard):
     refused(iam.delete_user_permissions_boundary, UserName="small")
 
 
-@pytest.mark.parametrize("condition", ["x", [], {"StringEquals": "x"}, {"Nonsense": {"a": "b"}}, {"StringEquals": {"a": {"b": 1}}}, {"Bool": {"a": None}}])
+@pytest.mark.parametrize(
+    "condition", ["x", [], {"StringEquals": "x"}, {"Nonsense": {"a": "b"}}, {"StringEquals": {"a": {"b": 1}}}, {"Bool": {"a": None}}]
+)
 def test_a_bucket_policy_that_makes_no_sense_is_refused_and_locks_nobody_out(yard, condition):
     s3 = yard.root("s3")
     s3.create_bucket(Bucket="policy")

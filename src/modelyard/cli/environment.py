@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import os
 from pathlib import Path
 from typing import Any
-
 
 QUICK_POLLS = "shorten the pauses between looks of the SageMaker SDK and boto3's waiters, in Python programs (see docs/how-to)"
 

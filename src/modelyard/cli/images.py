@@ -77,7 +77,7 @@ def _remove(store: Any, environments: list[str]) -> int:
 def _chosen(store: Any, names: list[str]) -> tuple[list[str], list[str]]:
     """(environments, unknown names); a name is REPOSITORY:TAG, a whole image URI or an environment."""
     if not names:
-        return [row["env"] for row in store.list()], []
+        return [row["env"] for row in store.list() if row["images"]], []  # not the environments of clients
     found: dict[str, None] = {}
     unknown = []
     for name in names:

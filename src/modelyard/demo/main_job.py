@@ -169,7 +169,7 @@ def train_through_a_crash(session, bank: str) -> None:
     """A longer job; whoever reads the events kills engine and gateway while it trains."""
     tell("crash", "start")
     estimator = xgboost(session, "ml.m5.large", "bank/output")
-    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=150, max_depth=6, eta=0.05)
+    estimator.set_hyperparameters(objective="binary:logistic", eval_metric="auc", num_round=150, max_depth=6, eta=0.05, nthread=1)
     estimator.fit({"train": TrainingInput(bank, content_type="csv")}, wait=False)
     job = estimator.latest_training_job.name
     tell("crash", "progress", text="XGBoost on bank marketing, 150 rounds", job=job)

@@ -57,6 +57,11 @@ class Database(Protocol):
     def close(self) -> None: ...
 
 
+WRITER_CACHE_KIB = 8192
+# There is a reader per thread and database; pages come from the shared mapping, so their own caches stay small.
+READER_CACHE_KIB = 1024
+
+
 class SQLite:
     """SQLite in WAL mode: one writing connection per process, one reading connection per thread.
 
@@ -73,19 +78,19 @@ class SQLite:
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._all_lock = threading.Lock()
-        self._writer = self._connect()
+        self._writer = self._connect(WRITER_CACHE_KIB)
         self._group = GroupCommit(self)
         self._commits = CommitStamp(path)
         self.stamp = self._commits.read
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=512)
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={'FULL' if self._durable else 'NORMAL'}",
             "busy_timeout=30000",
             "temp_store=MEMORY",
-            "cache_size=-8192",
+            f"cache_size=-{cache_kib}",
             "mmap_size=67108864",
         ):
             connection.execute(f"PRAGMA {pragma}")
@@ -96,7 +101,7 @@ class SQLite:
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._connect()
+            connection = self._local.connection = self._connect(READER_CACHE_KIB)
         return connection.execute(sql, parameters).fetchall()
 
     @contextmanager

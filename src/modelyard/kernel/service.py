@@ -89,7 +89,7 @@ class Service:
         return register
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     """One authenticated call of one operation: who, where, with what platform."""
 

@@ -25,6 +25,7 @@ from uuid import uuid4
 
 import orjson
 
+from modelyard.kernel.ids import new_uuid
 from modelyard.serving.routes import RouteTable
 
 log = logging.getLogger("modelyard.capture")
@@ -50,6 +51,7 @@ class Capture:
     def __init__(self, folder: Path, put: Put, now: Callable[[], float]) -> None:
         self._folder, self._put, self._now = folder, put, now
         self._spools: dict[tuple[str, str, str], Spool] = {}
+        self._forms: dict[str, Form] = {}
         self._sample = random.random
 
     def record(
@@ -65,7 +67,10 @@ class Capture:
         config = table.capture
         if config is None or self._sample() * 100 >= config["InitialSamplingPercentage"]:
             return
-        line = event(config, self._now(), sent, answered, inference_id, attributes)
+        form = self._forms.get(table.key)
+        if form is None or form.config is not config:
+            form = self._forms[table.key] = Form(config)
+        line = form.event(self._now(), sent, answered, inference_id, attributes)
         try:
             spool = self._spool(table, variant)
             os.write(spool.fd, line)
@@ -123,38 +128,50 @@ class Capture:
             log.exception("captured data %s was not uploaded; it is tried again", path.name)
 
 
-def event(
-    config: Mapping[str, Any],
-    now: float,
-    sent: tuple[str, bytes],
-    answered: tuple[str, bytes],
-    inference_id: str | None,
-    attributes: str | None,
-) -> bytes:
-    """One line of a capture file."""
-    modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
-    data: dict[str, Any] = {}
-    if modes & {"Input", "InputAndOutput"}:
-        data["endpointInput"] = _side(config, "INPUT", *sent)
-    if modes & {"Output", "InputAndOutput"}:
-        data["endpointOutput"] = _side(config, "OUTPUT", *answered)
-    metadata: dict[str, Any] = {"eventId": str(uuid4())}
-    if attributes:
-        metadata["customAttributes"] = [attributes]
-    if inference_id:
-        metadata["inferenceId"] = inference_id
-    metadata["inferenceTime"] = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return orjson.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}) + b"\n"
+class Form:
+    """How calls of one DataCaptureConfig are written down: made once, used for every call."""
 
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+        modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
+        self.input, self.output = bool(modes & {"Input", "InputAndOutput"}), bool(modes & {"Output", "InputAndOutput"})
+        self._encodings: dict[str, str] = {}
+        self._second: tuple[int, str] = (-1, "")
 
-def _side(config: Mapping[str, Any], mode: str, content_type: str, body: bytes) -> dict[str, str]:
-    encoding = _encoding(config.get("CaptureContentTypeHeader") or {}, content_type)
-    if encoding != "BASE64":
-        try:
-            return {"observedContentType": content_type, "mode": mode, "data": body.decode(), "encoding": encoding}
-        except UnicodeDecodeError:
-            pass
-    return {"observedContentType": content_type, "mode": mode, "data": base64.b64encode(body).decode(), "encoding": "BASE64"}
+    def event(
+        self, now: float, sent: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None, attributes: str | None
+    ) -> bytes:
+        """One line of a capture file."""
+        data: dict[str, Any] = {}
+        if self.input:
+            data["endpointInput"] = self._side("INPUT", *sent)
+        if self.output:
+            data["endpointOutput"] = self._side("OUTPUT", *answered)
+        metadata: dict[str, Any] = {"eventId": new_uuid()}
+        if attributes:
+            metadata["customAttributes"] = [attributes]
+        if inference_id:
+            metadata["inferenceId"] = inference_id
+        metadata["inferenceTime"] = self._time(int(now))
+        return orjson.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}, option=orjson.OPT_APPEND_NEWLINE)
+
+    def _side(self, mode: str, content_type: str, body: bytes) -> dict[str, str]:
+        encoding = self._encodings.get(content_type)
+        if encoding is None:
+            encoding = _encoding(self.config.get("CaptureContentTypeHeader") or {}, content_type)
+            if len(self._encodings) < 256:
+                self._encodings[content_type] = encoding
+        if encoding != "BASE64":
+            try:
+                return {"observedContentType": content_type, "mode": mode, "data": body.decode(), "encoding": encoding}
+            except UnicodeDecodeError:
+                pass
+        return {"observedContentType": content_type, "mode": mode, "data": base64.b64encode(body).decode(), "encoding": "BASE64"}
+
+    def _time(self, second: int) -> str:
+        if self._second[0] != second:
+            self._second = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return self._second[1]
 
 
 def _encoding(header: Mapping[str, list[str]], content_type: str) -> str:

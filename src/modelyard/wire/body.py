@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body
@@ -40,6 +41,16 @@ class InflowBody(Body):
     `flow(True)` stops and `flow(False)` restarts reading from the socket.
     """
 
+    # Where a body begins: on the class, since most are one small piece and never leave this state.
+    complete = False
+    _paused = _gathering = False
+    _fed = _taken = _limit = 0
+    _error: ApiError | None = None
+    _event: threading.Event | None = None
+    _future: asyncio.Future[None] | None = None
+    _piece: asyncio.Future[None] | None = None
+    trailers: Mapping[str, str] = MappingProxyType({})
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -49,17 +60,8 @@ class InflowBody(Body):
         wanted: Callable[[], None] | None = None,
     ) -> None:
         self.length = length
-        self.trailers: dict[str, str] = {}
-        self.complete = False
         self._loop, self._high, self._flow, self._wanted = loop, high, flow, wanted
         self._chunks: deque[bytes] = deque()
-        self._fed = self._taken = 0
-        self._paused = self._gathering = False
-        self._limit = 0
-        self._error: ApiError | None = None
-        self._event: threading.Event | None = None
-        self._future: asyncio.Future[None] | None = None
-        self._piece: asyncio.Future[None] | None = None
 
     # --- the loop's side -------------------------------------------------------------------------
 
@@ -128,6 +130,13 @@ class InflowBody(Body):
                 self._flow(False)
             self._future = self._loop.create_future()
             await self._future
+        return self._all()
+
+    def whole(self, limit: int) -> bytes | None:
+        """The same without waiting: None where not all of it has come."""
+        return self._all() if self.complete and self._fed <= limit else None
+
+    def _all(self) -> bytes:
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()

@@ -69,6 +69,7 @@ class Reader:
         """A new parser: at the start, and after an `Upgrade:` we do not take up."""
         self.parser = httptools.HttpRequestParser(self)
         self.quiet = 0
+        self._framing, self._resuming = b"", False
 
     def feed(self, data: bytes) -> bytes | None:
         """Parses on. Answers the bytes after a CONNECT (another protocol), else None. Raises Refused."""
@@ -79,7 +80,11 @@ class Reader:
             rest = data[upgrade.args[0] :]
             if self.exchange is not None and self.exchange.request.method == "CONNECT":
                 return rest
+            framing = self._framing
             self.reset()
+            if framing:  # the parser took the body for another protocol: a new one reads it, as what it is
+                self._resuming = True
+                rest = b"POST / HTTP/1.1\r\nHost: _\r\n" + framing + b"\r\n\r\n" + rest
             return self.feed(rest) if rest else None
         except httptools.HttpParserCallbackError as problem:
             if isinstance(problem.__context__, Refused):
@@ -97,15 +102,21 @@ class Reader:
     # --- httptools' callbacks ----------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._resuming:
+            return
         self._url, self._headers, self._size = b"", [], 0
         self.in_head, self.exchange = True, None
 
     def on_url(self, url: bytes) -> None:
+        if self._resuming:
+            return
         self._url += url
         if len(self._url) > self._limits.target_bytes:
             raise Refused(414, "The request target is too long.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._resuming:
+            return
         self._size += len(name) + len(value) + 4
         known = _names.get(name)
         if known is None:
@@ -116,12 +127,19 @@ class Reader:
 
     def on_headers_complete(self) -> None:
         self.in_head, self.quiet = False, 0
+        if self._resuming:
+            self._resuming = False
+            return
         parser, headers = self.parser, self._headers
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise Refused(400, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
         self.exchange = exchange = self._make(parser.get_method().decode("latin-1"), version, headers)
         self._headers, self._size = [], 0
+        if parser.should_upgrade() and exchange.request.method != "CONNECT" and exchange.body.length != 0:
+            length = exchange.body.length
+            self._framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+            exchange.keep_alive = True
         self._arrived(exchange)
 
     def _make(self, method: str, version: str, headers: Headers) -> Exchange:
@@ -169,6 +187,8 @@ class Reader:
 
     def on_message_complete(self) -> None:
         self.quiet = 0
+        if self._framing:
+            return
         body = self.exchange.body
         if self._headers:
             body.trailers = dict(self._headers)

@@ -26,6 +26,7 @@ from modelyard.wire import payload, sigv2, sigv4
 from modelyard.wire.accesslog import AccessLog
 from modelyard.wire.autherrors import auth_error, family
 from modelyard.wire.body import InflowBody, gather
+from modelyard.wire.browsers import is_ours, refuse_strangers_pages
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
 from modelyard.wire.pages import PREFIX, Pages
@@ -82,6 +83,8 @@ class Gateway:
         """Every answer there is, errors too, comes out here."""
         began, request_id = monotonic(), new_request_id()
         if request.path.startswith(PREFIX):
+            if not is_ours(request.header("host")):  # a stranger's page, by a name that it made resolve to this machine
+                return plain_error(ApiError("AccessDenied", "The Host header does not name this machine.", 403), request_id)
             return await self.pages.answer(request, self.pool)
         exchange = _Progress()
         try:
@@ -159,6 +162,7 @@ class Gateway:
         identity, clock, kind = self.platform.identity, self.platform.clock, plan.family
         claim = sigv4.read_claim(request, kind)
         if self._open:
+            refuse_strangers_pages(request)
             return await self._unverified(request, plan, route, claim, body)
         if claim is None:
             who = sigv2.authenticate(request, identity, clock) if kind == "s3" else None
@@ -169,9 +173,13 @@ class Gateway:
             return who, await self._body(request, plan, who, body)
         credential = sigv4.check_claim(claim, identity, clock, kind)
         streams = plan.codec.streams_in and bool(claim.payload)
-        if not streams and body is None and not payload.is_chunked(claim.payload, request):
-            body = await gather(request.body, self.limits.gathered_bytes)
+        if not streams and body is None and not (claim.payload and payload.is_chunked(claim.payload, request)):
+            body = request.body.whole(self.limits.gathered_bytes) if isinstance(request.body, InflowBody) else None
+            if body is None:
+                body = await gather(request.body, self.limits.gathered_bytes)
         who = sigv4.finish(request, claim, credential, kind, body)
+        if body is not None and not plan.codec.streams_in:
+            return who, body
         return who, await self._body(request, plan, who, body)
 
     async def _unverified(

@@ -11,7 +11,7 @@ Headers = list[tuple[str, str]]
 """Names lower-case, in the order received; values latin-1 decoded and stripped."""
 
 
-@dataclass
+@dataclass(slots=True)
 class HttpRequest:
     """One request. `path` and `query` are as received, still percent-encoded (signatures need them so).
 
@@ -39,7 +39,7 @@ class HttpRequest:
         return self._index
 
 
-@dataclass
+@dataclass(slots=True)
 class HttpResponse:
     """One answer. `body`: bytes; a FileSlice (sent with sendfile); or an (async) iterator of bytes (sent chunked
     unless `content-length` is among the headers)."""

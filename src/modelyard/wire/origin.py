@@ -57,6 +57,7 @@ async def _send(writer: asyncio.StreamWriter, request: HttpRequest, authority: s
         target = f"http://{authority}{target}"
     named = {part.strip().lower() for part in request.header("connection").split(",")}
     lines = [f"{request.method} {target} HTTP/1.1\r\n"]
+    named -= {"host", "content-length"}  # a client must not have the framing of its own body taken away
     lines += [f"{name}: {value}\r\n" for name, value in request.headers if name not in HOP_BY_HOP and name not in named]
     if upstream is not None and upstream.authorization:
         lines.append(f"proxy-authorization: {upstream.authorization}\r\n")

@@ -9,7 +9,7 @@ from modelyard.kernel.service import Body
 from modelyard.wire.body import incomplete
 from modelyard.wire.chunked import ChunkDecoder, ChunkSigner
 from modelyard.wire.http import HttpRequest
-from modelyard.wire.sigv4 import Authenticated, payload_mismatch
+from modelyard.wire.sigv4 import Authenticated, is_decimal, payload_mismatch
 
 UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -89,8 +89,9 @@ class MeasuredBody(Body):
 
 
 def is_chunked(said: str, request: HttpRequest) -> bool:
-    """Whether the payload is in aws-chunked: the content hash says so, or (unsigned mode of old clients) the encoding."""
-    return said.startswith("STREAMING-") or "aws-chunked" in request.header("content-encoding")
+    """Whether the payload is in aws-chunked: the content hash says so, or (unsigned mode of old clients) the encoding. Where
+    a hash was signed the encoding, which need not be signed, must not take the payload out of its reach."""
+    return said.startswith("STREAMING-") or (said in ("", "UNSIGNED-PAYLOAD") and "aws-chunked" in request.header("content-encoding"))
 
 
 def verified(request: HttpRequest, who: Authenticated, family: str) -> Body:
@@ -121,7 +122,7 @@ def _unchunked(request: HttpRequest, who: Authenticated, said: str) -> Body:
     elif said.startswith("STREAMING-") and said != UNSIGNED_TRAILER:
         raise ApiError("NotImplemented", f"{said}: this way of signing a payload is not built.", 400)
     length = request.header("x-amz-decoded-content-length")
-    if length and not length.isdigit():
+    if length and not is_decimal(length):
         raise ApiError("InvalidArgument", "x-amz-decoded-content-length must be a number.", 400)
     if not length:
         raise ApiError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)

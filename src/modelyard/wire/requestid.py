@@ -1,14 +1,5 @@
-"""Request IDs: UUIDs as AWS sends them, without a system call each."""
+"""Request IDs: UUIDs, as AWS sends them."""
 
-from __future__ import annotations
+from modelyard.kernel.ids import new_uuid as new_request_id
 
-import os
-import random
-
-_random = random.Random(os.urandom(32))
-os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
-
-
-def new_request_id() -> str:
-    text = f"{_random.getrandbits(128):032x}"
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+__all__ = ["new_request_id"]

@@ -16,7 +16,7 @@ from modelyard.kernel.identity import Identity
 from modelyard.wire import signing
 from modelyard.wire.autherrors import auth_error
 from modelyard.wire.http import HttpRequest
-from modelyard.wire.sigv4 import Authenticated
+from modelyard.wire.sigv4 import Authenticated, is_decimal
 
 # Sub-resources and response overrides that are part of the signed resource.
 _SIGNED_PARAMETERS = frozenset(
@@ -86,9 +86,9 @@ def authenticate(request: HttpRequest, identity: Identity, clock: Clock) -> Auth
     if "AWSAccessKeyId=" not in request.query:
         return None
     said = _parameters(request)
-    if not said.get("Signature") or not said.get("Expires"):
+    if not said.get("AWSAccessKeyId") or not said.get("Signature") or not said.get("Expires"):
         raise ApiError("AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters", 403)
-    if not said["Expires"].isdigit():
+    if not is_decimal(said["Expires"]):
         raise ApiError("AccessDenied", "Invalid date (should be seconds since epoch): " + said["Expires"], 403)
     credential = identity.credential(said["AWSAccessKeyId"])
     token = said.get("x-amz-security-token") or request.header("x-amz-security-token")
@@ -102,7 +102,7 @@ def authenticate(request: HttpRequest, identity: Identity, clock: Clock) -> Auth
         raise ApiError("AccessDenied", "Request has expired", 403, fields={"Expires": said["Expires"]})
     for resource in _resources(request, said):
         text = string_to_sign(request, said["Expires"], resource, said)
-        signature = base64.b64encode(hmac.digest(credential.secret_key.encode(), text.encode("latin-1"), "sha1")).decode()
+        signature = base64.b64encode(hmac.digest(credential.secret_key.encode(), text.encode("latin-1", "replace"), "sha1")).decode()
         if hmac.compare_digest(signature.encode(), said["Signature"].encode("latin-1", "replace")):
             return Authenticated(credential.principal, "us-east-1", "s3")
     raise auth_error("s3", "mismatch", AWSAccessKeyId=said["AWSAccessKeyId"])

@@ -69,6 +69,15 @@ class Authenticated:
     verified: bool = True
 
 
+_PLAIN = re.compile(r"[\x20-\x7e]*").fullmatch
+_REGION = re.compile(r"[A-Za-z0-9-]{1,64}").fullmatch
+
+
+def is_decimal(text: str) -> bool:
+    """Whether `int` takes it: ASCII digits, not thousands of them."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
 def read_claim(request: HttpRequest, family: str) -> Claim | None:
     """None: the request is not signed at all (by SigV4). Raises the family's error for a malformed one."""
     authorization = request.header("authorization")
@@ -122,7 +131,7 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
         problem = 'Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
     elif not _MOMENT(moment) or not moment.startswith(scope[1]):
         problem = "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
-    elif not expires.isdigit():
+    elif not is_decimal(expires):
         problem = "X-Amz-Expires should be a number"
     elif int(expires) > LONGEST_PRESIGNED_S:
         problem = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds"
@@ -142,6 +151,9 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
 def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> Credential:
     """The credential of a claim whose times and token are right; the signature is not looked at yet."""
     credential = identity.credential(claim.access_key)
+    if not _REGION(claim.region) or not all(map(_PLAIN, (claim.date, claim.service, claim.signed_headers))):
+        # A region becomes part of ARNs: one with colons in it would be another resource than it is.
+        raise auth_error(family, "scope")
     if credential is None:
         raise auth_error(family, "key", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "key")
     if credential.token is not None and claim.token is None:
@@ -313,7 +325,7 @@ def _moment_of_date(value: str, family: str) -> str:
         return value
     try:
         return parsedate_to_datetime(value).strftime("%Y%m%dT%H%M%SZ")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         raise auth_error(family, "incomplete") from None
 
 

@@ -57,7 +57,8 @@ facts["describe"] = json.loads(json.dumps(trained.latest_training_job.describe()
 out = f"s3://{session.default_bucket()}/sk-good/output/output.tar.gz"
 bucket, key = out[5:].split("/", 1)
 archive = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-facts["dump"] = json.load(tarfile.open(fileobj=io.BytesIO(archive)).extractfile("environment.json"))
+with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    facts["dump"] = json.load(tar.extractfile("environment.json"))
 
 said = io.StringIO()
 with contextlib.redirect_stdout(said):

@@ -57,7 +57,9 @@ def may(*statements):
 
 
 def train():
-    trainer = ModelTrainer(role=narrow, base_job_name="v3n", output_data_config=OutputDataConfig(s3_output_path="s3://v3-own/out"), **common)
+    trainer = ModelTrainer(
+        role=narrow, base_job_name="v3n", output_data_config=OutputDataConfig(s3_output_path="s3://v3-own/out"), **common
+    )
     trainer.train(input_data_config=[InputData(channel_name="train", data_source="iris.csv", content_type="text/csv")])
     return trainer
 

@@ -50,12 +50,14 @@ for name, image in (
     job = TrainingJob.get(trainer._latest_training_job.training_job_name)
     where = job.model_artifacts.s3_model_artifacts[len("s3://") :].split("/", 1)
     archive = boto3.client("s3").get_object(Bucket=where[0], Key=where[1])["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        seen = json.load(tar.extractfile("seen.json"))
     facts[name] = {
         "image": image,
         "status": job.training_job_status,
         "metrics": {m.metric_name: m.value for m in job.final_metric_data_list},
         "entry": job.algorithm_specification.container_entrypoint,
-        "seen": json.load(tarfile.open(fileobj=io.BytesIO(archive)).extractfile("seen.json")),
+        "seen": seen,
     }
 
 built_in = image_uris.retrieve("xgboost", session.boto_region_name, version="1.0-1")

@@ -25,7 +25,13 @@ def put(cloudwatch, values, **more):
 
 def statistics(cloudwatch, **more):
     return cloudwatch.get_metric_statistics(
-        Namespace="App", MetricName="m", Dimensions=DIMENSIONS, StartTime=NOW - timedelta(minutes=1), EndTime=NOW + timedelta(minutes=5), Period=60, **more
+        Namespace="App",
+        MetricName="m",
+        Dimensions=DIMENSIONS,
+        StartTime=NOW - timedelta(minutes=1),
+        EndTime=NOW + timedelta(minutes=5),
+        Period=60,
+        **more,
     )["Datapoints"]
 
 
@@ -47,7 +53,9 @@ def test_statistics_of_values_and_sets(cloudwatch):
 def test_percentiles(cloudwatch, name, value):
     cloudwatch.put_metric_data(
         Namespace="App",
-        MetricData=[{"MetricName": "m", "Dimensions": DIMENSIONS, "Timestamp": NOW, "Values": list(map(float, range(1, 11))), "Counts": [1.0] * 10}],
+        MetricData=[
+            {"MetricName": "m", "Dimensions": DIMENSIONS, "Timestamp": NOW, "Values": list(map(float, range(1, 11))), "Counts": [1.0] * 10}
+        ],
     )
     (point,) = statistics(cloudwatch, ExtendedStatistics=[name])
     assert point["ExtendedStatistics"][name] == pytest.approx(value)
@@ -57,11 +65,15 @@ def test_get_metric_data_sorts_and_labels(cloudwatch):
     for minute in range(3):
         cloudwatch.put_metric_data(
             Namespace="App",
-            MetricData=[{"MetricName": "m", "Dimensions": DIMENSIONS, "Timestamp": NOW + timedelta(minutes=minute), "Value": float(minute)}],
+            MetricData=[
+                {"MetricName": "m", "Dimensions": DIMENSIONS, "Timestamp": NOW + timedelta(minutes=minute), "Value": float(minute)}
+            ],
         )
     metric = {"Namespace": "App", "MetricName": "m", "Dimensions": DIMENSIONS}
     query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}}
-    answer = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=NOW, EndTime=NOW + timedelta(minutes=9), ScanBy="TimestampAscending")
+    answer = cloudwatch.get_metric_data(
+        MetricDataQueries=[query], StartTime=NOW, EndTime=NOW + timedelta(minutes=9), ScanBy="TimestampAscending"
+    )
     (result,) = answer["MetricDataResults"]
     assert result["Values"] == [0.0, 1.0, 2.0] and result["Label"] == "m" and result["StatusCode"] == "Complete"
     assert result["Timestamps"][0] == NOW
@@ -99,3 +111,19 @@ def test_bad_input_gets_the_error_of_aws(cloudwatch):
     assert {fails(call) for call in bad.values()} == set(bad)
     old = time.time() - 20 * 86_400
     assert fails(lambda: cloudwatch.put_metric_data(Namespace="App", MetricData=[{**good, "Timestamp": old}])) == "InvalidParameterValue"
+
+
+def test_two_followers_of_one_file_count_each_value_once(tmp_path):
+    from modelyard.kernel.clock import SystemClock
+    from modelyard.kernel.database import SQLite
+    from modelyard.services.cloudwatch.metric_store import MetricStore
+
+    store = MetricStore(SQLite(tmp_path / "metrics.db", durable=False), SystemClock())
+    data = [{"MetricName": "loss", "Value": float(n), "Timestamp": 60.0 * n} for n in range(6)]
+    places = [10 * (n + 1) for n in range(6)]
+    store.put("1", "r", "N", data[:2], source=("run", places[:2]))
+    store.put("1", "r", "N", data[:4], source=("run", places[:4]))  # another one, from the beginning
+    store.put("1", "r", "N", data[1:2], source=("run", places[1:2]))
+    store.put("1", "r", "N", data[3:], source=("run", places[3:]))
+    buckets = store.buckets("1", "r", "N", "loss", [], 0.0, 3600.0, 3600)
+    assert [(b.statistic("SampleCount"), b.statistic("Sum")) for b in buckets] == [(6.0, 15.0)]

@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.kernel.clock import SystemClock
 from modelyard.kernel.database import SQLite
-from modelyard.services.logs.follow import LogFollower
+from modelyard.services.logs.follow import Followed, LogFollower
 from modelyard.services.logs.log_store import LogStore
 from tests.support.chaos import Chaos, Crash
 
@@ -26,7 +26,9 @@ def code(call):
 
 def put(logs, messages, group="/g", stream="s", later_ms=0):
     now = int(time.time() * 1000) + later_ms
-    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": now + n, "message": m} for n, m in enumerate(messages)])
+    logs.put_log_events(
+        logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": now + n, "message": m} for n, m in enumerate(messages)]
+    )
 
 
 @pytest.fixture
@@ -97,7 +99,9 @@ def test_filter_pages_over_streams_and_time(stream):
     put(stream, [f"a{n}" for n in range(5)])
     put(stream, [f"b{n}" for n in range(5)], stream="t")
     pages = stream.get_paginator("filter_log_events").paginate(logGroupName="/g", PaginationConfig={"PageSize": 3})
-    assert sorted(e["message"] for page in pages for e in page["events"]) == sorted([f"a{n}" for n in range(5)] + [f"b{n}" for n in range(5)])
+    assert sorted(e["message"] for page in pages for e in page["events"]) == sorted(
+        [f"a{n}" for n in range(5)] + [f"b{n}" for n in range(5)]
+    )
     only = stream.filter_log_events(logGroupName="/g", logStreamNamePrefix="t")["events"]
     assert {e["logStreamName"] for e in only} == {"t"}
 
@@ -138,7 +142,7 @@ def test_a_followed_file_is_read_live_without_loss_or_repeat_over_crashes(tmp_pa
                 written += 1
         follower = LogFollower(chaos.wrap(store), clock)
         try:
-            follower._files["k"] = __import__("modelyard.services.logs.follow", fromlist=["Followed"]).Followed("1", "r", "/g", "s", path)
+            follower._files["k"] = Followed("1", "r", "/g", "s", path)
             follower.drain("k")
         except Crash:
             continue
@@ -150,3 +154,25 @@ def test_a_followed_file_is_read_live_without_loss_or_repeat_over_crashes(tmp_pa
     events = store.events([store.stream(group, "s").id], limit=10_000)
     assert sorted((e.message for e in events), key=lambda m: int(m.split()[1])) == [f"line {n}" for n in range(written)]
     assert chaos.crashes > 10
+
+
+def test_two_engines_that_follow_one_file_write_each_line_once(tmp_path):
+    """Each remembers how far it has read itself; what the other wrote in between is not written again."""
+    path, clock = tmp_path / "log", SystemClock()
+    database = tmp_path / "logs.db"
+    stores = [LogStore(SQLite(database, durable=False), clock) for _ in range(2)]
+    followers = [LogFollower(store, clock) for store in stores]
+    files = [Followed("1", "r", "/g", "s", path) for _ in followers]
+    written = 0
+    for turn in range(30):
+        with path.open("a") as file:
+            for _ in range(3):
+                file.write(f"{int(time.time() * 1000)} line {written}\n")
+                written += 1
+        for n in ((0,), (1,), (0, 1), (1, 0))[turn % 4]:
+            followers[n]._read("k", files[n])
+    for n in (0, 1):
+        followers[n]._read("k", files[n])
+    (stream,) = stores[0].streams(stores[0].group("1", "r", "/g"), prefix="", limit=10)
+    events = stores[0].events([stream.id], limit=10_000)
+    assert [event.message for event in events] == [f"line {n}" for n in range(written)]

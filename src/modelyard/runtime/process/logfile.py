@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import time
 
-LONGEST_LINE, TAIL_BYTES = 256 * 1024, 4096
+LONGEST_LINE, TAIL_BYTES, STAMP_BYTES = 256 * 1024, 4096, 15
+MOST_BYTES = 2 << 30
+"""A run that writes for ever must not fill the disk: what it says after so much is dropped, and the log says so."""
 
 
 class LogFile:
     """Turns a stream of bytes into stamped lines. A full disk costs lines, never the run: they are counted
-    and told as soon as there is room again."""
+    and told as soon as there is room again. After `most` bytes only the platform's own lines are written."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, most: int = MOST_BYTES) -> None:
+        self._left = most
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._partial = b""
         self._lost = 0
@@ -30,7 +33,7 @@ class LogFile:
             lines.append(self._partial[:LONGEST_LINE])
             self._partial = self._partial[LONGEST_LINE:]
         if lines:
-            self._write(lines)
+            self._write_of_run(lines)
 
     def say(self, text: str) -> None:
         """A line of the platform itself."""
@@ -39,13 +42,21 @@ class LogFile:
     def close(self) -> None:
         """The last line may lack its end."""
         if self._partial:
-            self._write([self._partial])
+            self._write_of_run([self._partial])
             self._partial = b""
         if self._tail:  # the last words are often the reason
             tail, self._tail = self._tail, b""
             self._lost = max(0, self._lost - len(tail))
             self._write([], tail)
         os.close(self._fd)
+
+    def _write_of_run(self, lines: list[bytes]) -> None:
+        if self._left <= 0:
+            return
+        self._left -= sum(map(len, lines)) + STAMP_BYTES * len(lines)
+        self._write(lines)
+        if self._left <= 0:
+            self.say("[modelyard] the log has reached its largest size: what the run says from here on is not kept")
 
     def _write(self, lines: list[bytes], ready: bytes = b"") -> None:
         stamp = b"%d " % int(time.time() * 1000)

@@ -6,7 +6,9 @@ Each step is a tuple: ("ro", source, target) · ("rw", source, target) · ("link
 
 from __future__ import annotations
 
+import functools
 import os
+import subprocess
 
 VENV, IMAGE, SOCKETS, ALGORITHMS = "/opt/venv", "/opt/image", "/run/modelyard", "/opt/modelyard"
 
@@ -84,9 +86,21 @@ def bwrap_arguments(steps: list[tuple]) -> list[str]:
     return [text for step in steps for text in (words[step[0]], *step[1:])]
 
 
+@functools.cache
+def no_inner_namespaces(bwrap: str) -> tuple[str, ...]:
+    """`--disable-userns` where it works: from version 0.8 on, and where /proc/sys may be written. In a user namespace of its own
+    the payload would have every capability again, and with it most of the kernel to try."""
+    argv = [bwrap, "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "true"]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return ("--disable-userns",) if done.returncode == 0 else ()
+
+
 def bwrap_argv(bwrap: str, steps: list[tuple], hostname: str, cwd: str, argv: list[str]) -> list[str]:
     """bubblewrap's command line. The payload's environment is bubblewrap's own: no secret is on a command line."""
     return [
-        bwrap, "--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        bwrap, "--unshare-all", "--unshare-user", *no_inner_namespaces(bwrap), "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
         "--hostname", hostname, *bwrap_arguments(steps), "--remount-ro", "/", "--chdir", cwd, "--", *argv,
     ]  # fmt: skip

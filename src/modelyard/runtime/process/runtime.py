@@ -198,7 +198,8 @@ def _delete(folder: Path) -> None:
     def allow_and_retry(function, path, _):
         with contextlib.suppress(OSError):
             os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700, follow_symlinks=os.path.islink(path) is False)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
         with contextlib.suppress(OSError):
             function(path)
 

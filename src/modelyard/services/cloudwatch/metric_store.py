@@ -178,11 +178,13 @@ def canonical(dimensions: Sequence[Mapping[str, str]]) -> str:
 
 
 def _new(tx: Tx, data: Sequence[Mapping[str, Any]], name: str, places: Sequence[int]) -> list[Mapping[str, Any]]:
-    have = tx.execute("SELECT place FROM metric_sources WHERE source = ?", (name,))
-    seen = have[0][0] if have else -1
+    # Writes the row in any case: where two may write at once (PostgreSQL), the other one waits here.
+    ((seen,),) = tx.execute(
+        "INSERT INTO metric_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = metric_sources.place RETURNING place", (name,)
+    )
     new = [datum for datum, place in zip(data, places, strict=True) if place > seen]
     if new:
-        tx.execute("INSERT INTO metric_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", (name, places[-1]))
+        tx.execute("UPDATE metric_sources SET place = ? WHERE source = ?", (places[-1], name))
     return new
 
 

@@ -19,6 +19,8 @@ from modelyard.services.logs.log_store import LogStore
 
 log = logging.getLogger("modelyard.logs")
 LOOK_SECONDS, FAILED_SECONDS = 0.05, 2.0
+FORGET_SECONDS = 300.0
+"""A file that nobody asked for in so long is another engine's by now: where there are several, any may look after a run."""
 CHUNK_BYTES = 1 << 20
 
 
@@ -31,6 +33,7 @@ class Followed:
     path: Path
     on_lines: Callable[[list[int], list[tuple[int, str]]], None] | None = None
     place: int = -1
+    asked: float = field(default_factory=real_now)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -60,6 +63,7 @@ class LogFollower:
         with self._lock:
             if key not in self._files:
                 self._files[key] = Followed(account, region, group, stream, Path(path), on_lines)
+            self._files[key].asked = real_now()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="log follower", daemon=True)
                 self._thread.start()
@@ -88,6 +92,9 @@ class LogFollower:
     def _run(self) -> None:
         while not self._stop.is_set():
             with self._lock:
+                since = real_now() - FORGET_SECONDS
+                for key in [key for key, followed in self._files.items() if followed.asked < since]:
+                    del self._files[key]
                 files = list(self._files.items())
             busy = failed = False
             for key, followed in files:

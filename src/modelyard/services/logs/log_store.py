@@ -93,10 +93,14 @@ class LogStore:
         def work(tx: Tx) -> bool:
             if source is not None:
                 name, begin, end = source
-                have = tx.execute("SELECT place FROM log_sources WHERE source = ?", (name,))
-                if (have[0][0] if have else 0) != begin:
+                # Writes the row in any case: where two may write at once (PostgreSQL), the other one waits here.
+                ((have,),) = tx.execute(
+                    "INSERT INTO log_sources VALUES (?,0) ON CONFLICT (source) DO UPDATE SET place = log_sources.place RETURNING place",
+                    (name,),
+                )
+                if have != begin:
                     return False
-                tx.execute("INSERT INTO log_sources VALUES (?,?) ON CONFLICT (source) DO UPDATE SET place = excluded.place", (name, end))
+                tx.execute("UPDATE log_sources SET place = ? WHERE source = ?", (end, name))
             group_id = self._ensure_group(tx, account, region, group, now)
             stream_id = self._ensure_stream(tx, group_id, stream, now)
             self._insert(tx, stream_id, events, now)

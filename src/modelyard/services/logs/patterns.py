@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
+import regex
+
+LONGEST_SEARCH_SECONDS = 0.05
+"""Of a filter's expression in one message: it is the client's, and some take hours."""
 _TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]*)%|([^\s"%]+))')
 
 
@@ -46,9 +51,16 @@ def matcher(pattern: str, error: Callable[[str], Exception]) -> Callable[[str], 
 def _test(found: re.Match[str], error: Callable[[str], Exception]) -> Callable[[str], bool]:
     if found[3] is not None:
         try:
-            expression = re.compile(found[3])
-        except re.error as problem:
+            expression = regex.compile(found[3])
+        except regex.error as problem:
             raise error(f"Invalid regular expression in the filter pattern: {problem}") from problem
-        return lambda message: expression.search(message) is not None
+        return lambda message: _found(expression, message, error)
     term = found[2].replace('\\"', '"') if found[2] is not None else found[4]
     return lambda message: term in message
+
+
+def _found(expression: Any, message: str, error: Callable[[str], Exception]) -> bool:
+    try:
+        return expression.search(message, timeout=LONGEST_SEARCH_SECONDS) is not None
+    except TimeoutError:
+        raise error("The regular expression of the filter pattern takes too long.") from None

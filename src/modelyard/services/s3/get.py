@@ -16,7 +16,7 @@ from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.keys import checksum_members, described, version_member
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _RESPONSE = {
     "ResponseCacheControl": "CacheControl",
     "ResponseContentDisposition": "ContentDisposition",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,6 +11,7 @@ from modelyard.services.s3.errors import s3_error
 from modelyard.services.s3.index import Version
 
 HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl", "Expires")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 MAX_KEY_BYTES = 1024
 MAX_USER_METADATA_BYTES = 2048
 DEFAULT_TYPE = "binary/octet-stream"
@@ -40,6 +42,8 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
         headers["Expires"] = headers["Expires"].timestamp()
     meta: dict[str, Any] = {"headers": headers}
     user = {str(k).lower(): v for k, v in (request.get("Metadata") or {}).items()}
+    if not all(map(_HEADER_NAME, user)):  # from a presigned URL's query it may be any text, and goes out as a header's name
+        raise s3_error("InvalidArgument", "The name of a metadata entry must be a valid name of an HTTP header.")
     if sum(len(k.encode()) + len(v.encode()) for k, v in user.items()) > MAX_USER_METADATA_BYTES:
         raise s3_error("MetadataTooLarge", MaxSizeAllowed=MAX_USER_METADATA_BYTES)
     if user:

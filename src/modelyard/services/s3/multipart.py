@@ -27,7 +27,7 @@ from modelyard.services.s3.put import refuse_unbuilt
 SMALLEST_PART = 5 << 20
 LARGEST_OBJECT = 5 << 40
 MOST_PARTS = 10_000
-_COPY_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_COPY_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
 
 
 @api.operation

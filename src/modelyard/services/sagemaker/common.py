@@ -82,7 +82,11 @@ def list_page(
 
 def _is_place(place: list[Any]) -> bool:
     """A value of the sorting column, and a name: clients can make up tokens."""
-    return isinstance(place[0], (str, int, float)) and abs(place[0] if not isinstance(place[0], str) else 0) < 1 << 63 and isinstance(place[1], str)
+    return (
+        isinstance(place[0], (str, int, float))
+        and abs(place[0] if not isinstance(place[0], str) else 0) < 1 << 63
+        and isinstance(place[1], str)
+    )
 
 
 def parse_s3_uri(uri: str, member: str) -> tuple[str, str]:

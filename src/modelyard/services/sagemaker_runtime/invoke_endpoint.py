@@ -11,7 +11,9 @@ from modelyard.services.sagemaker_runtime import api, container
 
 @api.operation
 async def invoke_endpoint(call, request):
-    body = await whole(request.get("Body", b""))
+    body = request.get("Body", b"")
+    if not isinstance(body, bytes):
+        body = await whole(body)
     container.check_size(body)
     container.refuse_not_built(request)
     outcome = await call.platform.invoker.invoke(
