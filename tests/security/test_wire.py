@@ -74,6 +74,16 @@ def test_a_body_after_an_upgrade_that_is_not_taken_up_arrives(listener):
         assert seen == [("/", EVIL), ("/next", b"")]
 
 
+def test_a_half_closed_connection_ends_with_its_last_answer(listener):
+    """Or each of them would hold a descriptor until the idle time is over."""
+    import time
+
+    server, _ = listener
+    began = time.monotonic()
+    said = talk(server.port, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 3, half_close=True, timeout_s=10)
+    assert said.count(b"HTTP/1.1 200") == 3 and time.monotonic() - began < 5
+
+
 # --- signatures ------------------------------------------------------------------------------------------
 
 sagemaker, s3 = Service("sagemaker"), Service("s3")
@@ -203,7 +213,9 @@ def test_a_web_page_of_a_stranger_does_nothing_in_open_mode(page):
     assert health.status == (403 if "rebound" in page else 200)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:4566", "localhost", "b.s3.localhost:4566", "b.s3.us-east-1.amazonaws.com", "[::1]:80", "modelyard", "10.0.0.7"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:4566", "localhost", "b.s3.localhost:4566", "b.s3.us-east-1.amazonaws.com", "[::1]:80", "modelyard", "10.0.0.7"]
+)
 def test_open_mode_serves_its_own_names(host):
     got.clear()
     gateway = Gateway(make_platform(sagemaker, s3, auth="open"))

@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._held_back = 0
         self._blocked: asyncio.Future[None] | None = None
-        self._closing = self._deaf = False
+        self._closing = self._deaf = self._half_closed = False
         self._lost = self._lingering = False
         self._rest: bytes | None = None
         self._since = monotonic()
@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers to what it asked whole."""
         self._cut_off()
+        self._half_closed = True
         return bool(self._queue) and not self.secure and not self._lingering
 
     def connection_lost(self, problem: Exception | None) -> None:
@@ -142,7 +143,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         finally:
             self._task = None
-        if self._closing:
+        if self._closing or (self._half_closed and not queue):
             self.transport.close()
 
     async def _answer(self, exchange: Exchange) -> HttpResponse:
