@@ -28,7 +28,8 @@ async def main():
     await server.serve_forever()
 uvloop.run(main())
 """
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+SOURCES = Path(__file__).resolve().parent.parent / "src"
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": str(SOURCES)}
 
 
 def main() -> None:

@@ -26,7 +26,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
 
 from support.platform import Platform, load_average  # noqa: E402
 
-IMAGE, ROLE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3", "arn:aws:iam::123456789012:role/ModelyardExecutionRole"
+IMAGE, ROLE = (
+    "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+    "arn:aws:iam::123456789012:role/ModelyardExecutionRole",
+)
 SCRIPT = "import time; print(f'FIRST LINE {time.time():.6f}', flush=True)\n"
 
 
@@ -75,7 +78,9 @@ def job(platform: Platform, name: str) -> float:
         RoleArn=ROLE,
         AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
         HyperParameters={"sagemaker_program": '"train.py"', "sagemaker_submit_directory": '"s3://bench-jobs/code/sourcedir.tar.gz"'},
-        InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bench-jobs/data/"}}}],
+        InputDataConfig=[
+            {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bench-jobs/data/"}}}
+        ],
         OutputDataConfig={"S3OutputPath": "s3://bench-jobs/out"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 600},

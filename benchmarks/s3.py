@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 KIB, MIB = 1 << 10, 1 << 20
 TICK = os.sysconf("SC_CLK_TCK")
 

@@ -33,7 +33,7 @@ sagemaker.create_training_job(
     StoppingCondition={"MaxRuntimeInSeconds": 600},
     HyperParameters={"objective": "multi:softmax", "num_class": "3", "num_round": "30"},
 )
-sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName=NAME)
+sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName=NAME, WaiterConfig={"Delay": 5})
 job = sagemaker.describe_training_job(TrainingJobName=NAME)
 print(job["TrainingJobStatus"], {m["MetricName"]: round(m["Value"], 5) for m in job["FinalMetricDataList"]})
 
@@ -42,7 +42,7 @@ sagemaker.create_model(ModelName=NAME, PrimaryContainer=model, ExecutionRoleArn=
 variant = {"VariantName": "all", "ModelName": NAME, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
 sagemaker.create_endpoint_config(EndpointConfigName=NAME, ProductionVariants=[variant])
 sagemaker.create_endpoint(EndpointName=NAME, EndpointConfigName=NAME)
-sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=NAME)
+sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=NAME, WaiterConfig={"Delay": 5})
 
 for flower in ("5.1,3.5,1.4,0.2", "6.3,2.8,5.1,1.5", "6.3,3.3,6.0,2.5"):
     answer = runtime.invoke_endpoint(EndpointName=NAME, ContentType="text/csv", Body=flower)

@@ -89,9 +89,11 @@ def container(python: Path, model: Path, folder: Path) -> Iterator[Peer]:
         f"server {{ listen 127.0.0.1:{port}; keepalive_requests 1000000000; location / {{ proxy_pass http://g; }} }} }}"
     )
     workers = ["-k", "gevent", "-w", str(os.cpu_count()), "-b", f"unix:{socket}", "predictor:app"]
-    with _running([str(python), "-m", "gunicorn", *workers], folder, model, None) as pid:
-        with _running(["nginx", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/nginx.log"], folder, model, f"http://127.0.0.1:{port}/ping"):
-            yield Peer(f"http://127.0.0.1:{port}/invocations", {"Content-Type": "text/csv"}, ROW, pid)
+    with (
+        _running([str(python), "-m", "gunicorn", *workers], folder, model, None) as pid,
+        _running(["nginx", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/nginx.log"], folder, model, f"http://127.0.0.1:{port}/ping"),
+    ):
+        yield Peer(f"http://127.0.0.1:{port}/invocations", {"Content-Type": "text/csv"}, ROW, pid)
 
 
 @contextlib.contextmanager
@@ -121,7 +123,7 @@ def _running(command: list[str], folder: Path, model: Path, ready: str | None) -
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    for _ in range(1200):
+    for _ in range(2400):
         with contextlib.suppress(OSError):
             urllib.request.urlopen(url, timeout=5).read()
             return

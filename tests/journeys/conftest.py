@@ -49,7 +49,7 @@ class Yard:
         self._env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAGEMAKER_")) and k != "MODELYARD_DATA"}
         self._env |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(data.parent)}
         # Found by the user's own home; the images and package indexes of this machine stay where they are.
-        home = os.environ.get("HOME", "/root")
+        home = os.path.expanduser("~")
         self._env.setdefault("XDG_CACHE_HOME", f"{home}/.cache")
         self._env.setdefault("XDG_CONFIG_HOME", f"{home}/.config")
 
@@ -71,7 +71,7 @@ class Yard:
         """`modelyard run -- WORDS`, without the import path of the tests."""
         return self.modelyard("run", "--", "env", "-u", "PYTHONPATH", *words, **more)
 
-    def python(self, client: str, script: str, *words: str, timeout: float = 120, folder: Path | None = None) -> dict[str, Any]:
+    def python(self, client: str, script: str, *words: str, timeout: float = 240, folder: Path | None = None) -> dict[str, Any]:
         """Runs `clients/SCRIPT` in the environment `client`, and answers the facts it left in $FACTS (JSON)."""
         facts = self.data.parent / f"{Path(script).stem}-{time.monotonic_ns()}.json"
         facts.unlink(missing_ok=True)

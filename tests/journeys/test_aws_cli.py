@@ -22,7 +22,7 @@ def aws(yard, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws"]
 
-    def call(*more, code=0, timeout=120):
+    def call(*more, code=0, timeout=240):
         done = yard.run(*words, *more, code=code, timeout=timeout, cwd=folder)
         if code:
             return done.stderr
@@ -109,7 +109,14 @@ def test_training_job(aws, job):
 def test_logs_and_metrics(aws, job):
     group = "/aws/sagemaker/TrainingJobs"
     filtered = aws(
-        "logs", "filter-log-events", "--log-group-name", group, "--log-stream-name-prefix", "cli-iris/", "--filter-pattern", "merror"
+        "logs",
+        "filter-log-events",
+        "--log-group-name",
+        group,
+        "--log-stream-name-prefix",
+        "cli-iris/",
+        "--filter-pattern",
+        '"train-merror"',
     )
     assert [event["message"].split("#011")[0] for event in filtered["events"]] == [f"[{n}]" for n in range(30)]
     words = ["cloudwatch", "get-metric-statistics", "--namespace", group, "--metric-name", "train:merror"]

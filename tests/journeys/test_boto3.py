@@ -10,7 +10,7 @@ from tests.journeys import jobs
 
 @pytest.fixture(scope="module")
 def told(yard):
-    return yard.python("boto3", "boto3_wire.py", yard.endpoint, timeout=120)
+    return yard.python("boto3", "boto3_wire.py", yard.endpoint, timeout=240)
 
 
 def test_hard_coded_hosts(told):

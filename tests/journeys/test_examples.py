@@ -26,7 +26,7 @@ def left(yard):
 def test_python_example(yard, name, client):
     before = left(yard)
     python = environment(client) if client else sys.executable
-    said = yard.run(str(python), str(EXAMPLES / name), timeout=180).stdout
+    said = yard.run(str(python), str(EXAMPLES / name), timeout=280).stdout
     classes = [line.split()[-1] for line in said.splitlines() if "is of class" in line]
     assert [float(answer) for answer in classes] == [0.0, 1.0, 2.0] or [float(answer) for answer in classes] == [0.0, 2.0, 2.0], said[
         -3000:
@@ -40,7 +40,7 @@ def test_boto3_example_with_the_exported_lines_only(yard):
 
     env = {"PATH": os.environ["PATH"], "HOME": str(yard.data.parent), **yard.variables()}
     said = subprocess.run(
-        [sys.executable, str(EXAMPLES / "boto3_quickstart.py")], env=env, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, str(EXAMPLES / "boto3_quickstart.py")], env=env, capture_output=True, text=True, timeout=280, check=True
     )
     assert "Completed {'train:mlogloss': 0.0" in said.stdout
 
@@ -48,7 +48,7 @@ def test_boto3_example_with_the_exported_lines_only(yard):
 def test_shell_example(yard):
     before = left(yard)
     aws = Path(sys.executable).parent
-    said = yard.run("env", f"PATH={aws}:{os.environ['PATH']}", "sh", str(EXAMPLES / "aws_cli.sh"), timeout=180).stdout
+    said = yard.run("env", f"PATH={aws}:{os.environ['PATH']}", "sh", str(EXAMPLES / "aws_cli.sh"), timeout=280).stdout
     assert "class of 6.3,2.8,5.1,1.5: 2.0" in said or "class of 6.3,2.8,5.1,1.5: 1.0" in said, said[-3000:]
     assert "remove_bucket: cli-" in said
     assert left(yard) == before

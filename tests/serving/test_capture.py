@@ -35,12 +35,17 @@ def capture(folder, bucket):
 
 
 def test_line_is_as_aws_writes_it():
-    line = json.loads(Form(CONFIG).event(1_700_000_000.25, ("text/csv", b"1,2"), ("application/json; charset=utf-8", b'{"a":1}'), "id-7", "k=v"))
-    assert line.pop("eventMetadata").items() >= {
-        "inferenceId": "id-7",
-        "inferenceTime": "2023-11-14T22:13:20Z",
-        "customAttributes": ["k=v"],
-    }.items()
+    line = json.loads(
+        Form(CONFIG).event(1_700_000_000.25, ("text/csv", b"1,2"), ("application/json; charset=utf-8", b'{"a":1}'), "id-7", "k=v")
+    )
+    assert (
+        line.pop("eventMetadata").items()
+        >= {
+            "inferenceId": "id-7",
+            "inferenceTime": "2023-11-14T22:13:20Z",
+            "customAttributes": ["k=v"],
+        }.items()
+    )
     assert line == {
         "captureData": {
             "endpointInput": {"observedContentType": "text/csv", "mode": "INPUT", "data": "1,2", "encoding": "CSV"},
@@ -57,7 +62,9 @@ def test_line_is_as_aws_writes_it():
 
 @pytest.mark.parametrize("content_type, body", [("image/png", b"\x89P"), ("text/csv", b"\xff\xfe")])
 def test_what_is_no_text_is_base64(content_type, body):
-    line = json.loads(Form({**CONFIG, "CaptureOptions": [{"CaptureMode": "Input"}]}).event(0.0, (content_type, body), ("", b""), None, None))
+    line = json.loads(
+        Form({**CONFIG, "CaptureOptions": [{"CaptureMode": "Input"}]}).event(0.0, (content_type, body), ("", b""), None, None)
+    )
     assert line["captureData"]["endpointInput"]["encoding"] == "BASE64" and "endpointOutput" not in line["captureData"]
     assert "inferenceId" not in line["eventMetadata"]
 
