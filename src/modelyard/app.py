@@ -265,24 +265,41 @@ def engine_main(platform: Platform) -> int:
     bell = Bell(platform.settings.socket_dir, "engine")
     platform.ring = bell.ring
     reconcilers = [r for service in platform.services.values() for r in service.reconcilers]
-    engine = Engine(platform, reconcilers)
+    engine, bus = Engine(platform, reconcilers), event_bus(platform)
     platform.parts["engine"] = engine
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
-    threading.Thread(target=_hear, args=(bell, engine, keep_reserve(platform)), name="bell", daemon=True).start()
+    threading.Thread(target=_hear, args=(bell, engine, bus, keep_reserve(platform)), name="bell", daemon=True).start()
+    threading.Thread(target=bus.run, name="bus", daemon=True).start()
     up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
     threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
     engine.run()
+    bus.stop()
     ended.set()
     return 0
 
 
-def _hear(bell: Any, engine: Any, reserve: Any) -> None:
-    """Every bell makes the engine look; in quiet times the reserve is put by again."""
+def event_bus(platform: Platform) -> Any:
+    """The outbox with everyone who asked for events (`Service.reader`)."""
+    from functools import partial
+
+    from modelyard.kernel.bus import Bus, Reader
+
+    asked = [r for service in platform.services.values() for r in service.readers]
+    return Bus(platform.store, [Reader(name, partial(_heard, handle, platform), kinds) for name, kinds, handle in asked])
+
+
+def _heard(handle: Callable[[Any, Platform], None], platform: Platform, event: Any) -> None:
+    handle(event, platform)
+
+
+def _hear(bell: Any, engine: Any, bus: Any, reserve: Any) -> None:
+    """Every bell makes the engine and the readers of events look; in quiet times the reserve is put by again."""
     while True:
         if bell.wait(BELL_SECONDS):
             engine.ring()
+            bus.ring()
         else:
             reserve.hold()
 

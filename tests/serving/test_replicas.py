@@ -107,7 +107,9 @@ def test_killed_gateway_frees_its_replicas(tmp_path):
         "import asyncio, sys\nfrom modelyard.serving.replicas import _hold\n"
         f"held = _hold({use_file(path)!r}); print(held is not None, flush=True); sys.stdin.read()"
     )
-    gateway = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"})
+    gateway = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"}
+    )
     assert gateway.stdout.readline() == b"True\n"
     assert not container.retire(replica("r"), 1, World(tmp_path))
     gateway.send_signal(signal.SIGKILL)

@@ -8,6 +8,7 @@ from typing import Any
 from modelyard import app
 from modelyard.config import Settings
 from modelyard.kernel.clock import Clock
+from modelyard.kernel.reconcile import Engine
 from modelyard.wire.gateway import Gateway
 from tests.support import inproc
 
@@ -34,6 +35,17 @@ class InProcess:
     def root(self, service: str, **more: Any) -> Any:
         keys = self.secrets["root"]
         return inproc.client(self.gateway, service, key=keys["AccessKeyId"], secret=keys["SecretAccessKey"], **more)
+
+    def settle(self, kinds: set[str] | None = None, rounds: int = 100) -> None:
+        """What an engine would do now: events to their readers and due records (of `kinds`; None: all) to their reconcilers, until
+        nothing is left. With a ManualClock: move it, then settle."""
+        reconcilers = [r for s in self.platform.services.values() for r in s.reconcilers if kinds is None or r.lifecycle.kind in kinds]
+        engine, bus = Engine(self.platform, reconcilers), app.event_bus(self.platform)
+        for _ in range(rounds):
+            engine.settle()
+            if not bus.drain():
+                return
+        raise TimeoutError("the platform did not settle")
 
     def close(self) -> None:
         self.gateway.close()

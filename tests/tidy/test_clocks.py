@@ -4,7 +4,16 @@ import ast
 
 from tests.tidy.source import ROOT, modules, tree
 
-WALL_CLOCKS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "gmtime"), ("time", "localtime")}
+WALL_CLOCKS = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("time", "gmtime"),
+    ("time", "localtime"),
+}
 REAL_TIME = {
     "modelyard.kernel.clock": "it is the clock",
     "modelyard.runtime": "what real processes do has real times",

@@ -28,5 +28,18 @@ def test_the_readme_names_every_command(module):
 
 def test_the_readme_has_its_parts():
     text = (ROOT / "README.md").read_text()
-    for part in ("make demo", "make install", "boto3", "AWS CLI", "SageMaker SDK v2", "SageMaker SDK v3", "moto", "LocalStack", "ministack", "floci", "local mode", "Not yet"):
+    for part in (
+        "make demo",
+        "make install",
+        "boto3",
+        "AWS CLI",
+        "SageMaker SDK v2",
+        "SageMaker SDK v3",
+        "moto",
+        "LocalStack",
+        "ministack",
+        "floci",
+        "local mode",
+        "Not yet",
+    ):
         assert part in text, part

@@ -38,11 +38,25 @@ def to_http(signed: AWSRequest, body: bytes = b"") -> HttpRequest:
 
 
 def sign(
-    kind=SigV4Auth, service="sagemaker", method="POST", path="/", query="", body=b"{}", headers=None, token=None, secret=SECRET, key=KEY, when=None, **more
+    kind=SigV4Auth,
+    service="sagemaker",
+    method="POST",
+    path="/",
+    query="",
+    body=b"{}",
+    headers=None,
+    token=None,
+    secret=SECRET,
+    key=KEY,
+    when=None,
+    **more,
 ) -> HttpRequest:
     request = AWSRequest(method, f"http://{HOST}{path}{'?' + query if query else ''}", data=body, headers=headers or {})
     moment = datetime.datetime.fromtimestamp(when or time.time(), datetime.UTC)
-    with mock.patch("botocore.auth.get_current_datetime", lambda **_: moment, create=True), mock.patch("botocore.auth.time", time, create=True):
+    with (
+        mock.patch("botocore.auth.get_current_datetime", lambda **_: moment, create=True),
+        mock.patch("botocore.auth.time", time, create=True),
+    ):
         if kind is HmacV1QueryAuth:
             kind(Credentials(key, secret, token), **more).add_auth(request)
         else:
@@ -67,7 +81,19 @@ def test_a_right_signature_names_the_caller_and_its_scope():
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/a/b", "/a//b/./c/../d", "/a%20b/%E2%82%AC", "/arn%3Aaws%3Ax%2Fy", "/~a-_.b", "/a/", "/a+b=c@d", "/%2e%2e/x", "/..", "/a;b,c'(!*)"],
+    [
+        "/",
+        "/a/b",
+        "/a//b/./c/../d",
+        "/a%20b/%E2%82%AC",
+        "/arn%3Aaws%3Ax%2Fy",
+        "/~a-_.b",
+        "/a/",
+        "/a+b=c@d",
+        "/%2e%2e/x",
+        "/..",
+        "/a;b,c'(!*)",
+    ],
 )
 @pytest.mark.parametrize("kind", [SigV4Auth, S3SigV4Auth])
 def test_paths_as_botocore_signs_them(path, kind):
@@ -75,7 +101,9 @@ def test_paths_as_botocore_signs_them(path, kind):
     assert check(sign(kind, "s3" if s3 else "lambda", path=path), "s3" if s3 else "rest-json")
 
 
-@pytest.mark.parametrize("query", ["a=1", "b=2&a=1&a=0", "a", "a=&b", "x=%2F%20%7E&y=a%2Bb", "list-type=2&prefix=a%2Fb%20c&delimiter=%2F", "A=1&a=2&_=3"])
+@pytest.mark.parametrize(
+    "query", ["a=1", "b=2&a=1&a=0", "a", "a=&b", "x=%2F%20%7E&y=a%2Bb", "list-type=2&prefix=a%2Fb%20c&delimiter=%2F", "A=1&a=2&_=3"]
+)
 @pytest.mark.parametrize("kind", [SigV4Auth, S3SigV4Auth])
 def test_queries_as_botocore_signs_them(query, kind):
     s3 = kind is S3SigV4Auth
@@ -91,7 +119,10 @@ def test_headers_are_folded_and_joined():
     assert check(request)
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=30), st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1, max_size=30),
+    st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4),
+)
 @settings(max_examples=60, deadline=None)
 def test_any_key_and_query(name, query):
     from urllib.parse import quote, urlencode
@@ -144,7 +175,12 @@ def test_whatever_is_changed_is_noticed(change):
 @pytest.mark.parametrize("skew", [-16 * 60, 16 * 60])
 @pytest.mark.parametrize(
     ("family", "code", "status"),
-    [("json", "InvalidSignatureException", 400), ("s3", "RequestTimeTooSkewed", 403), ("query", "SignatureDoesNotMatch", 403), ("rest-json", "InvalidSignatureException", 403)],
+    [
+        ("json", "InvalidSignatureException", 400),
+        ("s3", "RequestTimeTooSkewed", 403),
+        ("query", "SignatureDoesNotMatch", 403),
+        ("rest-json", "InvalidSignatureException", 403),
+    ],
 )
 def test_replay_outside_the_window_is_judged_by_real_time(skew, family, code, status):
     kind = S3SigV4Auth if family == "s3" else SigV4Auth
@@ -174,7 +210,11 @@ def test_sessions_expire_on_the_platforms_clock():
     ],
 )
 def test_malformed_headers(header):
-    for family, code in (("json", "IncompleteSignatureException"), ("s3", "AuthorizationHeaderMalformed"), ("query", "IncompleteSignature")):
+    for family, code in (
+        ("json", "IncompleteSignatureException"),
+        ("s3", "AuthorizationHeaderMalformed"),
+        ("query", "IncompleteSignature"),
+    ):
         request = HttpRequest("GET", "/", "", [("host", HOST), ("authorization", header), ("x-amz-date", "20200101T000000Z")])
         assert refusal(request, family)[0] == code
 

@@ -67,6 +67,10 @@ class Service:
         self.name = name
         self.operations: dict[str, Operation] = {}
         self.reconcilers: list[Reconciler] = []
+        self.readers: list[tuple[str, frozenset[str] | None, Callable[[Any, Platform], None]]] = []
+        """(name, kinds, handle): who hears of events, see `reader`."""
+        self.target_names: frozenset[str] = frozenset({name})
+        self.target_function: Callable[[Platform, Any], None] | None = None
         self.error = ServiceErrors(name)
 
     def operation(self, function: Callable[[Call, dict[str, Any]], Any]) -> Callable[[Call, dict[str, Any]], Any]:
@@ -87,6 +91,23 @@ class Service:
             return decide
 
         return register
+
+    def reader(self, name: str, kinds: set[str] | None = None) -> Callable[..., Any]:
+        """Decorates `handle(event, platform)`: every event of the outbox of these kinds, in order, at least once, on a thread of
+        an engine (kernel/bus.py). `name` owns the stored cursor and never changes once released."""
+
+        def register(handle: Callable[..., Any]) -> Callable[..., Any]:
+            self.readers.append((name, None if kinds is None else frozenset(kinds), handle))
+            return handle
+
+        return register
+
+    def target(self, function: Callable[[Platform, Any], None]) -> Callable[[Platform, Any], None]:
+        """Decorates `deliver(platform, delivery)`: what other services send to ARNs of this one (kernel/targets.py)."""
+        if self.target_function is not None:
+            raise LookupError(f"{self.name} takes deliveries in two places")
+        self.target_function = function
+        return function
 
 
 @dataclass(slots=True)

@@ -12,8 +12,18 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A further container of the same instance: its ContainerHostname and the unix socket on which it answers HTTP."""
+
+    hostname: str
+    socket: str
+
+
+@dataclass(frozen=True)
 class Replica:
-    """One model server: its run id, and the unix socket on which it answers HTTP.
+    """One instance: its run id, and the unix socket on which its (first) container answers HTTP. `hostname` and `stages` are
+    there for models of several containers: a serial pipeline goes through socket and then each stage, in order; in Direct
+    mode the caller names the hostname.
 
     Beside the socket lies `<socket>.use`: a gateway holds a shared `flock` on it as long as it may still send
     to this replica or waits for its answer; the engine takes it exclusively before it stops the server. So a
@@ -22,21 +32,62 @@ class Replica:
 
     id: str
     socket: str
+    hostname: str = ""
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An injected fault for rehearsals: a share of calls (0 to 1) that fail with `status`, and seconds added to every call."""
+
+    error_rate: float = 0.0
+    status: int = 500
+    latency_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Variant:
+    """One row of the split. While a deployment shifts traffic, blue and green have rows of the same `name`, told apart by
+    `fleet` (the edition of their deployment): their weights are the shares already, and TargetVariant chooses among the rows of
+    its name by weight.
+
+    `mode` is how its containers are called: "" (one container), Serial, Direct or MultiModel. `kind` is instance or serverless;
+    `most_at_once` limits the calls under way in the whole variant (serverless MaxConcurrency), 0: only by replica.
+    """
+
     name: str
     weight: float
     replicas: tuple[Replica, ...]
     timeout_s: float = 60.0
+    fleet: str = ""
+    mode: str = ""
+    kind: str = "instance"
+    most_at_once: int = 0
+    fault: Fault | None = None
+    extra: Mapping[str, Any] | None = None
+    """What one mode or kind alone needs (multi-model: artifact prefix and role; serverless: record to wake)."""
+
+    @property
+    def plain(self) -> bool:
+        """Nothing but: choose a replica, send, answer. What the fast path of the gateway takes."""
+        return not self.mode and self.kind == "instance" and self.fault is None
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """Gets copies of `percent` of the calls that production variant `of` answers; its answers reach nobody but metrics and capture."""
+
+    of: str
+    percent: float
+    variant: Variant
 
 
 @dataclass(frozen=True)
 class RouteTable:
     """`key` is the endpoint ARN; `version` rises with every change of this endpoint's table.
 
-    `capture` is the DataCaptureConfig of the endpoint configuration where capture is on, else None.
+    `capture` is the DataCaptureConfig of the endpoint configuration where capture is on, else None. `asynchronous` is the
+    AsyncInferenceConfig of an asynchronous endpoint, else None.
     """
 
     key: str
@@ -46,6 +97,8 @@ class RouteTable:
     version: int
     variants: tuple[Variant, ...] = field(default=())
     capture: Mapping[str, Any] | None = None
+    shadows: tuple[Shadow, ...] = ()
+    asynchronous: Mapping[str, Any] | None = None
 
 
 def endpoint_arn(account: str, region: str, name: str) -> str:
@@ -62,8 +115,35 @@ def as_body(table: RouteTable) -> dict[str, Any]:
 
 
 def from_body(body: Mapping[str, Any]) -> RouteTable:
-    variants = tuple(
-        Variant(v["name"], v["weight"], tuple(Replica(r["id"], r["socket"]) for r in v["replicas"]), v.get("timeout_s", 60.0))
-        for v in body["variants"]
+    return RouteTable(
+        body["key"],
+        body["account"],
+        body["region"],
+        body["endpoint"],
+        body["version"],
+        tuple(_variant(v) for v in body["variants"]),
+        body.get("capture"),
+        tuple(Shadow(s["of"], s["percent"], _variant(s["variant"])) for s in body.get("shadows", ())),
+        body.get("asynchronous"),
     )
-    return RouteTable(body["key"], body["account"], body["region"], body["endpoint"], body["version"], variants, body.get("capture"))
+
+
+def _variant(row: Mapping[str, Any]) -> Variant:
+    fault = row.get("fault")
+    return Variant(
+        row["name"],
+        row["weight"],
+        tuple(_replica(r) for r in row["replicas"]),
+        row.get("timeout_s", 60.0),
+        row.get("fleet", ""),
+        row.get("mode", ""),
+        row.get("kind", "instance"),
+        row.get("most_at_once", 0),
+        Fault(**fault) if fault else None,
+        row.get("extra"),
+    )
+
+
+def _replica(row: Mapping[str, Any]) -> Replica:
+    stages = tuple(Stage(s["hostname"], s["socket"]) for s in row.get("stages", ()))
+    return Replica(row["id"], row["socket"], row.get("hostname", ""), stages)

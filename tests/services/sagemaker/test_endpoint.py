@@ -174,7 +174,9 @@ def test_never_healthy_fails_with_the_reason_of_aws(world):
     world.model("a", PING="never")
     world.config("c", ("a", 1.0, 1))
     spec = world.store.get("endpoint-config", "123456789012", "us-east-1", "c")
-    world.store.request(spec, {"ProductionVariants": [{**spec.spec["ProductionVariants"][0], "ContainerStartupHealthCheckTimeoutInSeconds": 1}]})
+    world.store.request(
+        spec, {"ProductionVariants": [{**spec.spec["ProductionVariants"][0], "ContainerStartupHealthCheckTimeoutInSeconds": 1}]}
+    )
     world.sm.create_endpoint(EndpointName="e", EndpointConfigName="c")
     there = world.until("Failed")
     assert there["FailureReason"] == (
@@ -261,7 +263,9 @@ async def test_weights_and_capacities(world):
     await on_thread(world.until, "InService")
     await on_thread(eventually, lambda: len(world.runtime.running()) == 2)
     code, _ = refusal(
-        world.sm.update_endpoint_weights_and_capacities, EndpointName="e", DesiredWeightsAndCapacities=[{"VariantName": "z", "DesiredWeight": 1.0}]
+        world.sm.update_endpoint_weights_and_capacities,
+        EndpointName="e",
+        DesiredWeightsAndCapacities=[{"VariantName": "z", "DesiredWeight": 1.0}],
     )
     assert code == "ValidationException"
 

@@ -15,6 +15,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Step
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, Publish, StopReplica
 from modelyard.services.sagemaker.endpoint.deployment import replica_names
+from modelyard.services.sagemaker.endpoint.table import same_routes, table_of
 
 LOOK_SECONDS = 2.0
 """A look that nobody asked for. Each change of a replica wakes its endpoint, so this is only a second line."""
@@ -109,25 +110,3 @@ def _publish(endpoint: Record, seen: Seen, table: dict[str, Any]) -> Publish:
 
 def _stops(children: Sequence[Child]) -> list[Any]:
     return [StopReplica(c.uid) for c in children if not c.stopping]
-
-
-def table_of(endpoint: Record, deployment: Mapping[str, Any], children: Sequence[Child]) -> dict[str, Any]:
-    """The route table (without its version) over the healthy replicas of a deployment."""
-    routes = {c.name: c.route for c in children if c.route is not None and not c.stopping}
-    variants: dict[str, dict[str, Any]] = {}
-    for name, variant in replica_names(endpoint.uid, dict(deployment)).items():
-        row = variants.setdefault(variant["name"], {"name": variant["name"], "weight": variant["weight"], "replicas": []})
-        if name in routes:
-            row["replicas"].append({"id": routes[name][0], "socket": routes[name][1]})
-    return {
-        "key": endpoint.arn,
-        "account": endpoint.account,
-        "region": endpoint.region,
-        "endpoint": endpoint.name,
-        "variants": list(variants.values()),
-        "capture": deployment["capture"],
-    }
-
-
-def same_routes(published: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
-    return {**published, "version": 0} == {**table, "version": 0}
