@@ -112,10 +112,14 @@ def _policy(value: str, fifo: bool, arn: str, store: Any) -> str:
 def _redrive(value: str, fifo: bool, arn: str, store: Any) -> str:
     said = _object(value, "RedrivePolicy")
     if set(said) != {"deadLetterTargetArn", "maxReceiveCount"}:
-        raise _wrong_value(value, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: deadLetterTargetArn, maxReceiveCount")
+        raise _wrong_value(
+            value, "RedrivePolicy", "Redrive policy does not contain mandatory attribute: deadLetterTargetArn, maxReceiveCount"
+        )
     most = str(said["maxReceiveCount"])
     if not re.fullmatch(r"\d{1,4}", most) or not 1 <= int(most) <= MOST_RECEIVES:
-        raise _wrong_value(value, "RedrivePolicy", f"Invalid value for maxReceiveCount: {most}, valid values are from 1 to {MOST_RECEIVES} both inclusive")
+        raise _wrong_value(
+            value, "RedrivePolicy", f"Invalid value for maxReceiveCount: {most}, valid values are from 1 to {MOST_RECEIVES} both inclusive"
+        )
     target = store.by_arn(str(said["deadLetterTargetArn"]))
     if target is None or target.kind != "sqs-queue":
         raise _wrong_value(value, "RedrivePolicy", "Dead letter target does not exist")

@@ -16,7 +16,9 @@ def check_entries(entries: list[dict[str, Any]], kind: str) -> None:
     if not entries:
         raise api.error.EmptyBatchRequest(f"There should be at least one {kind} in the request.")
     if len(entries) > MOST_ENTRIES:
-        raise api.error.TooManyEntriesInBatchRequest(f"Maximum number of entries per request are {MOST_ENTRIES}. You have sent {len(entries)}.")
+        raise api.error.TooManyEntriesInBatchRequest(
+            f"Maximum number of entries per request are {MOST_ENTRIES}. You have sent {len(entries)}."
+        )
     seen: set[str] = set()
     for entry in entries:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", entry["Id"]):

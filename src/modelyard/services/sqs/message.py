@@ -25,7 +25,9 @@ def check_body(body: str, longest: int, attributes: Mapping[str, Any]) -> int:
     if not body:
         raise missing("MessageBody")
     if _FORBIDDEN.search(body):
-        raise api.error.InvalidMessageContents("Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
+        raise api.error.InvalidMessageContents(
+            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
+        )
     size = len(body.encode()) + attributes_size(attributes)
     if size > longest:
         raise bad(f"One or more parameters are invalid. Reason: Message must be shorter than {longest} bytes.")
@@ -60,7 +62,9 @@ def _check_attribute(name: str, value: Mapping[str, Any]) -> None:
     if not kind:
         raise bad(f"The message attribute '{name}' must contain a non-empty message attribute type.")
     if not _TYPE.match(kind):
-        raise bad(f"The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.")
+        raise bad(
+            f"The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String."
+        )
     member = "BinaryValue" if kind.startswith("Binary") else "StringValue"
     if not value.get(member):
         raise bad(f"The message attribute '{name}' must contain a non-empty message attribute value for message attribute type '{kind}'.")

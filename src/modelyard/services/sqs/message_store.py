@@ -37,9 +37,7 @@ MIGRATIONS = [
     """,
 ]
 _COLUMNS = "seq, message_id, body, attributes, system, group_id, sent_at, visible_at, receives, received, first_at, nonce, source"
-_FREE_GROUP = (
-    " AND NOT EXISTS (SELECT 1 FROM sqs_messages b WHERE b.queue = m.queue AND b.group_id = m.group_id AND b.visible_at > ? AND b.nonce IS NOT NULL)"
-)
+_FREE_GROUP = " AND NOT EXISTS (SELECT 1 FROM sqs_messages b WHERE b.queue = m.queue AND b.group_id = m.group_id AND b.visible_at > ? AND b.nonce IS NOT NULL)"
 DEDUPLICATION_S = 300.0
 
 

@@ -41,7 +41,9 @@ def start_message_move_task(call, request):
             raise bad_value(target, "DestinationArn", "Source and destination queues must be of the same type.")
         call.authorize("sqs:SendMessage", target)
     if any(task.status == "RUNNING" for task in call.store.children(source.uid, TASK.kind)):
-        raise api.error.UnsupportedOperation("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+        raise api.error.UnsupportedOperation(
+            "There is already a task running. Only one active task is allowed for a source queue arn at a given time."
+        )
     task = call.store.create(
         TASK,
         account=source.account,
@@ -49,7 +51,12 @@ def start_message_move_task(call, request):
         name=new_uid(),
         arn=f"{source.arn}/task",
         owner=source.uid,
-        spec={"SourceArn": source.arn, "DestinationArn": target, "Rate": rate, "ToMove": sum(call.platform.queues.messages.counts(source.uid))},
+        spec={
+            "SourceArn": source.arn,
+            "DestinationArn": target,
+            "Rate": rate,
+            "ToMove": sum(call.platform.queues.messages.counts(source.uid)),
+        },
     )
     call.platform.ring(TASK.kind)
     return {"TaskHandle": task.name}

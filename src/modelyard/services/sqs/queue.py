@@ -47,7 +47,9 @@ def create_queue(call, request):
         have = configured(taken.record)
         for attribute, value in attributes.items():
             if have.get(attribute, "") != value:
-                raise api.error.QueueNameExists(f"A queue already exists with the same name and a different value for attribute {attribute}")
+                raise api.error.QueueNameExists(
+                    f"A queue already exists with the same name and a different value for attribute {attribute}"
+                )
     return {"QueueUrl": queue_url(call, call.account, name)}
 
 

@@ -24,7 +24,9 @@ async def receive_message(call, request):
     """Looks at once; then, if the request or the queue says so, waits until there is something."""
     loop, queues = asyncio.get_running_loop(), call.platform.queues
     queue = await loop.run_in_executor(queues.pool, the_queue, call, request)
-    wait_s = _bounded(request, "WaitTimeSeconds", number(queue, "ReceiveMessageWaitTimeSeconds"), 0, 20, "Must be >= 0 and <= 20, if provided.")
+    wait_s = _bounded(
+        request, "WaitTimeSeconds", number(queue, "ReceiveMessageWaitTimeSeconds"), 0, 20, "Must be >= 0 and <= 20, if provided."
+    )
     look = partial(_look, call, queue, request)
     if not wait_s:
         return _answer(await loop.run_in_executor(queues.pool, look), request, queue)
@@ -42,7 +44,9 @@ async def receive_message(call, request):
 
 def _look(call: Any, queue: Record, request: dict[str, Any]) -> list[Message]:
     most = _bounded(request, "MaxNumberOfMessages", 1, 1, 10, "Must be between 1 and 10, if provided.")
-    visibility = _bounded(request, "VisibilityTimeout", number(queue, "VisibilityTimeout"), 0, 43200, "Must be between 0 and 43200, if provided.")
+    visibility = _bounded(
+        request, "VisibilityTimeout", number(queue, "VisibilityTimeout"), 0, 43200, "Must be between 0 and 43200, if provided."
+    )
     fifo, attempt = is_fifo(queue), request.get("ReceiveRequestAttemptId")
     if attempt is not None:
         if not fifo:

@@ -59,7 +59,11 @@ def deliver(platform, delivery):
     decision = admits(platform, delivery, "sqs:SendMessage", queue.account, policy_of(queue))
     if not decision.allowed:
         raise ApiError("AccessDenied", decision.message, 403)
-    given = {name: delivery.attributes[name] for name in ("MessageAttributes", "MessageGroupId", "MessageDeduplicationId") if name in delivery.attributes}
+    given = {
+        name: delivery.attributes[name]
+        for name in ("MessageAttributes", "MessageGroupId", "MessageDeduplicationId")
+        if name in delivery.attributes
+    }
     if not is_fifo(queue):
         given.pop("MessageDeduplicationId", None)
     message, _ = outgoing(queue, {"MessageBody": delivery.body, **given}, delivery.source)
