@@ -43,7 +43,7 @@ def decide(target: Record, seen: Seen, now: float) -> Step:
         return Step(target.status, do=[RemoveTarget(target)])
     if target.status == "Scaling":
         return _wait(target, seen, now)
-    if seen.capacity.wrong or seen.capacity.status == "Failed":
+    if seen.capacity.wrong or seen.capacity.status in ("Failed", "UpdateRollbackFailed"):
         return Step("Active")
     if seen.capacity.status != "InService":
         return Step("Active", wake_in_real_s=WAIT_SECONDS)
@@ -73,7 +73,7 @@ def _wait(target: Record, seen: Seen, now: float) -> Step:
     state, there = target.state, seen.capacity
     assert there is not None
     wanted, asked = state["wanted"], state.get("asked", False)
-    if there.status == "Failed" or there.wrong:
+    if there.status in ("Failed", "UpdateRollbackFailed") or there.wrong:
         return _end(target, now, f"the endpoint is not in service{': ' + there.failure if there.failure else ''}")
     if there.status != "InService":
         return Step("Scaling", {"asked": asked or there.desired == wanted}, wake_in_real_s=WAIT_SECONDS)
