@@ -9,5 +9,7 @@ actions.py      what a rollout does: create a replica, stop one, publish a route
 reconcile.py    what the two reconcilers look at
 replica.py      the walk of one replica: files → run → healthy → … → stopped
 container.py    a replica as a run: folders, image, environment, log
+fault.py        faults for rehearsals, our own API
+traffic.py      what an endpoint does now, our own API
 health.py       GET /ping of every replica, beside the engine's loop
 """
