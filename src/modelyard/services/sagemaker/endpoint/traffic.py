@@ -72,12 +72,19 @@ def _fleets(name: str, table: Mapping[str, Any], replicas: list[Record]) -> list
     by_generation: dict[str, list[dict[str, Any]]] = {}
     for replica in replicas:
         if replica.spec["name"] == name:
-            row = {"ReplicaId": replica.uid, "Status": replica.status, "Starts": replica.state.get("attempt", 0), "InTable": replica.uid in used}
+            row = {
+                "ReplicaId": replica.uid,
+                "Status": replica.status,
+                "Starts": replica.state.get("attempt", 0),
+                "InTable": replica.uid in used,
+            }
             by_generation.setdefault(str(replica.spec["generation"]), []).append(row)
     if set(share) == {""}:  # a table without fleets: all traffic is that of the newest generation in it
         share = {max((g for g, rows in by_generation.items() if any(r["InTable"] for r in rows)), key=int, default=""): share[""]}
     known = dict.fromkeys([*by_generation, *share])
-    return [{"Fleet": g, "Share": share.get(g, 0.0), "Replicas": by_generation.get(g, [])} for g in sorted(known, key=lambda g: int(g or 0))]
+    return [
+        {"Fleet": g, "Share": share.get(g, 0.0), "Replicas": by_generation.get(g, [])} for g in sorted(known, key=lambda g: int(g or 0))
+    ]
 
 
 def calls(call: Any, endpoint: Record, variant: str, start: float, end: float, window: float) -> dict[str, float]:
