@@ -15,8 +15,8 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
-from modelyard.serving import meter as metering
 from modelyard.serving import faults, split
+from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
