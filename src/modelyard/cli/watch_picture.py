@@ -73,18 +73,18 @@ def split_bar(look: dict[str, Any]) -> Text:
 
 def _variants(look: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("variant", "fleet", "share"):
-        table.add_column(head)
-    table.add_column("replicas")
-    for head in ("in flight", "calls/s", "4xx/s", "5xx/s", "p50 ms", "p95 ms", "p99 ms"):
-        table.add_column(head, justify="right")
+    table.add_column("variant", no_wrap=True, max_width=20)
+    for head in ("fleet", "share", "replicas"):
+        table.add_column(head, no_wrap=True)
+    for head in ("busy", "call/s", "4xx/s", "5xx/s", "p50", "p95", "p99 ms"):
+        table.add_column(head, justify="right", no_wrap=True)
     for variant in look["Variants"]:
         for number, fleet in enumerate(variant["Fleets"] or [{"Fleet": "", "Share": 0.0, "Replicas": []}]):
             first = number == 0
             table.add_row(
                 variant["VariantName"] if first else "",
                 fleet["Fleet"],
-                f"{100 * fleet['Share']:.1f} %",
+                f"{100 * fleet['Share']:.0f} %",
                 _replicas(fleet["Replicas"]),
                 *(_figures(variant) if first else [""] * 7),
             )
@@ -102,14 +102,11 @@ def _figures(variant: dict[str, Any]) -> list[Text]:
 
 
 def _replicas(replicas: list[dict[str, Any]]) -> Text:
-    """A dot each: full where calls go to it."""
+    """A dot each: full where calls go to it, its colour says its status."""
     text = Text()
     for replica in replicas:
         text.append("●" if replica["InTable"] else "○", STATES.get(replica["Status"], "yellow"))
-    states: dict[str, int] = {}
-    for replica in replicas:
-        states[replica["Status"]] = states.get(replica["Status"], 0) + 1
-    return text.append("  " + ", ".join(f"{count} {state}" for state, count in states.items()))
+    return text
 
 
 def _sparks(history: History) -> Text:
