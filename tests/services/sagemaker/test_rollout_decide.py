@@ -31,12 +31,12 @@ def wanted(edition=1, generation=1, count=2, weight=1.0, **more):
 
 
 def child(n, status="InService", generation=1, stopping=False, reason=""):
-    route = (f"run{generation}-{n}", f"/s{generation}-{n}") if status == "InService" else None
+    route = {"id": f"run{generation}-{n}", "socket": f"/s{generation}-{n}"} if status == "InService" else None
     return Child(f"uid/a/{generation}/{n}", f"u{generation}-{n}", status, stopping, route, reason)
 
 
 def routes(*children, edition=1, version=3):
-    rows = [{"id": c.route[0], "socket": c.route[1]} for c in children]
+    rows = [c.route for c in children]
     variants = [{"name": "a", "weight": 1.0, "replicas": rows, "fleet": str(edition), "config": f"c{edition}", "share": 1.0}]
     return {"key": "arn:e", "account": "1", "region": "r", "endpoint": "e", "variants": variants, "capture": None, "version": version}
 
@@ -156,7 +156,7 @@ class Walk:
             assert any(v["replicas"] for v in self.table["variants"]), "calls have somewhere to go"
         elif isinstance(action, StopReplica):
             [one] = [c for c in self.children.values() if c.uid == action.uid]
-            assert one.route is None or one.route[0] not in self.routed(), f"{one.name} is stopped while it is in the table"
+            assert one.route is None or one.route["id"] not in self.routed(), f"{one.name} is stopped while it is in the table"
             del self.children[one.name]
         elif isinstance(action, CreateReplica):
             _, _, generation, number = action.name.split("/")
