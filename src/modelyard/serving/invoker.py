@@ -210,7 +210,7 @@ class Invoker:
         return outcome
 
     async def _through(self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float) -> Outcome:
-        variant = split.choose(table, self._random()) if target is None else split.named(table, target)
+        variant = split.choose(table, self._random()) if target is None else split.named(table, target, self._random())
         if variant is None:
             return Outcome("no-variant" if target is not None else "no-replica", table)
         sent = perf_counter()
