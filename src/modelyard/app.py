@@ -143,6 +143,12 @@ def _s3(platform: Platform) -> Any:
     return install(platform)  # and with it `objects` and S3's resource policies
 
 
+def _queues(platform: Platform) -> Any:
+    from modelyard.services.sqs import install
+
+    return install(platform)
+
+
 def _wayout(platform: Platform) -> Any:
     return wayout.WayOut(platform.settings)
 
@@ -163,6 +169,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
+    ("queues", _queues, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),
@@ -260,6 +267,7 @@ def engine_main(platform: Platform) -> int:
     from modelyard.housekeeping import keep_house
     from modelyard.kernel.reconcile import Engine
     from modelyard.kernel.wake import Bell
+    from modelyard.kernel.workers import Workers
     from modelyard.supervisor import up_mark
 
     bell = Bell(platform.settings.socket_dir, "engine")
@@ -269,13 +277,16 @@ def engine_main(platform: Platform) -> int:
     platform.parts["engine"] = engine
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
-    threading.Thread(target=_hear, args=(bell, engine, bus, keep_reserve(platform)), name="bell", daemon=True).start()
+    workers = Workers(platform)
+    threading.Thread(target=_hear, args=(bell, engine, bus, workers, keep_reserve(platform)), name="bell", daemon=True).start()
+    workers.start()
     threading.Thread(target=bus.run, name="bus", daemon=True).start()
     up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
     threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
     engine.run()
     bus.stop()
+    workers.stop()
     ended.set()
     return 0
 
@@ -294,12 +305,13 @@ def _heard(handle: Callable[[Any, Platform], None], platform: Platform, event: A
     handle(event, platform)
 
 
-def _hear(bell: Any, engine: Any, bus: Any, reserve: Any) -> None:
-    """Every bell makes the engine and the readers of events look; in quiet times the reserve is put by again."""
+def _hear(bell: Any, engine: Any, bus: Any, workers: Any, reserve: Any) -> None:
+    """Every bell makes the engine, the readers of events and the workers look; in quiet times the reserve is put by again."""
     while True:
         if bell.wait(BELL_SECONDS):
             engine.ring()
             bus.ring()
+            workers.ring()
         else:
             reserve.hold()
 
