@@ -10,5 +10,6 @@ SERVICES = [
     "cloudwatch",
     "sqs",
     "modelyard",
+    "applicationautoscaling",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
