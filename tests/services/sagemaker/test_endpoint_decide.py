@@ -8,6 +8,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT, RUNNING, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker.endpoint import replica, rollout
+from modelyard.services.sagemaker.endpoint.replica import Part
 from modelyard.services.sagemaker.endpoint.rollout import Child
 
 NOW, REAL = 100.0, 5000.0
@@ -30,13 +31,12 @@ def wanted(edition=1, generation=1, count=2):
 
 
 def child(n, status="InService", generation=1, stopping=False, reason=""):
-    route = (f"run{generation}-{n}", f"/s{generation}-{n}") if status == "InService" else None
+    route = {"id": f"run{generation}-{n}", "socket": f"/s{generation}-{n}"} if status == "InService" else None
     return Child(f"uid/a/{generation}/{n}", f"u{generation}-{n}", status, stopping, route, reason)
 
 
 def routes(*children, version=3):
-    rows = [{"id": c.route[0], "socket": c.route[1]} for c in children]
-    variants = [{"name": "a", "weight": 1.0, "replicas": rows}]
+    variants = [{"name": "a", "weight": 1.0, "replicas": [c.route for c in children]}]
     return {"key": "arn:e", "account": "1", "region": "r", "endpoint": "e", "variants": variants, "capture": None, "version": version}
 
 
@@ -114,7 +114,8 @@ SERVED = {**FIRST, "served": True, "healthy_since": REAL - 5}
 
 
 def seen(**more):
-    return replica.Seen(**{"real_now": REAL, **more})
+    part = Part(more.pop("run", NO_RUN), more.pop("healthy", None), more.pop("failed_pings", 0))
+    return replica.Seen(**{"real_now": REAL, "parts": (part,), **more})
 
 
 REPLICAS = [
@@ -128,7 +129,7 @@ REPLICAS = [
     ("healthy", "Starting", FIRST, seen(run=RUNNING_RUN, healthy=True), "InService", ["WatchAttempt"]),
     ("too late", "Starting", {**FIRST, "since": REAL - 61}, seen(run=RUNNING_RUN), "Failed", ["KillRun"]),
     ("crash at the first start", "Starting", FIRST, seen(run=EXITED), "Restarting", ["KillRun"]),
-    ("crash at the third start", "Starting", {**FIRST, "attempt": 3}, seen(run=EXITED), "Failed", ["EndAttempt"]),
+    ("crash at the third start", "Starting", {**FIRST, "attempt": 3, "tries": 2}, seen(run=EXITED), "Failed", ["EndAttempt"]),
     ("one that served never fails for good", "Starting", {**SERVED, "attempt": 9}, seen(run=EXITED), "Restarting", ["KillRun"]),
     ("nor when it is slow", "Starting", {**SERVED, "since": REAL - 61}, seen(run=RUNNING_RUN), "Restarting", ["KillRun"]),
     ("all is well", "InService", SERVED, seen(run=RUNNING_RUN, healthy=True), "InService", ["WatchAttempt"]),
@@ -173,3 +174,60 @@ def test_back_off_doubles_and_is_bounded():
     assert pauses[:4] == [0.25, 0.5, 1.0, 2.0] and pauses[-1] == 30.0
     steady = {**state, "healthy_since": REAL - 61}
     assert replica.decide(record("endpoint-replica", "InService", SPEC, steady), seen(run=EXITED), NOW).state["tries"] == 1
+
+
+# --- replicas of several containers ------------------------------------------------------------------
+
+THREE = {**SPEC, "containers": [{"hostname": h, "image": "i"} for h in ("one", "two", "three")]}
+WELL = Part(RUNNING_RUN, True)
+
+
+def three(status, state, *parts, **more):
+    sees = replica.Seen(REAL, parts=parts, **more)
+    return replica.decide(record("endpoint-replica", status, THREE, {"attempt": 3, "runs": [1, 2, 3], "since": REAL, **state}), sees, NOW)
+
+
+def test_each_container_gets_a_run():
+    step = replica.decide(
+        record("endpoint-replica", "Preparing", THREE, {}), replica.Seen(REAL, parts=(Part(),) * 3, files_ready=True), NOW
+    )
+    assert step.state["runs"] == [1, 2, 3] and step.state["attempt"] == 3
+    step = three("Starting", {}, Part(), Part(), Part())
+    assert [a.attempt for a in step.do] == [1, 2, 3]
+
+
+def test_in_service_only_when_all_are_healthy():
+    assert three("Starting", {}, WELL, WELL, Part(RUNNING_RUN)).status == "Starting"
+    assert three("Starting", {}, WELL, WELL, WELL).status == "InService"
+
+
+def test_one_dead_container_is_started_again_and_the_others_go_on():
+    step = three("InService", {"served": True}, WELL, Part(EXITED), WELL)
+    assert step.status == "Restarting" and [a.attempt for a in step.do] == [2]
+    step = three("Restarting", {"served": True, **step.state, "resume_at": REAL - 1}, WELL, Part(EXITED), WELL)
+    assert step.status == "Starting" and names(step) == ["EndAttempt"] and step.state["runs"] == [1, 4, 3] and step.state["attempt"] == 4
+
+
+def test_a_container_that_dies_while_another_restarts_is_started_with_it():
+    step = three("Restarting", {"served": True, "sick": [2], "resume_at": REAL - 1}, Part(EXITED), Part(EXITED), WELL)
+    assert step.state["runs"] == [4, 5, 3] and [a.attempt for a in step.do] == [1, 2]
+
+
+def test_a_container_that_does_not_answer_is_ended_before_it_is_started_again():
+    step = three("InService", {"served": True}, WELL, WELL, Part(RUNNING_RUN, False, 3))
+    assert [a.attempt for a in step.do] == [3]
+    state = {"served": True, **step.state, "resume_at": REAL - 1}
+    assert names(three("Restarting", state, WELL, WELL, Part(RUNNING_RUN))) == ["KillRun"]
+    assert three("Restarting", state, WELL, WELL, Part(EXITED)).state["runs"] == [1, 2, 4]
+
+
+def test_the_container_that_never_answers_is_named():
+    step = three("Starting", {"since": REAL - 61}, WELL, Part(RUNNING_RUN), WELL)
+    assert step.status == "Failed" and len(step.do) == 3
+    assert step.state["reason"].startswith("The two for production variant a did not pass the ping health check.")
+
+
+def test_stop_waits_for_every_container():
+    stopping = {"stopping_since": REAL}
+    assert not three("Stopping", stopping, Part(EXITED), WELL, Part(EXITED), wanted=False, retired=True).delete
+    assert three("Stopping", stopping, Part(EXITED), Part(EXITED), Part(EXITED), wanted=False, retired=True).delete

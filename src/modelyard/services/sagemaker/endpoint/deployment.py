@@ -12,7 +12,7 @@ from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
-from modelyard.services.sagemaker.model import containers_of, model_data, the_model
+from modelyard.services.sagemaker.model import hosted_containers, many_models, mode_of, the_model
 
 STARTUP_SECONDS = 480.0
 """ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
@@ -30,12 +30,10 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
     model = the_model(call, variant["ModelName"])
-    containers = containers_of(model.spec)
-    if len(containers) != 1:
-        raise validation(
-            f"Model {model.name} has {len(containers)} containers: serial inference pipelines are not built yet; the endpoint was not changed."
-        )
-    container = containers[0]
+    containers = hosted_containers(model.spec)
+    if mode_of(model.spec):
+        raise validation(f"Model {model.name}: endpoints of mode {mode_of(model.spec)} are not built yet; the endpoint was not changed.")
+    role = model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn")
     return {
         "name": variant["VariantName"],
         "generation": generation,
@@ -43,10 +41,13 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
         "count": variant["InitialInstanceCount"],
         "instance_type": variant["InstanceType"],
         "model": model.name,
-        "image": container["Image"],
-        "environment": container.get("Environment", {}),
-        "data": model_data(container),
-        "role": model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn"),
+        "mode": mode_of(model.spec),
+        "containers": containers,
+        "extra": many_models(containers, role, variant),
+        "image": containers[0]["image"],
+        "environment": containers[0]["environment"],
+        "data": containers[0]["data"],
+        "role": role,
         "isolated": bool(model.spec.get("EnableNetworkIsolation") or config.spec.get("EnableNetworkIsolation")),
         "startup_s": float(variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS)),
     }

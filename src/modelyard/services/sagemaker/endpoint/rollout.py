@@ -23,13 +23,13 @@ LOOK_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Child:
-    """A replica as its endpoint sees it; `route` is (run id, socket) of a healthy one."""
+    """A replica as its endpoint sees it; `route` is the row of a healthy one in the route table (endpoint/container.py)."""
 
     name: str
     uid: str
     status: str
     stopping: bool
-    route: tuple[str, str] | None = None
+    route: Mapping[str, Any] | None = None
     reason: str = ""
 
 

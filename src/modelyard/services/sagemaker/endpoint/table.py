@@ -17,9 +17,11 @@ def table_of(endpoint: Record, deployment: Mapping[str, Any], children: Sequence
     routes = {c.name: c.route for c in children if c.route is not None and not c.stopping}
     variants: dict[str, dict[str, Any]] = {}
     for name, variant in replica_names(endpoint.uid, dict(deployment)).items():
-        row = variants.setdefault(variant["name"], {"name": variant["name"], "weight": variant["weight"], "replicas": []})
+        row = variants.setdefault(
+            variant["name"], {"name": variant["name"], "weight": variant["weight"], "replicas": [], **_calls(variant)}
+        )
         if name in routes:
-            row["replicas"].append({"id": routes[name][0], "socket": routes[name][1]})
+            row["replicas"].append(routes[name])
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
@@ -28,6 +30,11 @@ def table_of(endpoint: Record, deployment: Mapping[str, Any], children: Sequence
         "variants": list(variants.values()),
         "capture": deployment["capture"],
     }
+
+
+def _calls(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """How its containers are called, where that is not plain: see `Variant.mode` and `Variant.extra` in serving/routes.py."""
+    return {member: variant[member] for member in ("mode", "extra") if variant.get(member)}
 
 
 def same_routes(published: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
