@@ -161,6 +161,17 @@ def _queues(platform: Platform) -> Any:
     return install(platform)
 
 
+def _topics(platform: Platform) -> Any:
+    from modelyard.services.sns import install
+
+    return install(platform)
+
+
+def _own_ports(platform: Platform) -> Any:
+    """Ports of the platform itself: what it sends on a user's word never goes there."""
+    return lambda: {port for port in (platform.settings.port, wayout.known_port(platform.settings)) if port}
+
+
 def _wayout(platform: Platform) -> Any:
     return wayout.WayOut(platform.settings)
 
@@ -184,6 +195,8 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
     ("queues", _queues, ("gateway", "engine")),
+    ("topics", _topics, ("gateway", "engine")),
+    ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),

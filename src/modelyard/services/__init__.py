@@ -11,5 +11,6 @@ SERVICES = [
     "sqs",
     "modelyard",
     "applicationautoscaling",
+    "sns",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
