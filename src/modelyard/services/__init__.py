@@ -11,5 +11,7 @@ SERVICES = [
     "sqs",
     "applicationautoscaling",
     "modelyard",
+    "applicationautoscaling",
+    "sns",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
