@@ -179,7 +179,14 @@ def _wayout(platform: Platform) -> Any:
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
-    return Invoker(platform.store, platform.clock, platform.metrics.put, platform.settings.data / "capture", platform.objects.put_bytes)
+    capture, tell = platform.settings.data / "capture", platform.serverless.tell
+    return Invoker(platform.store, platform.clock, platform.metrics.put, capture, platform.objects.put_bytes, tell)
+
+
+def _serverless(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.endpoint.serverless import Demand
+
+    return Demand(platform, f"{os.getpid()}-{os.urandom(4).hex()}")
 
 
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
@@ -198,6 +205,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("topics", _topics, ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
+    ("serverless", _serverless, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),

@@ -20,6 +20,7 @@ from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
+from modelyard.serving.serverless import Serverless
 from modelyard.serving.upstream import PartStream, TimedOut, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
@@ -37,6 +38,7 @@ class Outcome:
 
     answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
     no-endpoint, no-variant, no-replica, full   nothing was sent
+    throttled    nothing was sent: a serverless variant has as many calls under way as it may
     timeout      the model did not answer in the variant's time
     broken       the connection to the model broke before a whole answer; `detail` says how
     """
@@ -49,6 +51,8 @@ class Outcome:
     body: bytes = b""
     stream: PartStream | None = None
     detail: str = ""
+    waited_s: float = 0.0
+    """For an instance of a serverless variant to be there."""
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name) if self.headers else None
@@ -59,10 +63,19 @@ class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
     `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None. `capture_folder` and `put_object`
-    (account, bucket, key, bytes) are for data capture; without them nothing is captured.
+    (account, bucket, key, bytes) are for data capture; without them nothing is captured. `tell_needs` stores what serverless
+    variants need (serving/serverless.py).
     """
 
-    def __init__(self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        clock: Any,
+        put_metrics: Any = None,
+        capture_folder: Path | None = None,
+        put_object: Any = None,
+        tell_needs: Any = None,
+    ) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
@@ -74,8 +87,10 @@ class Invoker:
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
         self._random = random.random
+        self._now, self._put_metrics, self._tell_needs = clock.now, put_metrics, tell_needs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replicas: Replicas | None = None
+        self._serverless: Serverless | None = None
         self._thread: threading.Thread | None = None
 
     # --- life ----------------------------------------------------------------------------------------
@@ -84,6 +99,7 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
+        self._serverless = Serverless(self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome)
         try:
             self._swap(self._read())
         except Exception:
@@ -129,6 +145,7 @@ class Invoker:
     def _rotate(self, everything: bool = False) -> None:
         """On the loop: what was counted and captured so far is let go of; `_hand_over` takes it, on the thread."""
         self._meter.rotate()
+        self._serverless.rotate()
         if self._capture is not None:
             self._capture.rotate(everything)
         self._rotated = True
@@ -137,6 +154,7 @@ class Invoker:
         if self._rotated:
             self._rotated = False
             self._meter.flush()
+            self._serverless.flush()
             if self._capture is not None:
                 self._capture.upload()
 
@@ -159,6 +177,7 @@ class Invoker:
                 self._tables[key] = table
         if changed:
             self._replicas.adopt(self._tables.values())
+            self._serverless.poke()
 
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
@@ -214,8 +233,10 @@ class Invoker:
         if variant is None:
             return Outcome("no-variant" if target is not None else "no-replica", table)
         sent = perf_counter()
-        outcome = await self._send(table, variant, head, body, streaming)
+        send = self._send if variant.kind == "instance" else self._serverless.through(self._send)
+        outcome = await send(table, variant, head, body, streaming)
         ended = perf_counter()
+        sent += outcome.waited_s
         cell = self._meter.cell(table.account, table.region, table.endpoint, variant.name)
         cell.invocations += 1
         _tally(cell, outcome)

@@ -28,13 +28,15 @@ class Child:
 
 @dataclass(frozen=True)
 class Seen:
-    """`alarms`: the state of each alarm the rollout watches, None for one that is gone. `real_now`: for what waits for processes."""
+    """`alarms`: the state of each alarm the rollout watches, None for one that is gone. `real_now`: for what waits for processes.
+    `needs`: what gateways need of serverless variants (serverless.py)."""
 
     children: Sequence[Child]
     routes_version: int
     routes: Mapping[str, Any] | None
     alarms: Mapping[str, str | None] = field(default_factory=dict)
     real_now: float = 0.0
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
