@@ -82,8 +82,9 @@ def test_bounds_and_schedule(scaled):
     assert scaled.count() == 2
     scaled.minute()
     assert scaled.count() == 3
-    assert [a["Cause"] for a in scaled.activities()][:2] == ["minimum capacity was set to 3", "scheduled action name morning was triggered"]
-    assert scaled.activities()[1]["Description"] == "Setting minimum capacity to 3 and maximum capacity to 5"
+    told = {a["Cause"]: a["Description"] for a in scaled.activities()}
+    assert told["minimum capacity was set to 3"] == "Setting desired instance count to 3."
+    assert told["scheduled action name morning was triggered"] == "Setting minimum capacity to 3 and maximum capacity to 5"
     for _ in range(3):
         scaled.minute()
     assert scaled.count() == 1

@@ -36,13 +36,13 @@ def create(hosting, **serverless):
     return made
 
 
-def call(hosting, body=b"x", **more):
-    client = (
-        hosting.yard.client("sagemaker-runtime", config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50))
-        if more
-        else hosting.rt
-    )
-    return client.invoke_endpoint(EndpointName="e", Body=body)["Body"].read()
+def call(hosting, body=b"x", client=None):
+    return (client or hosting.rt).invoke_endpoint(EndpointName="e", Body=body)["Body"].read()
+
+
+def impatient(hosting):
+    """A client that tells of a refusal at once."""
+    return hosting.yard.client("sagemaker-runtime", config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50))
 
 
 def running(hosting):
@@ -99,7 +99,7 @@ def test_an_instance_for_each_call_and_no_more_than_allowed(hosting):
         busy = [pool.submit(call, hosting, b"sleep 1.5") for _ in range(3)]
         eventually(lambda: running(hosting) == 3)
         with pytest.raises(ClientError) as problem:
-            call(hosting, b"x", once=True)
+            call(hosting, b"x", impatient(hosting))
         assert problem.value.response["Error"]["Code"] == "ThrottlingException"
         assert problem.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
         assert [f.result() for f in busy] == [b"slept"] * 3
@@ -114,11 +114,11 @@ def test_many_callers_lose_nothing(hosting):
     create(hosting, MaxConcurrency=4)
     idle(hosting)
     eventually(lambda: running(hosting) == 0)
-    answers, gate = [], threading.Semaphore(4)
+    answers, gate, client = [], threading.Semaphore(4), impatient(hosting)
 
     def one(number):
         with gate:
-            answers.append(call(hosting, f"b{number}".encode(), once=True))
+            answers.append(call(hosting, f"b{number}".encode(), client))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(40)))
@@ -167,34 +167,33 @@ def test_a_container_that_dies_in_a_cold_start(hosting):
         assert waiting.result(20) == b"m:x"
 
 
-@pytest.mark.parametrize(
-    ("variants", "more", "text"),
-    [
-        ([{"MemorySizeInMB": 1500, "MaxConcurrency": 1}], {}, "MemorySizeInMB of ServerlessConfig is 1500"),
-        ([{"MemorySizeInMB": 7168, "MaxConcurrency": 1}], {}, "6144"),
-        ([{"MemorySizeInMB": 1024, "MaxConcurrency": 201}], {}, "200"),
-        ([{"MemorySizeInMB": 1024, "MaxConcurrency": 2, "ProvisionedConcurrency": 3}], {}, "less than or equal to MaxConcurrency"),
-        ([{"MemorySizeInMB": 1024, "MaxConcurrency": 2}] * 2, {}, "one production variant"),
-        ([{"MemorySizeInMB": 1024, "MaxConcurrency": 2}], {"InstanceType": "ml.m5.large"}, "InstanceType cannot be specified"),
-        ([{"MemorySizeInMB": 1024, "MaxConcurrency": 2}], {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["s-1"]}}, "VpcConfig"),
-        (
-            [{"MemorySizeInMB": 1024, "MaxConcurrency": 2}],
-            {"DataCaptureConfig": {
-                "EnableCapture": True, "InitialSamplingPercentage": 100, "DestinationS3Uri": "s3://models/c", "CaptureOptions": [{"CaptureMode": "Input"}],
-            }},
-            "DataCaptureConfig",
-        ),
-    ],
-)  # fmt: skip
-def test_what_serverless_does_not_have(hosting, variants, more, text):
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": "s3://models/c",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+VPC = {"SecurityGroupIds": ["sg-1"], "Subnets": ["s-1"]}
+GOOD = {"MemorySizeInMB": 1024, "MaxConcurrency": 2}
+WRONG = [
+    ([{**GOOD, "MemorySizeInMB": 1500}], {}, {}, "MemorySizeInMB of ServerlessConfig is 1500"),
+    ([{**GOOD, "MemorySizeInMB": 7168}], {}, {}, "6144"),
+    ([{**GOOD, "MaxConcurrency": 201}], {}, {}, "200"),
+    ([{**GOOD, "ProvisionedConcurrency": 3}], {}, {}, "less than or equal to MaxConcurrency"),
+    ([GOOD, GOOD], {}, {}, "one production variant"),
+    ([GOOD], {"InstanceType": "ml.m5.large"}, {}, "InstanceType cannot be specified"),
+    ([GOOD], {}, {"VpcConfig": VPC}, "VpcConfig"),
+    ([GOOD], {}, {"DataCaptureConfig": CAPTURE}, "DataCaptureConfig"),
+]
+
+
+def test_what_serverless_does_not_have(hosting):
     hosting.model("m")
-    rows = [{"VariantName": f"v{n}", "ModelName": "m", "ServerlessConfig": s} for n, s in enumerate(variants)]
-    if "InstanceType" in more:
-        rows[0] |= {"InstanceType": more.pop("InstanceType")} if "InstanceType" in more else {}
-        more = {}
-    with pytest.raises(ClientError, match=text) as problem:
-        hosting.sm.create_endpoint_config(EndpointConfigName="bad", ProductionVariants=rows, **more)
-    assert problem.value.response["Error"]["Code"] == "ValidationException"
+    for configs, of_variant, of_config, text in WRONG:
+        rows = [{"VariantName": f"v{n}", "ModelName": "m", "ServerlessConfig": s, **of_variant} for n, s in enumerate(configs)]
+        with pytest.raises(ClientError, match=text) as problem:
+            hosting.sm.create_endpoint_config(EndpointConfigName="bad", ProductionVariants=rows, **of_config)
+        assert problem.value.response["Error"]["Code"] == "ValidationException"
 
 
 def test_counts_of_serverless_variants_are_refused(hosting):
