@@ -16,6 +16,8 @@ from modelyard.services.sagemaker.model import containers_of, model_data, the_mo
 
 STARTUP_SECONDS = 480.0
 """ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
+ASYNC_DRAIN_SECONDS = 3700.0
+"""What a replica of an asynchronous endpoint may take to finish what it works on: an invocation may last an hour."""
 KEPT_PROPERTIES = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
 
 
@@ -25,7 +27,11 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
     capture = config.spec.get("DataCaptureConfig")
     if capture is not None and not capture.get("EnableCapture", False):
         capture = None
-    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants}
+    asynchronous = config.spec.get("AsyncInferenceConfig")
+    if asynchronous is not None:
+        asynchronous = {**asynchronous, "role": variants[0]["role"]}
+        variants = [{**v, "drain_s": ASYNC_DRAIN_SECONDS} for v in variants]
+    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants, "asynchronous": asynchronous}
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
@@ -79,8 +85,8 @@ def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> 
         variants.append(
             {**variant, "weight": wish.get("DesiredWeight", variant["weight"]), "count": wish.get("DesiredInstanceCount", variant["count"])}
         )
-    if any(v["count"] < 1 for v in variants):
-        raise validation("DesiredInstanceCount must be at least 1: variants that scale to zero instances are not built yet.")
+    if any(v["count"] < 1 for v in variants) and not old.get("asynchronous"):
+        raise validation("DesiredInstanceCount must be at least 1: only variants of asynchronous endpoints scale to zero instances.")
     return {**old, "edition": edition, "variants": variants}
 
 

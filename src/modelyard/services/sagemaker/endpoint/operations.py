@@ -161,6 +161,8 @@ def describe(endpoint: Record, replicas: list[Record]) -> dict[str, Any]:
         answer["FailureReason"] = endpoint.state["failure"]
     if endpoint.spec.get("deployment_config"):
         answer["LastDeploymentConfig"] = endpoint.spec["deployment_config"]
+    if shown.get("asynchronous"):
+        answer["AsyncInferenceConfig"] = {k: v for k, v in shown["asynchronous"].items() if k in ("ClientConfig", "OutputConfig")}
     capture = shown["capture"]
     if capture:
         answer["DataCaptureConfig"] = {

@@ -131,7 +131,11 @@ def _failed(replica: Record, seen: Seen) -> Step:
 def _stop(replica: Record, seen: Seen) -> Step:
     if replica.status != "Stopping":
         return Step("Stopping", {"stopping_since": seen.real_now}, wake_in_real_s=0.0)
-    if not seen.retired and seen.real_now - replica.state["stopping_since"] < DRAIN_SECONDS and not seen.run.ended:
+    if (
+        not seen.retired
+        and seen.real_now - replica.state["stopping_since"] < replica.spec.get("drain_s", DRAIN_SECONDS)
+        and not seen.run.ended
+    ):
         return Step("Stopping", wake_in_real_s=QUICK_SECONDS)
     if seen.files.state == "running":
         return Step("Stopping", wake_in_real_s=QUICK_SECONDS)

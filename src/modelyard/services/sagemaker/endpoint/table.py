@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 def table_of(endpoint: Record, deployment: Mapping[str, Any], children: Sequence[Child]) -> dict[str, Any]:
     """The route table (without its version) over the healthy replicas of a deployment."""
     routes = {c.name: c.route for c in children if c.route is not None and not c.stopping}
-    variants: dict[str, dict[str, Any]] = {}
+    # A variant at zero instances (asynchronous) has its row all the same.
+    variants = {v["name"]: {"name": v["name"], "weight": v["weight"], "replicas": []} for v in deployment["variants"]}
     for name, variant in replica_names(endpoint.uid, dict(deployment)).items():
-        row = variants.setdefault(variant["name"], {"name": variant["name"], "weight": variant["weight"], "replicas": []})
+        row = variants[variant["name"]]
         if name in routes:
             row["replicas"].append({"id": routes[name][0], "socket": routes[name][1]})
+    asynchronous = deployment.get("asynchronous")
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
@@ -27,6 +29,7 @@ def table_of(endpoint: Record, deployment: Mapping[str, Any], children: Sequence
         "endpoint": endpoint.name,
         "variants": list(variants.values()),
         "capture": deployment["capture"],
+        **({"asynchronous": {**asynchronous, "incarnation": endpoint.uid}} if asynchronous else {}),
     }
 
 
