@@ -143,6 +143,12 @@ def _s3(platform: Platform) -> Any:
     return install(platform)  # and with it `objects` and S3's resource policies
 
 
+def _queues(platform: Platform) -> Any:
+    from modelyard.services.sqs import install
+
+    return install(platform)
+
+
 def _wayout(platform: Platform) -> Any:
     return wayout.WayOut(platform.settings)
 
@@ -187,6 +193,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
+    ("queues", _queues, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
     ("async_queue", _async_queue, ("gateway", "engine")),
@@ -285,6 +292,7 @@ def engine_main(platform: Platform) -> int:
     from modelyard.housekeeping import keep_house
     from modelyard.kernel.reconcile import Engine
     from modelyard.kernel.wake import Bell
+    from modelyard.kernel.workers import Workers
     from modelyard.supervisor import up_mark
 
     bell = Bell(platform.settings.socket_dir, "engine")
@@ -295,7 +303,9 @@ def engine_main(platform: Platform) -> int:
     driver = async_driver(platform)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
-    threading.Thread(target=_hear, args=(bell, engine, bus, driver, keep_reserve(platform)), name="bell", daemon=True).start()
+    workers = Workers(platform)
+    threading.Thread(target=_hear, args=(bell, engine, bus, driver, workers, keep_reserve(platform)), name="bell", daemon=True).start()
+    workers.start()
     threading.Thread(target=bus.run, name="bus", daemon=True).start()
     up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
@@ -304,6 +314,7 @@ def engine_main(platform: Platform) -> int:
     engine.run()
     driver.stop()
     bus.stop()
+    workers.stop()
     ended.set()
     return 0
 
@@ -322,9 +333,9 @@ def _heard(handle: Callable[[Any, Platform], None], platform: Platform, event: A
     handle(event, platform)
 
 
-def _hear(bell: Any, engine: Any, bus: Any, driver: Any, reserve: Any) -> None:
-    """Every bell makes the engine and the readers of events look, but for one of asynchronous requests, which their driver alone hears;
-    in quiet times the reserve is put by again."""
+def _hear(bell: Any, engine: Any, bus: Any, driver: Any, workers: Any, reserve: Any) -> None:
+    """Every bell makes the engine, the readers of events and the workers look, but for one of asynchronous requests, which
+    their driver alone hears; in quiet times the reserve is put by again."""
     while True:
         topics = bell.wait(BELL_SECONDS)
         if not topics:
@@ -335,6 +346,7 @@ def _hear(bell: Any, engine: Any, bus: Any, driver: Any, reserve: Any) -> None:
         if topics - {"async"}:
             engine.ring()
             bus.ring()
+            workers.ring()
 
 
 def _hold_leash(fd: int) -> None:
