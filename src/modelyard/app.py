@@ -101,6 +101,18 @@ def _metrics(platform: Platform) -> Any:
     return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False), platform.clock)
 
 
+def _alarm_history(platform: Platform) -> Any:
+    from modelyard.services.cloudwatch.alarm.history import History
+
+    return History(platform.store.db)
+
+
+def _alarm_looks(platform: Platform) -> Any:
+    from modelyard.services.cloudwatch.alarm.looks import Looks
+
+    return Looks(platform.metrics.db)
+
+
 def _tasks(platform: Platform) -> Any:
     from modelyard.kernel.tasks import Tasks
 
@@ -149,6 +161,17 @@ def _queues(platform: Platform) -> Any:
     return install(platform)
 
 
+def _topics(platform: Platform) -> Any:
+    from modelyard.services.sns import install
+
+    return install(platform)
+
+
+def _own_ports(platform: Platform) -> Any:
+    """Ports of the platform itself: what it sends on a user's word never goes there."""
+    return lambda: {port for port in (platform.settings.port, wayout.known_port(platform.settings)) if port}
+
+
 def _wayout(platform: Platform) -> Any:
     return wayout.WayOut(platform.settings)
 
@@ -188,12 +211,16 @@ GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("logs", _logs, ALL),
     ("metrics", _metrics, ALL),
+    ("alarm_history", _alarm_history, ("gateway", "engine")),
+    ("alarm_looks", _alarm_looks, ("gateway", "engine")),
     ("follower", _follower, ENGINE),
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
     ("queues", _queues, ("gateway", "engine")),
+    ("topics", _topics, ("gateway", "engine")),
+    ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
     ("async_queue", _async_queue, ("gateway", "engine")),
