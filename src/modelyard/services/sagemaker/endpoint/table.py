@@ -20,6 +20,7 @@ def table_of(
     fleet are made to sum up to 1, so that a fleet gets its share whatever weights its configuration counts in. What is said of
     the endpoint as a whole is the old deployment's until all traffic has moved."""
     routes = {c.name: c.route for c in children if is_ready(c)}
+    asynchronous = parts[0].deployment.get("asynchronous")
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
@@ -31,6 +32,7 @@ def table_of(
             for row in _rows(endpoint, part, routes, alone=len(parts) == 1)
         ],
         "capture": parts[0].deployment["capture"],
+        **({"asynchronous": {**asynchronous, "incarnation": endpoint.uid}} if asynchronous else {}),
     }
 
 
