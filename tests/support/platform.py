@@ -55,7 +55,8 @@ class InProcess:
         engine, bus = Engine(self.platform, reconcilers), app.event_bus(self.platform)
         for _ in range(rounds):
             engine.settle()
-            if not bus.drain():
+            due = [drain(self.platform) for s in self.platform.services.values() for drain in s.workers]
+            if not bus.drain() and not any(when is not None and when <= self.platform.clock.now() for when in due):
                 return
         raise TimeoutError("the platform did not settle")
 

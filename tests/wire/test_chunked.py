@@ -20,7 +20,7 @@ from modelyard.wire.ca import Authority
 from modelyard.wire.chunked import ChunkDecoder, ChunkSigner
 from modelyard.wire.gateway import Gateway
 from modelyard.wire.http import HttpRequest
-from modelyard.wire.sigv4 import Authenticated, Claim
+from modelyard.wire.sigv4 import Authenticated, Claim, Scope
 from tests.support.doors import KEY, ROOT, SECRET, make_platform, serving
 
 MOMENT, SCOPE = "20130524T000000Z", "20130524/us-east-1/s3/aws4_request"
@@ -123,7 +123,7 @@ def test_noise_is_a_4xx_or_decoded(noise, cut):
 
 
 def claim_of(said: str) -> Authenticated:
-    claim = Claim(KEY, "20130524", "us-east-1", "s3", "host", SEED, MOMENT, 0.0, None, said)
+    claim = Claim(Scope(KEY, "20130524", "us-east-1", "s3", "host"), SEED, MOMENT, 0.0, None, said)
     return Authenticated(ROOT, "us-east-1", "s3", claim, EXAMPLE_KEY)
 
 

@@ -28,6 +28,9 @@ class Platform:
     - `images`   runtime/images/           ImageStore: find(uri), ensure(image), look(image)
     - `follower` services/logs/follow.py     LogFollower: run logs into log streams (engine only)
     - `tasks`    kernel/tasks.py            Tasks: long work beside the loop (engine only)
+    - `queues`   services/sqs/part.py      Queues: messages and those who wait for them
+    - `topics`   services/sns/part.py      Topics: outbox, signer, courier
+    - `own_ports` app.py                    callable: ports of the platform itself
     - `invoker`  serving/                  Invoker (gateway only)
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from hashlib import sha256
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
@@ -16,6 +17,8 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 _PLAIN_PART = re.compile(r"[A-Za-z0-9\-._~]*").fullmatch
 _KEYS_KEPT = 4096
 _keys: dict[tuple[str, str, str, str], bytes] = {}
+_started: dict[bytes, tuple[Any, Any]] = {}
+"""By key: the inner and the outer hash of its HMAC (RFC 2104), the padded key in them already."""
 
 
 def _hmac(key: bytes, message: str) -> bytes:
@@ -35,7 +38,18 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def sign(key: bytes, text: str) -> str:
-    return hmac.digest(key, text.encode("latin-1"), "sha256").hex()
+    """HMAC-SHA256 of a text, in hex. One key signs all day, so its half of the work is kept: a third of `hmac.digest`."""
+    started = _started.get(key)
+    if started is None:
+        if len(_started) >= _KEYS_KEPT:
+            _started.clear()
+        short = key if len(key) <= 64 else sha256(key).digest()
+        padded = short.ljust(64, b"\0")
+        started = _started[key] = sha256(bytes(b ^ 0x36 for b in padded)), sha256(bytes(b ^ 0x5C for b in padded))
+    inner, outer = started[0].copy(), started[1].copy()
+    inner.update(text.encode("latin-1"))
+    outer.update(inner.digest())
+    return outer.hexdigest()
 
 
 def string_to_sign(moment: str, scope: str, canonical: str) -> str:

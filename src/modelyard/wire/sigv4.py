@@ -30,9 +30,22 @@ _AUTHORIZATION = re.compile(
 _MOMENT = re.compile(r"\d{8}T\d{6}Z", re.ASCII).fullmatch
 _HEX64 = re.compile(r"[0-9a-f]{64}").fullmatch
 _FRONTS_KEPT = 4096
-_fronts: dict[str, tuple[str, ...]] = {}
+_fronts: dict[str, Scope] = {}
 """Authorization headers without their signatures, taken apart: a client sends the same all day."""
 _epochs: dict[str, float] = {}
+
+
+class Scope:
+    """Whose key signs what, for which day, region and service: the part of a claim that stays the same all day."""
+
+    __slots__ = ("access_key", "date", "names", "region", "service", "signed_headers", "sound", "text")
+
+    def __init__(self, access_key: str, date: str, region: str, service: str, signed_headers: str) -> None:
+        self.access_key, self.date, self.region, self.service = access_key, date, region, service
+        self.signed_headers, self.names = signed_headers, signed_headers.split(";")
+        self.text = f"{date}/{region}/{service}/aws4_request"
+        self.sound = bool(_REGION(region)) and all(map(_PLAIN, (date, service, signed_headers)))
+        """A region becomes part of ARNs: one with colons in it would be another resource than it is."""
 
 
 @dataclass(slots=True)
@@ -40,11 +53,7 @@ class Claim:
     """What a request says about its signature. `expires_s` is set for presigned ones; `payload` is the
     x-amz-content-sha256 as said ("" if not)."""
 
-    access_key: str
-    date: str
-    region: str
-    service: str
-    signed_headers: str
+    of: Scope
     signature: str
     moment: str
     time: float
@@ -53,8 +62,16 @@ class Claim:
     expires_s: int | None = None
 
     @property
+    def access_key(self) -> str:
+        return self.of.access_key
+
+    @property
+    def region(self) -> str:
+        return self.of.region
+
+    @property
     def scope(self) -> str:
-        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+        return self.of.text
 
 
 @dataclass(slots=True)
@@ -90,23 +107,24 @@ def read_claim(request: HttpRequest, family: str) -> Claim | None:
 
 def _from_header(request: HttpRequest, authorization: str, family: str) -> Claim:
     signature, front = authorization[-64:], authorization[:-64]
-    parts = _fronts.get(front)
-    if parts is None or not _HEX64(signature):
+    scope = _fronts.get(front)
+    if scope is None or not _HEX64(signature):
         found = _AUTHORIZATION(authorization) or _in_any_order(authorization)
         if found is None:
             raise auth_error(family, "incomplete")
         *parts, signature = found.groups()
+        scope = Scope(*parts)
         if found.string is authorization and authorization.endswith(signature):
             if len(_fronts) >= _FRONTS_KEPT:
                 _fronts.clear()
-            _fronts[front] = tuple(parts)
-    key, date, region, service, headers = parts
+            _fronts[front] = scope
+    date = scope.date
     moment = request.header("x-amz-date") or _moment_of_date(request.header("date"), family)
     if not moment.startswith(date):
         raise auth_error(family, "mismatch" if family == "s3" else "scope", _not_same_day(date, moment) if family != "s3" else None)
     token = request.header("x-amz-security-token") or None
     payload = request.header("x-amz-content-sha256")
-    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment, family), token, payload)
+    return Claim(scope, signature, moment, _epoch(moment, family), token, payload)
 
 
 def _in_any_order(authorization: str) -> re.Match[str] | None:
@@ -145,14 +163,13 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
     key, date, region, service, _ = scope
     headers, signature = said["X-Amz-SignedHeaders"], said["X-Amz-Signature"]
     token = said.get("X-Amz-Security-Token") or request.header("x-amz-security-token") or None
-    return Claim(key, date, region, service, headers, signature, moment, _epoch(moment, family), token, payload, int(expires))
+    return Claim(Scope(key, date, region, service, headers), signature, moment, _epoch(moment, family), token, payload, int(expires))
 
 
 def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> Credential:
     """The credential of a claim whose times and token are right; the signature is not looked at yet."""
-    credential = identity.credential(claim.access_key)
-    if not _REGION(claim.region) or not all(map(_PLAIN, (claim.date, claim.service, claim.signed_headers))):
-        # A region becomes part of ARNs: one with colons in it would be another resource than it is.
+    credential = identity.credential(claim.of.access_key)
+    if not claim.of.sound:
         raise auth_error(family, "scope")
     if credential is None:
         raise auth_error(family, "key", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "key")
@@ -187,8 +204,9 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     """Compares the signature; answers the signing key (for chunks). Raises the family's mismatch."""
     if family == "s3":
         _check_all_signed(request, claim)
-    key = signing.signing_key(credential.secret_key, claim.date, claim.region, claim.service)
-    names = claim.signed_headers.split(";")
+    scope = claim.of
+    key = signing.signing_key(credential.secret_key, scope.date, scope.region, scope.service)
+    names = scope.names
     if "host" not in names:
         raise auth_error(family, "mismatch")
     pairs = signing.query_pairs(request.query) if request.query else []
@@ -206,9 +224,9 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
 
 def _signs(request: HttpRequest, claim: Claim, key: bytes, names: list[str], payload_hash: str, path: str, query: str, host: str) -> bool:
     headers = _canonical_headers(request, names, host)
-    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claim.signed_headers}\n{payload_hash}"
-    signature = signing.sign(key, signing.string_to_sign(claim.moment, claim.scope, canonical))
-    return hmac.compare_digest(signature.encode(), claim.signature.encode("latin-1", "replace"))
+    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claim.of.signed_headers}\n{payload_hash}"
+    signature = signing.sign(key, signing.string_to_sign(claim.moment, claim.of.text, canonical))
+    return claim.signature.isascii() and hmac.compare_digest(signature, claim.signature)
 
 
 def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, str]], path: str, query: str, host: str):
@@ -239,7 +257,7 @@ def _canonical_headers(request: HttpRequest, names: list[str], host: str) -> str
 
 def _check_all_signed(request: HttpRequest, claim: Claim) -> None:
     """S3 refuses x-amz-* headers that the signature does not cover."""
-    signed = f";{claim.signed_headers};"
+    signed = f";{claim.of.signed_headers};"
     loose = [name for name, _ in request.headers if name.startswith("x-amz-") and f";{name};" not in signed]
     if loose and not (claim.expires_s is not None and loose == ["x-amz-content-sha256"]):
         raise ApiError(
@@ -270,7 +288,7 @@ def finish(request: HttpRequest, claim: Claim, credential: Credential, family: s
     key = verify(request, claim, credential, said, family)
     if payload is not None and len(said) == 64 and claim.payload and sha256(payload).hexdigest() != said:
         raise payload_mismatch(family, said, sha256(payload).hexdigest())
-    return Authenticated(credential.principal, claim.region, claim.service, claim, key)
+    return Authenticated(credential.principal, claim.of.region, claim.of.service, claim, key)
 
 
 def payload_mismatch(family: str, said: str, computed: str) -> ApiError:
