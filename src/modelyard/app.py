@@ -101,6 +101,18 @@ def _metrics(platform: Platform) -> Any:
     return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False), platform.clock)
 
 
+def _alarm_history(platform: Platform) -> Any:
+    from modelyard.services.cloudwatch.alarm.history import History
+
+    return History(platform.store.db)
+
+
+def _alarm_looks(platform: Platform) -> Any:
+    from modelyard.services.cloudwatch.alarm.looks import Looks
+
+    return Looks(platform.metrics.db)
+
+
 def _tasks(platform: Platform) -> Any:
     from modelyard.kernel.tasks import Tasks
 
@@ -175,6 +187,8 @@ GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("logs", _logs, ALL),
     ("metrics", _metrics, ALL),
+    ("alarm_history", _alarm_history, ("gateway", "engine")),
+    ("alarm_looks", _alarm_looks, ("gateway", "engine")),
     ("follower", _follower, ENGINE),
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),

@@ -71,6 +71,7 @@ INTERFACES = {
     "modelyard.services.iam.resource_documents": "how a service reads, checks and changes the policy of its resource",
     "modelyard.services.iam.resource_documents": "what a service does with its own resource policies",
     "modelyard.services.iam.conditions": "which condition operators there are",
+    "modelyard.services.modelyard": "our own API, to which every service adds",
     "modelyard.services.logs.follow": "how a line of a run's log is read",
 }
 """Files of a service made for other services."""

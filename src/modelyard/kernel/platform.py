@@ -23,6 +23,7 @@ class Platform:
     - `objects`  services/s3/objects.py    ObjectStore: put/get/list/copy of objects for the platform itself
     - `logs`     services/logs/log_store.py LogStore: append(group, stream, events), read
     - `metrics`  services/cloudwatch/metric_store.py MetricStore: put, query
+    - `alarm_history`, `alarm_looks` services/cloudwatch/alarm/ what alarms did, and what was seen of their metrics last
     - `runtime`  runtime/base.py           Runtime: ensure, look, stop, remove
     - `images`   runtime/images/           ImageStore: find(uri), ensure(image), look(image)
     - `follower` services/logs/follow.py     LogFollower: run logs into log streams (engine only)
