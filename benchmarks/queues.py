@@ -1,6 +1,6 @@
-"""SQS beside its floor (bare SQLite: insert, delete, each commit durable) and, where it is installed, moto's server.
+"""SQS beside its floor (bare SQLite: insert, delete, each commit durable) and, where one names an interpreter that has it, moto's server (which keeps messages in memory).
 
-    PYTHONPATH=src python benchmarks/queues.py [--messages 2000] [--concurrency 1 8]
+    PYTHONPATH=src python benchmarks/queues.py [--messages 2000] [--concurrency 1 8] [--moto PYTHON]
 
 Every message is sent, received and deleted by boto3 clients on threads, one request each; what was sent is compared with what came.
 Prints messages per second through all three steps, and the server's CPU per message.
@@ -9,7 +9,6 @@ Prints messages per second through all three steps, and the server's CPU per mes
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import socket
 import sqlite3
@@ -112,14 +111,18 @@ def measure(name: str, child: subprocess.Popen[str], make: Callable[[], Any], me
         before = cpu_of(child.pid)
         took = through(make, url, messages, concurrency)
         cpu = (cpu_of(child.pid) - before) / messages * 1000
-        print(f"{name:<12} concurrency {concurrency:>2}: {messages / took:8.0f} messages/s   {cpu:6.2f} ms CPU of the server per message", flush=True)
+        print(
+            f"{name:<12} concurrency {concurrency:>2}: {messages / took:8.0f} messages/s   {cpu:6.2f} ms CPU of the server per message",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--serve")
+    parser.add_argument("--moto", help="a Python interpreter that has moto[server]")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
         serve(args.serve)
@@ -134,13 +137,13 @@ def main() -> None:
         finally:
             child.kill()
             child.wait()
-        if importlib.util.find_spec("moto") is None:
-            print("moto is not installed here: no peer")
+        if args.moto is None:
+            print("no peer: --moto names an interpreter that has moto[server]")
             return
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        child = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen([args.moto, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             for _ in range(200):
                 with socket.socket() as probe:

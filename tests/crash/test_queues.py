@@ -74,7 +74,9 @@ def test_a_move_task_that_dies_anywhere_moves_each_message_once(tmp_path, seed):
     sqs = yard.client("sqs")
     dead, work = (sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("dead", "work"))
     arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:"
-    sqs.set_queue_attributes(QueueUrl=work, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn + "dead", "maxReceiveCount": 1})})
+    sqs.set_queue_attributes(
+        QueueUrl=work, Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn + "dead", "maxReceiveCount": 1})}
+    )
     for i in range(30):
         sqs.send_message(QueueUrl=dead, MessageBody=str(i))
     sqs.start_message_move_task(SourceArn=arn + "dead", DestinationArn=arn + "work", MaxNumberOfMessagesPerSecond=7)
