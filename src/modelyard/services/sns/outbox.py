@@ -74,22 +74,28 @@ class Outbox:
 
     # --- working it off --------------------------------------------------------------------------
 
-    def claim(self, lease_s: float, limit: int) -> list[str]:
-        """Lanes that have something due and that nobody works on; they are this caller's for `lease_s` real seconds."""
+    def claim(self, lease_s: float, limit: int) -> list[tuple[str, float]]:
+        """(subscription, lease) of lanes that have something due and that nobody works on: the caller's for `lease_s` real seconds."""
         now, real = self.clock.now(), real_now()
         if not self.db.read("SELECT 1 FROM sns_lanes WHERE due_at <= ? AND lease_until <= ? LIMIT 1", (now, real)):
             return []
         with self.db.write() as tx:
             rows = tx.execute(
                 "UPDATE sns_lanes SET lease_until = ? WHERE subscription IN "
-                "(SELECT subscription FROM sns_lanes WHERE due_at <= ? AND lease_until <= ? ORDER BY due_at LIMIT ?) RETURNING subscription",
+                "(SELECT subscription FROM sns_lanes WHERE due_at <= ? AND lease_until <= ? ORDER BY due_at LIMIT ?) "
+                "RETURNING subscription, lease_until",
                 (real + lease_s, now, real, limit),
             )
-        return [row[0] for row in rows]
+        return [(row[0], row[1]) for row in rows]
 
-    def renew(self, subscription: str, lease_s: float) -> None:
+    def renew(self, subscription: str, lease: float, lease_s: float) -> float | None:
+        """The lease anew; None: it had ended, and the lane is somebody else's."""
         with self.db.write() as tx:
-            tx.execute("UPDATE sns_lanes SET lease_until = ? WHERE subscription = ?", (real_now() + lease_s, subscription))
+            rows = tx.execute(
+                "UPDATE sns_lanes SET lease_until = ? WHERE subscription = ? AND lease_until = ? RETURNING lease_until",
+                (real_now() + lease_s, subscription, lease),
+            )
+        return rows[0][0] if rows else None
 
     def due(self, subscription: str, limit: int) -> list[Due]:
         """What is due in a lane, in order. Behind a delivery that waits for its next attempt its whole group waits."""
