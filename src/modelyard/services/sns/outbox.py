@@ -35,6 +35,11 @@ MIGRATIONS = [
     """,
 ]
 DEDUPLICATION_S = 300.0
+_FIRST = (
+    "(d.group_id IS NULL OR NOT EXISTS (SELECT 1 FROM sns_deliveries e WHERE e.subscription = d.subscription "
+    "AND e.group_id = d.group_id AND e.seq < d.seq AND e.due_at > ?))"
+)
+"""Not behind a delivery of its group that waits for its next attempt."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,7 @@ class Outbox:
         now = self.clock.now()
         rows = self.db.read(
             "SELECT d.seq, d.subscription, d.message, d.group_id, d.attempts, m.body FROM sns_deliveries d JOIN sns_messages m ON m.id = d.message "
-            "WHERE d.subscription = ? AND d.due_at <= ? AND (d.group_id IS NULL OR NOT EXISTS (SELECT 1 FROM sns_deliveries e "
-            "WHERE e.subscription = d.subscription AND e.group_id = d.group_id AND e.seq < d.seq AND e.due_at > ?)) ORDER BY d.seq LIMIT ?",
+            f"WHERE d.subscription = ? AND d.due_at <= ? AND {_FIRST} ORDER BY d.seq LIMIT ?",
             (subscription, now, now, limit),
         )
         return [Due(*row[:5], orjson.loads(row[5])) for row in rows]
@@ -128,7 +132,7 @@ class Outbox:
         now = self.clock.now()
 
         def work(tx: Tx) -> bool:
-            ((due,),) = tx.execute("SELECT min(due_at) FROM sns_deliveries WHERE subscription = ?", (subscription,))
+            ((due,),) = tx.execute(f"SELECT min(d.due_at) FROM sns_deliveries d WHERE d.subscription = ? AND {_FIRST}", (subscription, now))
             if due is None:
                 tx.execute("DELETE FROM sns_lanes WHERE subscription = ?", (subscription,))
             elif due > now:
