@@ -36,6 +36,7 @@ class Outcome:
     """What became of an invocation. `kind`:
 
     answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
+    asynchronous nothing was sent: the endpoint takes only InvokeEndpointAsync
     no-endpoint, no-variant, no-replica, full   nothing was sent
     timeout      the model did not answer in the variant's time
     broken       the connection to the model broke before a whole answer; `detail` says how
@@ -160,6 +161,11 @@ class Invoker:
         if changed:
             self._replicas.adopt(self._tables.values())
 
+    async def table(self, account: str, region: str, endpoint: str) -> RouteTable | None:
+        """The route table of an endpoint in service, None where there is none."""
+        key = endpoint_arn(account, region, endpoint)
+        return self._tables.get(key) or await self._newest(key)
+
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
         try:
@@ -191,6 +197,8 @@ class Invoker:
         table = self._tables.get(key) or await self._newest(key)
         if table is None:
             return Outcome("no-endpoint")
+        if table.asynchronous is not None:
+            return Outcome("asynchronous", table)
         outcome = await self._through(table, head, body, target, streaming, began)
         if outcome.kind in ("no-replica", "no-variant"):  # perhaps by a table that was replaced a moment ago
             newest = await self._newest(key)
