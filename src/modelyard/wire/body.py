@@ -63,6 +63,16 @@ class InflowBody(Body):
         self._loop, self._high, self._flow, self._wanted = loop, high, flow, wanted
         self._chunks: deque[bytes] = deque()
 
+    @classmethod
+    def here(cls, loop: asyncio.AbstractEventLoop, data: bytes, high: int, flow: Callable[[bool], None]) -> InflowBody:
+        """A body that came whole, together with its head."""
+        body = cls(loop, len(data), high, flow)
+        if data:
+            body._chunks.append(data)
+            body._fed = len(data)
+        body.complete = True
+        return body
+
     # --- the loop's side -------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
