@@ -146,6 +146,10 @@ class InflowBody(Body):
         """The same without waiting: None where not all of it has come."""
         return self._all() if self.complete and self._fed <= limit else None
 
+    def peek(self) -> bytes:
+        """All of a body that came whole; it stays there for whoever reads it."""
+        return self._chunks[0] if self._chunks else b""
+
     def _all(self) -> bytes:
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -14,23 +14,43 @@ async def invoke_endpoint(call, request):
     body = request.get("Body", b"")
     if not isinstance(body, bytes):
         body = await whole(body)
-    container.check_size(body)
-    container.refuse_not_built(request)
-    outcome = await call.platform.invoker.invoke(
-        call.account,
-        call.region,
-        request["EndpointName"],
-        container.header_lines(request),
-        body,
-        target=request.get("TargetVariant"),
-        content_type=request.get("ContentType", ""),
-        inference_id=request.get("InferenceId"),
-        attributes=request.get("CustomAttributes"),
-    )
+    return finish(call, request, await call.platform.invoker.invoke(*_place(call, request), *_checked(request, body), **_told(request)))
+
+
+def begin(call, request, tell):
+    """The same without a coroutine; None where the endpoint needs one."""
+    body = request.get("Body", b"")
+    return call.platform.invoker.begin(*_place(call, request), *_checked(request, body), tell, **_told(request))
+
+
+def finish(call, request, outcome) -> dict[str, Any]:
     error = container.problem(call, request, outcome)
     if error is not None:
         raise error
     return {"Body": outcome.body, **answer_headers(outcome)}
+
+
+api.at_once("InvokeEndpoint", begin, finish)
+
+
+def _place(call, request) -> tuple[str, str, str]:
+    return call.account, call.region, request["EndpointName"]
+
+
+def _checked(request: dict[str, Any], body: bytes) -> tuple[bytes, bytes]:
+    """Header lines and body for the container."""
+    container.check_size(body)
+    container.refuse_not_built(request)
+    return container.header_lines(request), body
+
+
+def _told(request: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "target": request.get("TargetVariant"),
+        "content_type": request.get("ContentType", ""),
+        "inference_id": request.get("InferenceId"),
+        "attributes": request.get("CustomAttributes"),
+    }
 
 
 async def whole(body: Any) -> bytes:
