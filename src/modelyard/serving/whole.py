@@ -45,27 +45,23 @@ class WholeAnswer:
         )
 
     def read(self, data: bytes) -> tuple[int, dict[bytes, bytes], bytes] | None:
-        found = None
+        parser, pieces = self._parser, self._pieces
         try:
-            self._parser.feed_data(data)
-            found = self._found()
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            pass
-        if found is None:
             self._start()
             return None
+        if self._first or self._last:
+            self._start()
+            return None
+        status = parser.get_status_code()
+        headers = {lower[name]: value for name, value in self._headers.items()}
+        if status < 200 or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive" or parser.get_http_version() != "1.1":
+            self._start()
+            return None
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._headers.clear()
-        self._pieces.clear()
+        pieces.clear()
         self._first.append(None)
         self._last.append(None)
-        return found
-
-    def _found(self) -> tuple[int, dict[bytes, bytes], bytes] | None:
-        if self._first or self._last:
-            return None
-        status = self._parser.get_status_code()
-        headers = {lower[name]: value for name, value in self._headers.items()}
-        if status < 200 or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive" or self._parser.get_http_version() != "1.1":
-            return None
-        pieces = self._pieces
-        return status, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return status, headers, body

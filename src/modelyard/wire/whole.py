@@ -40,39 +40,33 @@ class WholeReader:
         )
 
     def read(self, data: bytes) -> tuple[str, str, dict[str, str], bytes] | None:
-        found = None
+        parser, targets, headers, pieces = self._parser, self._targets, self._headers, self._pieces
         try:
-            self._parser.feed_data(data)
-            found = self._found(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            pass
-        if found is None:
             self._start()
             return None
-        self._targets.clear()
-        self._headers.clear()
-        self._pieces.clear()
+        if self._first or self._last or len(targets) != 1 or len(pieces) > 1:
+            self._start()
+            return None
+        body = pieces[0] if pieces else b""
+        index = {names[name]: value.decode("latin-1").strip() for name, value in headers.items()}
+        # One line end for the request line, for each header and for the end of the head: so no header was there twice.
+        lines = data.count(b"\n", 0, len(data) - len(body))
+        if lines != len(index) + 2 or "host" not in index or not _goes_on(index) or parser.get_http_version() != "1.1":
+            self._start()
+            return None
+        found = parser.get_method().decode("latin-1"), targets[0].decode("latin-1"), index, body
+        targets.clear()
+        headers.clear()
+        pieces.clear()
         self._first.append(None)
         self._last.append(None)
         return found
 
-    def _found(self, data: bytes) -> tuple[str, str, dict[str, str], bytes] | None:
-        headers, pieces = self._headers, self._pieces
-        if self._first or self._last or len(self._targets) != 1 or len(pieces) > 1:
-            return None
-        body = pieces[0] if pieces else b""
-        # One line end for the request line, for each header and for the end of the head: so no header was there twice.
-        if data.count(b"\n", 0, len(data) - len(body)) != len(headers) + 2:
-            return None
-        index = {names[name]: value.decode("latin-1").strip() for name, value in headers.items()}
-        if len(index) != len(headers) or not self._ordinary(index) or self._parser.get_http_version() != "1.1":
-            return None
-        return self._parser.get_method().decode("latin-1"), self._targets[0].decode("latin-1"), index, body
 
-    @staticmethod
-    def _ordinary(index: dict[str, str]) -> bool:
-        """Nothing among the headers that changes how the message or the connection goes on."""
-        if "host" not in index:
-            return False
-        special = SPECIAL.intersection(index)
-        return not special or (special == {"connection"} and index["connection"].lower() == "keep-alive")
+def _goes_on(index: dict[str, str]) -> bool:
+    """Nothing among the headers changes how the message or the connection goes on."""
+    if SPECIAL.isdisjoint(index):
+        return True
+    return SPECIAL.intersection(index) == {"connection"} and index["connection"].lower() == "keep-alive"
