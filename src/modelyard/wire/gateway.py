@@ -38,6 +38,7 @@ from modelyard.wire.sigv4 import Authenticated
 log = logging.getLogger("modelyard.gateway")
 THREADS = 48
 ROUTES_KEPT = 4096
+_SIGNATURE_BEFORE = "Signature="
 
 
 @dataclass(frozen=True)
@@ -266,10 +267,12 @@ class Gateway:
 
 
 def _route_key(request: HttpRequest) -> tuple[str, ...]:
-    """All that a route which is kept depends on; the fourth is the service that was signed for."""
-    index = request.index
-    signed_for = index.get("authorization", "").partition("/aws4_request")[0].rpartition("/")[2]
-    return request.method, request.path, request.query, signed_for, index.get("x-amz-target", ""), index.get("content-type", "")
+    """All that a route which is kept depends on. The fourth is an Authorization header of the usual form without the signature at
+    its end, else "" """
+    get = request.index.get
+    authorization = get("authorization", "")
+    front = authorization[:-64] if authorization.endswith(_SIGNATURE_BEFORE, 0, -64) else ""
+    return request.method, request.path, request.query, front, get("x-amz-target", ""), get("content-type", "")
 
 
 class _Progress:

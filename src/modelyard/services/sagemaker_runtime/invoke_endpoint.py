@@ -72,14 +72,16 @@ def _read(body: Body) -> bytes:
 
 def answer_headers(outcome: Any) -> dict[str, str]:
     """Members of the response that come from the container's headers and the choice of the variant."""
-    answer = {"InvokedProductionVariant": outcome.variant.name}
-    for member, name in (
-        ("ContentType", b"content-type"),
-        ("CustomAttributes", b"x-amzn-sagemaker-custom-attributes"),
-        ("NewSessionId", b"x-amzn-sagemaker-new-session-id"),
-        ("ClosedSessionId", b"x-amzn-sagemaker-closed-session-id"),
-    ):
-        value = outcome.header(name)
-        if value is not None:
-            answer[member] = value
+    answer, headers = {"InvokedProductionVariant": outcome.variant.name}, outcome.headers
+    for name, member in _MEMBERS:
+        if name in headers:
+            answer[member] = headers[name].decode("latin-1")
     return answer
+
+
+_MEMBERS = (
+    (b"content-type", "ContentType"),
+    (b"x-amzn-sagemaker-custom-attributes", "CustomAttributes"),
+    (b"x-amzn-sagemaker-new-session-id", "NewSessionId"),
+    (b"x-amzn-sagemaker-closed-session-id", "ClosedSessionId"),
+)
