@@ -56,7 +56,17 @@ def sweep_logs(platform: Platform) -> None:
     platform.logs.sweep()
 
 
-CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs]
+def sweep_queues(platform: Platform) -> None:
+    """Messages that have expired, and those of queues that are gone."""
+    platform.queues.sweep(platform)
+
+
+def sweep_topics(platform: Platform) -> None:
+    """Deduplication ids that have expired."""
+    platform.topics.outbox.sweep()
+
+
+CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_queues, sweep_topics]
 
 
 def _is_there(platform: Any, uid: str) -> bool:

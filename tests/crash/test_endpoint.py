@@ -32,13 +32,15 @@ class FakeRuntime:
     routed: object = None
     runs: dict[str, str] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
     sick: bool = False
 
     def ensure(self, spec):
         if spec.id not in self.runs:
             replica = spec.id.rpartition("-")[0]
-            alive = [r for r, state in self.runs.items() if r.startswith(replica) and state == "running"]
+            alive = [r for r, state in self.runs.items() if r.startswith(replica) and state == "running" and self.places[r] == spec.place]
             assert not alive, f"{spec.id} starts beside {alive}"
+            self.places[spec.id] = spec.place
             assert spec.id not in self.starts, f"{spec.id} is started twice"
             self.runs[spec.id] = "running"
             self.starts.append(spec.id)
@@ -110,6 +112,9 @@ class Nothing:
         return lambda *a, **k: None
 
 
+PIPELINE = [{"hostname": f"container-{n}", "image": "i", "environment": {}, "data": None} for n in (1, 2, 3)]
+
+
 def deployment(edition: int, generation: int, *variants: tuple[str, int]) -> dict:
     rows = [
         {
@@ -120,6 +125,7 @@ def deployment(edition: int, generation: int, *variants: tuple[str, int]) -> dic
             "image": "i",
             "startup_s": 20_000.0,
             "instance_type": "ml.m5.large",
+            **({"mode": "Serial", "containers": PIPELINE} if n == "b" else {}),
         }
         for n, c in variants
     ]
@@ -137,10 +143,14 @@ def fakes(monkeypatch):
 
     monkeypatch.setattr(reconcile, "real_now", real_now)
     monkeypatch.setattr(endpoint_reconcile, "real_now", real_now)
-    monkeypatch.setattr(endpoint_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(container, "look_at_image", lambda world, uri: ("ready", ""))
     monkeypatch.setattr(container, "fetch_model", lambda replica, world: container.ml_folder(replica, world).mkdir(parents=True))
     monkeypatch.setattr(
-        container, "run_spec", lambda replica, attempt, world, path: type("S", (), {"id": container.run_id(replica, attempt)})
+        container,
+        "run_spec",
+        lambda replica, number, world, path: type(
+            "S", (), {"id": container.run_id(replica, number), "place": container.place_of(replica, number)}
+        ),
     )
     return now
 
@@ -162,7 +172,9 @@ class Simulation:
     def routed(self) -> set[str]:
         found = set()
         for _, _, body in self.store.routes_since(0):
-            found |= {r["id"] for v in (body or {"variants": []})["variants"] for r in v["replicas"]}
+            for replica in (r for v in (body or {"variants": []})["variants"] for r in v["replicas"]):
+                sockets = [replica["socket"], *(s["socket"] for s in replica.get("stages", ()))]
+                found |= {Path(s).name.removesuffix(".sock") for s in sockets}
         return found
 
     def run(self, rounds: int) -> None:
@@ -218,7 +230,8 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
     if there.status == "InService":
         wanted = sum(v["count"] for v in there.state["serving"]["variants"])
         assert len(replicas) == wanted and {r.status for r in replicas} == {"InService"}
-        assert sim.routed() == {container.run_id(r, r.state["attempt"]) for r in replicas}
+        assert sim.routed() == {container.run_id(r, number) for r in replicas for number in container.numbers(r)}
+        assert {len(container.numbers(r)) for r in replicas} == {1, 3}, "some are pipelines"
         assert sim.runtime.running() == sim.routed(), "no run without a record, no record without a run"
     else:
         assert there.status == "Failed" and not replicas and not sim.runtime.running(), replicas

@@ -284,3 +284,24 @@ def test_both_engines_killed_in_the_middle_of_a_copy(realm, phase):
     assert job["TrainingJobStatus"] == "Completed", job
     assert str(megabytes << 20) in realm.log("copy")
     check_whole(realm)
+
+
+def test_engines_killed_in_the_middle_of_an_image_build(tmp_path):
+    """The build goes with its engine or on without it; the job runs on an environment that is whole, and nothing half is left."""
+    with tempfile.TemporaryDirectory(prefix="my-build-", ignore_cleanup_errors=True) as folder:
+        realm = Realm(Path(folder), gateways=1, engines=2, env={"XDG_CACHE_HOME": str(tmp_path)}).up()
+        images = tmp_path / "modelyard/images"
+        try:
+            realm.job("first", "import numpy; print('numpy', numpy.__version__)")
+            for _ in range(2):
+                eventually(lambda: list(images.glob("base-python-*.building-*")), 60, lambda: realm.describe("first"))
+                for pid in realm.pids("engine"):
+                    realm.kill(pid)
+                time.sleep(0.3)
+            job = realm.end("first", 180)
+            assert job["TrainingJobStatus"] == "Completed", (job, realm.log("first"))
+            assert any(line.startswith("numpy") for line in realm.log("first"))
+            built = [path for path in images.iterdir() if path.is_dir()]
+            assert len(built) == 1 and ".building" not in built[0].name, built
+        finally:
+            realm.down()

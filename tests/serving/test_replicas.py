@@ -80,7 +80,7 @@ class World:
 
 
 def replica(uid):
-    return type("R", (), {"uid": uid})
+    return type("R", (), {"uid": uid, "spec": {}, "state": {"attempt": 1}})
 
 
 async def test_retired_only_when_no_gateway_uses_it(tmp_path):
@@ -88,14 +88,14 @@ async def test_retired_only_when_no_gateway_uses_it(tmp_path):
     container.make_usable(path)
     pools, routes = Replicas(asyncio.get_running_loop()), table(path)
     pools.adopt([routes])
-    assert not container.retire(replica("r"), 1, World(tmp_path)), "it is in a gateway's table"
+    assert not container.retire(replica("r"), World(tmp_path)), "it is in a gateway's table"
     pool = pools.pick(routes.variants[0])
     pool.outstanding += 1
     pools.adopt([])
-    assert not container.retire(replica("r"), 1, World(tmp_path)), "a request is under way"
+    assert not container.retire(replica("r"), World(tmp_path)), "a request is under way"
     pool.outstanding -= 1
     pool.on_quiet()
-    assert container.retire(replica("r"), 1, World(tmp_path))
+    assert container.retire(replica("r"), World(tmp_path))
     pools.adopt([routes])
     assert pools.pick(routes.variants[0]) is None, "an old table cannot bring it back"
 
@@ -104,14 +104,14 @@ def test_killed_gateway_frees_its_replicas(tmp_path):
     path = container.socket(replica("r"), 1, World(tmp_path))
     container.make_usable(path)
     code = (
-        "import asyncio, sys\nfrom modelyard.serving.replicas import _hold\n"
-        f"held = _hold({use_file(path)!r}); print(held is not None, flush=True); sys.stdin.read()"
+        "import asyncio, sys\nfrom modelyard.serving.replicas import hold\n"
+        f"held = hold({use_file(path)!r}); print(held is not None, flush=True); sys.stdin.read()"
     )
     gateway = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"}
     )
     assert gateway.stdout.readline() == b"True\n"
-    assert not container.retire(replica("r"), 1, World(tmp_path))
+    assert not container.retire(replica("r"), World(tmp_path))
     gateway.send_signal(signal.SIGKILL)
     gateway.wait()
-    assert container.retire(replica("r"), 1, World(tmp_path))
+    assert container.retire(replica("r"), World(tmp_path))

@@ -80,6 +80,10 @@ class Service:
         self.reconcilers: list[Reconciler] = []
         self.readers: list[tuple[str, frozenset[str] | None, Callable[[Any, Platform], None]]] = []
         """(name, kinds, handle): who hears of events, see `reader`."""
+        self.workers: list[Callable[[Platform], float | None]] = []
+        self.pages: dict[str, Callable[[Platform, str], tuple[int, str, bytes]]] = {}
+        self.unsigned: set[str] = set()
+        """Operations that may come without a signature: then only a resource's policy can allow them."""
         self.target_names: frozenset[str] = frozenset({name})
         self.target_function: Callable[[Platform, Any], None] | None = None
         self.error = ServiceErrors(name)
@@ -114,6 +118,21 @@ class Service:
         def register(handle: Callable[..., Any]) -> Callable[..., Any]:
             self.readers.append((name, None if kinds is None else frozenset(kinds), handle))
             return handle
+
+        return register
+
+    def worker(self, drain: Callable[[Platform], float | None]) -> Callable[[Platform], float | None]:
+        """Decorates `drain(platform)`: on a thread of each engine, now and then and after every bell, it does what is due in tables of
+        its own and answers when something will be due next (platform time; None: nothing is known). Must be repeatable."""
+        self.workers.append(drain)
+        return drain
+
+    def page(self, name: str) -> Callable[..., Any]:
+        """Decorates `page(platform, rest of the path) -> (status, content type, body)`, served without a signature at `/_modelyard/<name>/…`."""
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.pages[name] = function
+            return function
 
         return register
 

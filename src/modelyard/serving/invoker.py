@@ -16,8 +16,8 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from modelyard.serving import faults, split
 from modelyard.serving import meter as metering
-from modelyard.serving import split
 from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
@@ -38,6 +38,7 @@ class Outcome:
     """What became of an invocation. `kind`:
 
     answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
+    asynchronous nothing was sent: the endpoint takes only InvokeEndpointAsync
     no-endpoint, no-variant, no-replica, full   nothing was sent
     timeout      the model did not answer in the variant's time
     broken       the connection to the model broke before a whole answer; `detail` says how
@@ -178,6 +179,11 @@ class Invoker:
         if changed:
             self._replicas.adopt(self._tables.values())
 
+    async def table(self, account: str, region: str, endpoint: str) -> RouteTable | None:
+        """The route table of an endpoint in service, None where there is none."""
+        key = endpoint_arn(account, region, endpoint)
+        return self._tables.get(key) or await self._newest(key)
+
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
         try:
@@ -209,7 +215,7 @@ class Invoker:
         if table is None or not table.plain:
             return None
         draw = self._random()
-        variant = split.choose(table, draw) if target is None else split.named(table, target)
+        variant = split.choose(table, draw) if target is None else split.named(table, target, draw)
         sent = Sent(account, region, endpoint, head, body, target, False, content_type, inference_id, attributes)
         errand = Errand(self, sent, began, tell)
         pool = self._replicas.pick(variant) if variant is not None else None
@@ -241,10 +247,11 @@ class Invoker:
         return await self._whole(sent, began, self._random())
 
     async def _whole(self, sent: Sent, began: float, draw: float) -> Outcome:
-        key = endpoint_arn(sent.account, sent.region, sent.endpoint)
-        table = self._tables.get(key) or await self._newest(key)
+        table = await self.table(sent.account, sent.region, sent.endpoint)
         if table is None:
             return Outcome("no-endpoint")
+        if table.asynchronous is not None:
+            return Outcome("asynchronous", table)
         outcome = await self._through(table, sent, began, draw)
         return await self._concluded(outcome, sent, began)
 
@@ -259,7 +266,7 @@ class Invoker:
         return outcome
 
     async def _through(self, table: RouteTable, sent: Sent, began: float, draw: float) -> Outcome:
-        variant = split.choose(table, draw) if sent.target is None else split.named(table, sent.target)
+        variant = split.choose(table, draw) if sent.target is None else split.named(table, sent.target, draw)
         if variant is None:
             return Outcome("no-variant" if sent.target is not None else "no-replica", table)
         sent_at = perf_counter()
@@ -275,6 +282,8 @@ class Invoker:
         return await self._concluded(outcome, sent, began)
 
     async def _send(self, table: RouteTable, variant: Variant, sent: Sent, stale: Upstream | None = None) -> Outcome:
+        if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
+            return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
         request, body = _post(sent.head, sent.body), sent.body
         tried: set[str] = set()
         while True:

@@ -67,6 +67,10 @@ class Variant:
     fault: Fault | None = None
     extra: Mapping[str, Any] | None = None
     """What one mode or kind alone needs (multi-model: artifact prefix and role; serverless: record to wake)."""
+    share: float = 1.0
+    """Of the variant's calls, as long as two fleets have rows of its name: what TargetVariant goes by, also where the weight is 0."""
+    config: str = ""
+    """The endpoint configuration of its deployment (the EndpointConfigName dimension of metrics)."""
 
     @property
     def plain(self) -> bool:
@@ -104,7 +108,7 @@ class RouteTable:
     @cached_property
     def plain(self) -> bool:
         """Every call is: choose a row, choose a replica, send, answer. Then it needs no coroutine (`Invoker.begin`)."""
-        return not self.shadows and not self.asynchronous and all(v.plain and not v.most_at_once for v in self.variants)
+        return not self.shadows and self.asynchronous is None and all(v.plain and not v.most_at_once for v in self.variants)
 
 
 def endpoint_arn(account: str, region: str, name: str) -> str:
@@ -147,6 +151,8 @@ def _variant(row: Mapping[str, Any]) -> Variant:
         row.get("most_at_once", 0),
         Fault(**fault) if fault else None,
         row.get("extra"),
+        row.get("share", 1.0),
+        row.get("config", ""),
     )
 
 

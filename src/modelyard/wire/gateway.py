@@ -49,7 +49,7 @@ class Plan:
     codec: Any
     family: str
     open_to_all: bool
-    """The model says `authtype: none` (AssumeRoleWithWebIdentity), or it is S3, where a bucket policy decides."""
+    """The model says `authtype: none` (AssumeRoleWithWebIdentity), the service does (`Service.unsigned`), or it is S3, where a bucket policy decides."""
 
 
 class Gateway:
@@ -162,7 +162,8 @@ class Gateway:
             operation = service.operations.get(route.operation) if service is not None else None
             model = models.service_model(route.service)["operations"].get(route.operation, {})
             kind = family(route.service, route.protocol)
-            plan = Plan(operation, self._codecs(*key), kind, model.get("authtype") == "none" or route.service == "s3")
+            unsigned = service is not None and route.operation in service.unsigned
+            plan = Plan(operation, self._codecs(*key), kind, unsigned or model.get("authtype") == "none" or route.service == "s3")
             self._plans[key] = plan
         return plan
 

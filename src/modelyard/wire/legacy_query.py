@@ -32,6 +32,13 @@ _SQS_NAMES = {
 """The tag or parameter name of every member that has this shape; `…EntryList` are named by their entries."""
 
 
+def queue_of_path(path: str, members: Mapping[str, Any], parsed: dict[str, Any]) -> dict[str, Any]:
+    """Query requests to SQS may say the queue by the path they are sent to, `/account/name`."""
+    if "QueueUrl" in members and "QueueUrl" not in parsed and path.count("/") == 2:
+        parsed["QueueUrl"] = path
+    return parsed
+
+
 @cache
 def model_for(service: str, protocol: str) -> Model:
     """The model of a service as this protocol sees it."""

@@ -30,6 +30,9 @@ class Pages:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._pages: dict[str, Page] = {"health": self._health}
+        for service in platform.services.values():
+            for name, function in service.pages.items():
+                self.add(name, self._of_service(name, function))
 
     def add(self, name: str, page: Page) -> None:
         if name in self._pages:
@@ -50,6 +53,13 @@ class Pages:
         except Exception:
             log.exception("the page %s failed", path)
             return json_page({"message": "The page failed; the log has the trace."}, 500)
+
+    def _of_service(self, name: str, function: Callable[[Platform, str], tuple[int, str, bytes]]) -> Page:
+        def page(request: HttpRequest) -> HttpResponse:
+            status, kind, body = function(self._platform, request.path[len(PREFIX) + len(name) :].strip("/"))
+            return HttpResponse(status, [("content-type", kind)], body)
+
+        return page
 
     def _health(self, request: HttpRequest) -> HttpResponse:
         parts = self._platform.parts

@@ -272,6 +272,8 @@ def _sqs(report: Report) -> ApiError:
     missing = _missing_name(report)
     if missing:
         return ApiError("MissingParameter", f"The request must contain the parameter {_pascal(missing)}.", 400)
+    if any("at 'attribute" in line and "enum value set" in line for line in report):
+        return ApiError("InvalidAttributeName", f"Unknown Attribute. {detected(report)}", 400)
     return ApiError("InvalidParameterValue", detected(report), 400)
 
 

@@ -1,4 +1,4 @@
-"""The two pure decisions of hosting, as tables: what an endpoint does next, and what a replica does next."""
+"""What a replica does next, as a table. (What an endpoint does: test_rollout_decide.py.)"""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT, RUNNING, TaskState
 from modelyard.runtime.base import RunState
-from modelyard.services.sagemaker.endpoint import replica, rollout
-from modelyard.services.sagemaker.endpoint.rollout import Child
+from modelyard.services.sagemaker.endpoint import replica
+from modelyard.services.sagemaker.endpoint.replica import Part
 
 NOW, REAL = 100.0, 5000.0
 
@@ -21,90 +21,6 @@ def names(step):
     return [type(action).__name__ for action in step.do]
 
 
-# --- endpoints -------------------------------------------------------------------------------------
-
-
-def wanted(edition=1, generation=1, count=2):
-    variant = {"name": "a", "generation": generation, "weight": 1.0, "count": count}
-    return {"edition": edition, "config": f"c{edition}", "capture": None, "variants": [variant]}
-
-
-def child(n, status="InService", generation=1, stopping=False, reason=""):
-    route = (f"run{generation}-{n}", f"/s{generation}-{n}") if status == "InService" else None
-    return Child(f"uid/a/{generation}/{n}", f"u{generation}-{n}", status, stopping, route, reason)
-
-
-def routes(*children, version=3):
-    rows = [{"id": c.route[0], "socket": c.route[1]} for c in children]
-    variants = [{"name": "a", "weight": 1.0, "replicas": rows}]
-    return {"key": "arn:e", "account": "1", "region": "r", "endpoint": "e", "variants": variants, "capture": None, "version": version}
-
-
-OLD = [child(0), child(1)]
-NEW = [child(0, generation=2), child(1, generation=2)]
-SERVING = {"serving": wanted(), "settled": 1}
-UPDATE = {"wanted": wanted(2, 2)}
-
-ENDPOINTS = [
-    ("new: its replicas are created", "Creating", {"wanted": wanted()}, {}, [], None, "Creating", ["CreateReplica"] * 2),
-    ("one is missing", "Creating", {"wanted": wanted()}, {}, [child(0, "Starting")], None, "Creating", ["CreateReplica"]),
-    ("not all are healthy", "Creating", {"wanted": wanted()}, {}, [child(0), child(1, "Starting")], None, "Creating", []),
-    ("all are healthy: routes", "Creating", {"wanted": wanted()}, {}, OLD, None, "Creating", ["Publish"]),
-    ("routes are read back", "Creating", {"wanted": wanted()}, {}, OLD, routes(*OLD), "InService", []),
-    ("one failed", "Creating", {"wanted": wanted()}, {}, [child(0), child(1, "Failed")], None, "Failed", []),
-    ("failed: all go", "Failed", {"wanted": wanted()}, {"settled": 1}, [child(0), child(1, "Failed")], None, "Failed", ["StopReplica"] * 2),
-    ("an update begins", "InService", UPDATE, SERVING, OLD, routes(*OLD), "Updating", []),
-    ("new ones beside the old", "Updating", UPDATE, SERVING, OLD, routes(*OLD), "Updating", ["CreateReplica"] * 2),
-    ("the old ones stay while the new start", "Updating", UPDATE, SERVING, [*OLD, child(0, "Starting", 2), NEW[1]], routes(*OLD), "Updating", []),
-    ("traffic moves", "Updating", UPDATE, SERVING, [*OLD, *NEW], routes(*OLD), "Updating", ["Publish"]),
-    ("it has moved", "Updating", UPDATE, SERVING, [*OLD, *NEW], routes(*NEW), "InService", []),
-    ("the old ones go", "InService", UPDATE, {"serving": wanted(2, 2), "settled": 2}, [*OLD, *NEW], routes(*NEW), "InService", ["StopReplica"] * 2),
-    (
-        "the old ones stay until the table is out",
-        "InService",
-        UPDATE,
-        {"serving": wanted(2, 2), "settled": 2},
-        [*OLD, *NEW],
-        routes(*OLD),
-        "InService",
-        ["Publish"],
-    ),
-    ("an update fails", "Updating", UPDATE, SERVING, [*OLD, NEW[0], child(1, "Failed", 2)], routes(*OLD), "InService", []),
-    ("one dies while updating", "Updating", UPDATE, SERVING, [OLD[0], child(1, "Restarting"), *NEW[:1], child(1, "Starting", 2)], routes(*OLD), "Updating", ["Publish"]),
-    ("one dies", "InService", {"wanted": wanted()}, SERVING, [OLD[0], child(1, "Restarting")], routes(*OLD), "InService", ["Publish"]),
-    ("all is well", "InService", {"wanted": wanted()}, SERVING, OLD, routes(*OLD), "InService", []),
-    ("delete", "InService", {"wanted": wanted(), "delete": True}, SERVING, OLD, routes(*OLD), "Deleting", []),
-    ("delete: no more calls", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, OLD, routes(*OLD), "Deleting", ["Publish"]),
-    ("delete: replicas go", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, OLD, None, "Deleting", ["StopReplica"] * 2),
-    ("delete: wait for them", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, [child(0, stopping=True)], None, "Deleting", []),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "status, spec, state, children, table, then, does", [row[1:] for row in ENDPOINTS], ids=[row[0] for row in ENDPOINTS]
-)
-def test_endpoint(status, spec, state, children, table, then, does):
-    step = rollout.decide(record("endpoint", status, spec, state), rollout.Seen(children, 3, table), NOW)
-    assert (step.status, names(step)) == (then, does)
-    assert not step.delete
-
-
-def test_deleted_endpoint_goes_when_its_replicas_are_gone():
-    step = rollout.decide(record("endpoint", "Deleting", {"wanted": wanted(), "delete": True}, SERVING), rollout.Seen([], 4, None), NOW)
-    assert step.delete
-
-
-def test_failing_update_keeps_what_serves_and_says_why():
-    children = [*OLD, NEW[0], child(1, "Failed", 2, reason="no ping")]
-    step = rollout.decide(record("endpoint", "Updating", UPDATE, SERVING), rollout.Seen(children, 3, routes(*OLD)), NOW)
-    assert step.state == {"settled": 2, "failure": "no ping"}
-
-
-def test_versions_rise():
-    step = rollout.decide(record("endpoint", "Creating", {"wanted": wanted()}, {}), rollout.Seen(OLD, 41, None), NOW)
-    assert step.do[0].version == 42 and step.do[0].body["version"] == 42
-
-
 # --- replicas --------------------------------------------------------------------------------------
 
 SPEC = {"name": "a", "startup_s": 60.0}
@@ -114,7 +30,8 @@ SERVED = {**FIRST, "served": True, "healthy_since": REAL - 5}
 
 
 def seen(**more):
-    return replica.Seen(**{"real_now": REAL, **more})
+    part = Part(more.pop("run", NO_RUN), more.pop("healthy", None), more.pop("failed_pings", 0))
+    return replica.Seen(**{"real_now": REAL, "parts": (part,), **more})
 
 
 REPLICAS = [
@@ -128,7 +45,7 @@ REPLICAS = [
     ("healthy", "Starting", FIRST, seen(run=RUNNING_RUN, healthy=True), "InService", ["WatchAttempt"]),
     ("too late", "Starting", {**FIRST, "since": REAL - 61}, seen(run=RUNNING_RUN), "Failed", ["KillRun"]),
     ("crash at the first start", "Starting", FIRST, seen(run=EXITED), "Restarting", ["KillRun"]),
-    ("crash at the third start", "Starting", {**FIRST, "attempt": 3}, seen(run=EXITED), "Failed", ["EndAttempt"]),
+    ("crash at the third start", "Starting", {**FIRST, "attempt": 3, "tries": 2}, seen(run=EXITED), "Failed", ["EndAttempt"]),
     ("one that served never fails for good", "Starting", {**SERVED, "attempt": 9}, seen(run=EXITED), "Restarting", ["KillRun"]),
     ("nor when it is slow", "Starting", {**SERVED, "since": REAL - 61}, seen(run=RUNNING_RUN), "Restarting", ["KillRun"]),
     ("all is well", "InService", SERVED, seen(run=RUNNING_RUN, healthy=True), "InService", ["WatchAttempt"]),
@@ -173,3 +90,60 @@ def test_back_off_doubles_and_is_bounded():
     assert pauses[:4] == [0.25, 0.5, 1.0, 2.0] and pauses[-1] == 30.0
     steady = {**state, "healthy_since": REAL - 61}
     assert replica.decide(record("endpoint-replica", "InService", SPEC, steady), seen(run=EXITED), NOW).state["tries"] == 1
+
+
+# --- replicas of several containers ------------------------------------------------------------------
+
+THREE = {**SPEC, "containers": [{"hostname": h, "image": "i"} for h in ("one", "two", "three")]}
+WELL = Part(RUNNING_RUN, True)
+
+
+def three(status, state, *parts, **more):
+    sees = replica.Seen(REAL, parts=parts, **more)
+    return replica.decide(record("endpoint-replica", status, THREE, {"attempt": 3, "runs": [1, 2, 3], "since": REAL, **state}), sees, NOW)
+
+
+def test_each_container_gets_a_run():
+    step = replica.decide(
+        record("endpoint-replica", "Preparing", THREE, {}), replica.Seen(REAL, parts=(Part(),) * 3, files_ready=True), NOW
+    )
+    assert step.state["runs"] == [1, 2, 3] and step.state["attempt"] == 3
+    step = three("Starting", {}, Part(), Part(), Part())
+    assert [a.attempt for a in step.do] == [1, 2, 3]
+
+
+def test_in_service_only_when_all_are_healthy():
+    assert three("Starting", {}, WELL, WELL, Part(RUNNING_RUN)).status == "Starting"
+    assert three("Starting", {}, WELL, WELL, WELL).status == "InService"
+
+
+def test_one_dead_container_is_started_again_and_the_others_go_on():
+    step = three("InService", {"served": True}, WELL, Part(EXITED), WELL)
+    assert step.status == "Restarting" and [a.attempt for a in step.do] == [2]
+    step = three("Restarting", {"served": True, **step.state, "resume_at": REAL - 1}, WELL, Part(EXITED), WELL)
+    assert step.status == "Starting" and names(step) == ["EndAttempt"] and step.state["runs"] == [1, 4, 3] and step.state["attempt"] == 4
+
+
+def test_a_container_that_dies_while_another_restarts_is_started_with_it():
+    step = three("Restarting", {"served": True, "sick": [2], "resume_at": REAL - 1}, Part(EXITED), Part(EXITED), WELL)
+    assert step.state["runs"] == [4, 5, 3] and [a.attempt for a in step.do] == [1, 2]
+
+
+def test_a_container_that_does_not_answer_is_ended_before_it_is_started_again():
+    step = three("InService", {"served": True}, WELL, WELL, Part(RUNNING_RUN, False, 3))
+    assert [a.attempt for a in step.do] == [3]
+    state = {"served": True, **step.state, "resume_at": REAL - 1}
+    assert names(three("Restarting", state, WELL, WELL, Part(RUNNING_RUN))) == ["KillRun"]
+    assert three("Restarting", state, WELL, WELL, Part(EXITED)).state["runs"] == [1, 2, 4]
+
+
+def test_the_container_that_never_answers_is_named():
+    step = three("Starting", {"since": REAL - 61}, WELL, Part(RUNNING_RUN), WELL)
+    assert step.status == "Failed" and len(step.do) == 3
+    assert step.state["reason"].startswith("The two for production variant a did not pass the ping health check.")
+
+
+def test_stop_waits_for_every_container():
+    stopping = {"stopping_since": REAL}
+    assert not three("Stopping", stopping, Part(EXITED), WELL, Part(EXITED), wanted=False, retired=True).delete
+    assert three("Stopping", stopping, Part(EXITED), Part(EXITED), Part(EXITED), wanted=False, retired=True).delete

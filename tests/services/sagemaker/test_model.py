@@ -44,6 +44,22 @@ def test_create_describe_delete(hosting):
     assert refused(hosting.sm.delete_model, ModelName="Round") == gone
 
 
+DIRECT = {"InferenceExecutionConfig": {"Mode": "Direct"}}
+MANY = {"Mode": "MultiModel", "ModelDataUrl": "s3://models/many/"}
+
+
+def named(hostname, **more):
+    return {"Image": IMAGE, "ContainerHostname": hostname, **more}
+
+
+def test_containers_come_back_as_they_were_given(hosting):
+    for containers in ([{"Image": IMAGE}], [named(f"c{n}") for n in range(15)], [named("pre"), named("many", **MANY)]):
+        hosting.sm.create_model(ModelName="together", Containers=containers, ExecutionRoleArn=hosting.role)
+        there = hosting.sm.describe_model(ModelName="together")
+        assert there["Containers"] == [{"Mode": "SingleModel", **c} for c in containers] and "PrimaryContainer" not in there
+        hosting.sm.delete_model(ModelName="together")
+
+
 @pytest.mark.parametrize(
     "change, text",
     [
@@ -62,7 +78,21 @@ def test_create_describe_delete(hosting):
         ({"PrimaryContainer": {"Image": IMAGE}, "Containers": [{"Image": IMAGE}]}, "either PrimaryContainer or Containers"),
         ({}, "either PrimaryContainer or Containers"),
         ({"PrimaryContainer": {}}, "must have an Image"),
-        ({"PrimaryContainer": {"Image": IMAGE, "Mode": "MultiModel"}}, "not built"),
+        ({"PrimaryContainer": {"Image": IMAGE, "Mode": "MultiModel"}}, "ModelDataUrl is required"),
+        ({"PrimaryContainer": {"Image": IMAGE, "MultiModelConfig": {"ModelCacheSetting": "Disabled"}}}, "MultiModelConfig can only"),
+        ({"PrimaryContainer": {"Image": IMAGE}, "InferenceExecutionConfig": {"Mode": "Direct"}}, "InferenceExecutionConfig"),
+        ({"Containers": [{"Image": IMAGE}] * 16}, "Member must have length less than or equal to 15"),
+        ({"Containers": []}, "either PrimaryContainer or Containers"),
+        ({"Containers": [named("a"), named("a")]}, "ContainerHostname must be unique"),
+        ({"Containers": [named("a"), {"Image": IMAGE}]}, "must be specified for every container"),
+        ({"Containers": [named("a")], **DIRECT}, "2 to 15 Containers"),
+        ({"Containers": [{"Image": IMAGE}] * 2, **DIRECT}, "ContainerHostname is required for every container"),
+        ({"Containers": [named("a", **MANY), named("b")], **DIRECT}, "not supported with InferenceExecutionConfig Mode Direct"),
+        (
+            {"Containers": [named("a", **MANY), named("b", **MANY)]},
+            "More than one container in MultiModel mode is not supported with inference pipeline.",
+        ),
+        ({"Containers": [{"Image": IMAGE}, {"Image": IMAGE, "ModelDataUrl": "s3://models/none.tar.gz"}]}, "Could not find model data"),
         ({"PrimaryContainer": {"Image": IMAGE}, "ExecutionRoleArn": "arn:aws:iam::123456789012:role/none"}, "role"),
     ],
 )
@@ -121,7 +151,11 @@ def test_endpoint_config(hosting):
         ([variant(InitialVariantWeight=0)], {}, "InitialVariantWeight above 0"),
         ([{"VariantName": "v", "ModelName": "mm", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}}], {}, "not built"),
         ([{"VariantName": "v", "ModelName": "mm", "InstanceType": "ml.m5.large"}], {}, "InitialInstanceCount"),
-        ([variant()], {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}}}, "not built"),
+        (
+            [variant()],
+            {"ExplainerConfig": {"ClarifyExplainerConfig": {"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": "1"}}}}},
+            "not built",
+        ),
     ],
 )
 def test_endpoint_config_refused(hosting, variants, more, text):

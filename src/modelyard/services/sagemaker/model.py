@@ -13,6 +13,9 @@ from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri,
 from modelyard.services.sagemaker.role_session import RoleSession
 
 LIFECYCLE = static("model")
+MULTI_MODEL = "MultiModel"
+VOLUME_GIB = 30
+"""The storage of an instance whose variant names no VolumeSizeInGB."""
 ECHOED = ("PrimaryContainer", "Containers", "InferenceExecutionConfig", "ExecutionRoleArn", "VpcConfig")
 
 
@@ -82,6 +85,42 @@ def containers_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return list(spec.get("Containers", [])) if primary is None else [primary]
 
 
+def hosted_containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers as replicas run them (endpoint/container.py). One among several that has no ContainerHostname is named by its
+    place, as AWS names it; one alone needs no name."""
+    given = containers_of(spec)
+    return [
+        {
+            "hostname": c.get("ContainerHostname") or f"container-{number}" if len(given) > 1 else "",
+            "image": c["Image"],
+            "environment": c.get("Environment", {}),
+            "data": model_data(c),
+            "mode": c.get("Mode", "SingleModel"),
+            "cached": c.get("MultiModelConfig", {}).get("ModelCacheSetting", "Enabled") == "Enabled",
+        }
+        for number, c in enumerate(given, 1)
+    ]
+
+
+def mode_of(spec: dict[str, Any]) -> str:
+    """How its containers are called: "" (there is one), Serial, Direct or MultiModel (one with many models)."""
+    containers = containers_of(spec)
+    if len(containers) > 1:
+        return spec.get("InferenceExecutionConfig", {}).get("Mode", "Serial")
+    return MULTI_MODEL if containers[0].get("Mode") == MULTI_MODEL else ""
+
+
+def many_models(containers: list[dict[str, Any]], role: str | None, variant: dict[str, Any]) -> dict[str, Any] | None:
+    """What gateways need to bring models to containers that host many of them, by hostname; None where none does."""
+    gib = variant.get("VolumeSizeInGB", VOLUME_GIB)
+    found = {
+        c["hostname"]: {"place": place, "url": c["data"]["S3Uri"], "role": role, "cached": c["cached"], "disk": gib << 30}
+        for place, c in enumerate(containers)
+        if c["mode"] == MULTI_MODEL
+    }
+    return {"models": found} if found else None
+
+
 def model_data(container: dict[str, Any]) -> dict[str, Any] | None:
     """Where a container's artifact is, in the shape of S3DataSource whichever member gave it; None for an image without."""
     url = container.get("ModelDataUrl")
@@ -96,9 +135,6 @@ def model_data(container: dict[str, Any]) -> dict[str, Any] | None:
 def _check(request: dict[str, Any], containers: list[dict[str, Any]]) -> None:
     if ("PrimaryContainer" in request) == bool(request.get("Containers")):
         raise validation("You must provide either PrimaryContainer or Containers, and not both.")
-    names = [c["ContainerHostname"] for c in containers if c.get("ContainerHostname")]
-    if len(names) != len(set(names)):
-        raise validation("ContainerHostname must be unique within a model.")
     for container in containers:
         if container.get("ModelPackageName") or container.get("InferenceSpecificationName"):
             raise validation("ModelPackageName is not built yet: name the Image and the ModelDataUrl.")
@@ -106,10 +142,43 @@ def _check(request: dict[str, Any], containers: list[dict[str, Any]]) -> None:
             raise validation("Each container definition must have an Image or a ModelPackageName.")
         if container.get("ModelDataUrl") and container.get("ModelDataSource"):
             raise validation("ModelDataUrl and ModelDataSource must not both be given for a container.")
-        if container.get("Mode") == "MultiModel" or container.get("MultiModelConfig"):
-            raise validation("Mode MultiModel is not built yet; use one model per container.")
         if container.get("AdditionalModelDataSources"):
             raise validation("AdditionalModelDataSources are not built yet.")
+        _check_mode(container)
+    if "Containers" in request:
+        _check_together(containers, request.get("InferenceExecutionConfig", {}).get("Mode", "Serial"))
+    elif "InferenceExecutionConfig" in request:
+        raise validation("InferenceExecutionConfig is for models with several Containers; this one has a PrimaryContainer.")
+
+
+def _check_mode(container: dict[str, Any]) -> None:
+    if container.get("Mode") != MULTI_MODEL:
+        if container.get("MultiModelConfig"):
+            raise validation("MultiModelConfig can only be specified for a container whose Mode is MultiModel.")
+        return
+    if container.get("ModelDataSource"):
+        raise validation("ModelDataSource is not supported for a container whose Mode is MultiModel; give its ModelDataUrl an S3 prefix.")
+    if not container.get("ModelDataUrl"):
+        raise validation("ModelDataUrl is required for a container whose Mode is MultiModel: the S3 prefix under which its models are.")
+
+
+def _check_together(containers: list[dict[str, Any]], mode: str) -> None:
+    """What AWS asks of the containers of one model. A single one is a pipeline of one."""
+    names = [c["ContainerHostname"] for c in containers if c.get("ContainerHostname")]
+    if len(names) != len(set(names)):
+        raise validation("Duplicate ContainerHostname found. ContainerHostname must be unique within a model.")
+    if names and len(names) < len(containers):
+        raise validation("If a ContainerHostname is specified for one container of a model, it must be specified for every container.")
+    many = sum(c.get("Mode") == MULTI_MODEL for c in containers)
+    if mode == "Direct":
+        if len(containers) < 2:
+            raise validation("InferenceExecutionConfig Mode Direct needs 2 to 15 Containers.")
+        if not names:
+            raise validation("ContainerHostname is required for every container of a model whose InferenceExecutionConfig Mode is Direct.")
+        if many:
+            raise validation("Containers in MultiModel mode are not supported with InferenceExecutionConfig Mode Direct.")
+    if many > 1:
+        raise validation("More than one container in MultiModel mode is not supported with inference pipeline.")
 
 
 def _check_image(call, container: dict[str, Any]) -> None:
@@ -119,12 +188,14 @@ def _check_image(call, container: dict[str, Any]) -> None:
 
 
 def _check_data(call, role: str, container: dict[str, Any]) -> None:
-    """The artifact must be there and the role must be able to read it."""
+    """The artifact must be there and the role must be able to read it; models of a multi-model container may come later."""
     source = model_data(container)
     if source is None:
         return
     url = source["S3Uri"]
     bucket, key = parse_s3_uri(url, "primaryContainer.modelDataUrl")
+    if container.get("Mode") == MULTI_MODEL:
+        return
     session = RoleSession(call.platform, call.account, call.region, role)
     try:
         there = session.exists(bucket, key) if source["S3DataType"] == "S3Object" else any(True for _ in session.list(bucket, key))

@@ -14,6 +14,7 @@ from modelyard.wire.codecs.common import Compiled, Compiler, UnmodelledMember, e
 from modelyard.wire.codecs.json_rpc import LEGACY_CODES
 from modelyard.wire.codecs.rest_xml import DECLARATION, error_members, message_element
 from modelyard.wire.http import HttpRequest, HttpResponse
+from modelyard.wire.legacy_query import queue_of_path
 from modelyard.wire.shapes import Model, Shape
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class QueryCodec(Codec):
         pairs = form_pairs(request.query.encode("latin-1", "replace")) if request.query else []
         if body:
             pairs += form_pairs(body)
-        return self._read(tree_of([pair for pair in pairs if not pair[0].startswith("X-Amz-")]))
+        parsed = self._read(tree_of([pair for pair in pairs if not pair[0].startswith("X-Amz-")]))
+        return queue_of_path(request.path, self.input.members, parsed) if self.service == "sqs" else parsed
 
     def serialise(self, response: dict[str, Any], request_id: str, strict: bool = False) -> HttpResponse:
         parts = [f"<{self.operation}Response{namespace(self.model)}>"]

@@ -46,12 +46,13 @@ class StartAttempt:
 
 @dataclass(frozen=True)
 class WatchAttempt:
-    """Log and pings of the current attempt go on (after a restart of the engine they begin again)."""
+    """Log and pings of the current runs go on (after a restart of the engine they begin again)."""
 
     replica: Record
 
     def perform(self, world: Any) -> None:
-        _watch(self.replica, self.replica.state["attempt"], world)
+        for number in container.numbers(self.replica):
+            _watch(self.replica, number, world)
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,15 @@ class EndAttempt:
 
 @dataclass(frozen=True)
 class StopRun:
-    """Stops the current attempt politely; where it was not started, keeps it from ever starting."""
+    """Stops the current runs politely; one that was not started is kept from ever starting."""
 
     replica: Record
 
     def perform(self, world: Any) -> None:
-        run = container.run_id(self.replica, self.replica.state.get("attempt", 1))
-        probes(world).forget(run)
-        world.runtime.stop(run, STOP_GRACE_SECONDS)
+        for number in container.numbers(self.replica):
+            run = container.run_id(self.replica, number)
+            probes(world).forget(run)
+            world.runtime.stop(run, STOP_GRACE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class CleanUp:
     replica: Record
 
     def perform(self, world: Any) -> None:
-        for attempt in range(1, self.replica.state.get("attempt", 1) + 1):
-            container.end(self.replica, attempt, world)
+        for number in range(1, max(self.replica.state.get("attempt", 1), *container.numbers(self.replica), 1) + 1):
+            container.end(self.replica, number, world)
         shutil.rmtree(Path(container.folder(self.replica, world)), ignore_errors=True)
         world.tasks.forget(container.files_key(self.replica))
 

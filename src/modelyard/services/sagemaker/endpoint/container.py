@@ -1,30 +1,53 @@
-"""A replica as a run: its folders, image, model, environment, log."""
+"""A replica as runs: one per container of its model. Folders, images, models, environments, logs.
+
+A replica is one instance. Its containers are numbered by their place in the model, from 0; each start of one of them is a run of its
+own, `<replica uid>-<number>`. `state["runs"]` has the number that each container is on, `state["attempt"]` the highest one used.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.runtime.archives import BadArchive, extract
-from modelyard.runtime.base import RunSpec
-from modelyard.services.sagemaker.common import parse_s3_uri
-from modelyard.services.sagemaker.images import build_image
+from modelyard.runtime.base import Mount, RunSpec
+from modelyard.services.sagemaker.endpoint.artifact import NoModel, make_ml
+from modelyard.services.sagemaker.images import build_image, look_at_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.role_session import RoleSession
 
+__all__ = ["NoModel", "build", "fetch_model", "start"]
+
 LOG_GROUP = "/aws/sagemaker/Endpoints/"
-CONTAINER = "container_1"
 SERVER_SECONDS = 365 * 86_400.0
+MULTI_MODEL = "MultiModel"
 
 
-def run_id(replica: Record, attempt: int) -> str:
-    return f"{replica.uid}-{attempt}"
+def containers(replica: Record) -> list[dict[str, Any]]:
+    """What each container runs: `hostname` (empty where there is one only), `image`, `environment`, `data`, `mode`."""
+    spec = replica.spec
+    return spec.get("containers") or [{"hostname": "", "mode": "", **{k: spec.get(k) for k in ("image", "environment", "data")}}]
+
+
+def numbers(replica: Record) -> list[int]:
+    """The run that each container is on, or shall be on first."""
+    state = replica.state
+    if "runs" in state:
+        return state["runs"]
+    return [state["attempt"]] if "attempt" in state else list(range(1, len(containers(replica)) + 1))
+
+
+def place_of(replica: Record, number: int) -> int:
+    """Which container a run is of."""
+    runs = numbers(replica)
+    return runs.index(number) if number in runs else 0
+
+
+def run_id(replica: Record, number: int) -> str:
+    return f"{replica.uid}-{number}"
 
 
 def files_key(replica: Record) -> str:
@@ -35,12 +58,27 @@ def folder(replica: Record, world: Any) -> Path:
     return Path(world.settings.data) / "endpoints" / replica.uid
 
 
-def ml_folder(replica: Record, world: Any) -> Path:
-    return folder(replica, world) / "ml"
+def ml_folder(replica: Record, world: Any, place: int = 0) -> Path:
+    return ml_of(folder(replica, world), place)
 
 
-def socket(replica: Record, attempt: int, world: Any) -> str:
-    return str(world.settings.socket_dir / f"{run_id(replica, attempt)}.sock")
+def ml_of(replica_folder: Path, place: int) -> Path:
+    return replica_folder / ("ml" if place == 0 else f"ml-{place + 1}")
+
+
+def socket(replica: Record, number: int, world: Any) -> str:
+    return str(world.settings.socket_dir / f"{run_id(replica, number)}.sock")
+
+
+def route(replica: Record, world: Any) -> dict[str, Any]:
+    """The replica as a row of the route table (serving/routes.py)."""
+    runs, parts = numbers(replica), containers(replica)
+    row: dict[str, Any] = {"id": run_id(replica, runs[0]), "socket": socket(replica, runs[0], world)}
+    if len(parts) > 1 or parts[0].get("hostname"):
+        row["hostname"] = parts[0]["hostname"]
+    if len(parts) > 1:
+        row["stages"] = [{"hostname": p["hostname"], "socket": socket(replica, n, world)} for p, n in zip(parts[1:], runs[1:], strict=True)]
+    return row
 
 
 # --- use by gateways: see serving/routes.py --------------------------------------------------------
@@ -53,41 +91,58 @@ def make_usable(path: str) -> None:
         pass
 
 
-def retire(replica: Record, attempt: int, world: Any) -> bool:
-    """True once no gateway uses the attempt; from then on none can begin to."""
-    path = socket(replica, attempt, world) + ".use"
+def retire(replica: Record, world: Any) -> bool:
+    """True once no gateway uses any container of the replica; from then on none can begin to."""
+    held: list[tuple[int, str]] = []
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        Path(path).unlink(missing_ok=True)
+        for number in numbers(replica):
+            path = socket(replica, number, world) + ".use"
+            with suppress(FileNotFoundError):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                held.append((fd, path))
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _, path in held:
+            Path(path).unlink(missing_ok=True)
         return True
     except OSError:
         return False
     finally:
-        os.close(fd)
+        for fd, _ in held:
+            os.close(fd)
 
 
-# --- image ---------------------------------------------------------------------------------------
+# --- images --------------------------------------------------------------------------------------
+
+
+def look_at_images(replica: Record, world: Any) -> tuple[str, str]:
+    """(state, reason) as of one image: the worst of all of them."""
+    worst = ("ready", "")
+    for uri in _images(replica):
+        state, reason = look_at_image(world, uri)
+        if state in ("unknown", "failed"):
+            return state, reason
+        if state != "ready":
+            worst = (state, reason)
+    return worst
 
 
 def build(replica: Record, world: Any) -> None:
-    """Its progress goes to the endpoint's log."""
+    """What is not there yet of its images; the progress goes to the endpoint's log."""
 
     def say(line: str) -> None:
         at = int(world.clock.now() * 1000)
         world.logs.append(replica.account, replica.region, log_group(replica), log_stream(replica), [(at, line)])
 
-    build_image(world, replica.spec["image"], say, replica.uid)
+    for uri in _images(replica):
+        if world.images.look(world.images.find(uri)).state != "ready":
+            build_image(world, uri, say, replica.uid)
 
 
-# --- model ---------------------------------------------------------------------------------------
+def _images(replica: Record) -> list[str]:
+    return list(dict.fromkeys(part["image"] for part in containers(replica)))
 
 
-class NoModel(Exception):
-    """The text is AWS's FailureReason."""
+# --- models --------------------------------------------------------------------------------------
 
 
 def files_ready(replica: Record, world: Any) -> bool:
@@ -95,78 +150,34 @@ def files_ready(replica: Record, world: Any) -> bool:
 
 
 def fetch_model(replica: Record, world: Any) -> None:
-    """Makes /opt/ml with the model in it: beside its place first, then renamed, so that it is whole or absent."""
-    half = folder(replica, world) / "half"
-    shutil.rmtree(half, ignore_errors=True)
-    for name in ("model", "input/config", "input/data", "output", "code"):
-        (half / name).mkdir(parents=True)
-    source = replica.spec.get("data")
-    if source:
-        try:
-            _fetch(replica, world, source, half)
-        except NoModel:
-            shutil.rmtree(half, ignore_errors=True)
-            raise
-        except OSError as problem:  # a full disk, or names that cannot be side by side; this machine's paths are not told
-            shutil.rmtree(half, ignore_errors=True)
-            raise NoModel(
-                f'Failed to download model data for container "{CONTAINER}" from URL: "{source["S3Uri"]}". ({problem.strerror or "I/O error"})'
-            ) from problem
-    os.rename(half, ml_folder(replica, world))
+    """Makes the /opt/ml of every container; that of the first one last, as the sign that all are there."""
+    parts = containers(replica)
+    with_data = any(part.get("data") for part in parts)
+    role = RoleSession(world, replica.account, replica.region, replica.spec["role"]) if with_data else None
+    for place in reversed(range(len(parts))):
+        target, part = ml_folder(replica, world, place), parts[place]
+        if not target.exists():
+            many = part.get("mode") == MULTI_MODEL
+            make_ml(role, None if many else part.get("data"), f"container_{place + 1}", target, ("models",) if many else ())
 
 
-def _fetch(replica: Record, world: Any, source: dict[str, Any], ml: Path) -> None:
-    url = source["S3Uri"]
-    bucket, key = parse_s3_uri(url, "modelDataUrl")
-    packed = ml.parent / "model.tar.gz"
-    try:
-        role = RoleSession(world, replica.account, replica.region, replica.spec["role"])
-        if source["S3DataType"] == "S3Prefix":
-            for name, _ in role.list(bucket, key):
-                if not name.endswith("/"):
-                    role.download(bucket, name, _inside(ml / "model", name[len(key) :].lstrip("/") or name.rpartition("/")[2]))
-            return
-        if source["CompressionType"] == "None":
-            role.download(bucket, key, ml / "model" / key.rpartition("/")[2])
-            return
-        role.download(bucket, key, packed)
-    except ApiError as problem:
-        raise NoModel(
-            f'Failed to download model data for container "{CONTAINER}" from URL: "{url}". Please ensure that there is an object located at the '
-            f"URL and that the role passed to CreateModel has permissions to download the object. ({problem.code})"
-        ) from None
-    try:
-        extract(packed, ml / "model")
-    except BadArchive as problem:
-        raise NoModel(
-            f'Failed to extract model data archive for container "{CONTAINER}" from URL "{url}". Please ensure that the object located at the '
-            f"URL is a valid tar.gz archive. ({problem})"
-        ) from None
-    finally:
-        packed.unlink(missing_ok=True)
+# --- runs ----------------------------------------------------------------------------------------
 
 
-def _inside(root: Path, name: str) -> Path:
-    path = Path(os.path.normpath(root / name))
-    if not path.is_relative_to(root):
-        raise NoModel(f"The object key {name!r} leads out of the model folder.")
-    return path
-
-
-# --- run -----------------------------------------------------------------------------------------
-
-
-def start(replica: Record, attempt: int, world: Any) -> None:
-    path = socket(replica, attempt, world)
-    if world.runtime.look(run_id(replica, attempt)).state == "absent":
+def start(replica: Record, number: int, world: Any) -> None:
+    path = socket(replica, number, world)
+    if world.runtime.look(run_id(replica, number)).state == "absent":
         make_usable(path)
-        world.runtime.ensure(run_spec(replica, attempt, world, path))
+        world.runtime.ensure(run_spec(replica, number, world, path))
 
 
-def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
-    spec, image = replica.spec, world.images.find(replica.spec["image"])
+def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
+    spec, place = replica.spec, place_of(replica, number)
+    part = containers(replica)[place]
+    image, many = world.images.find(part["image"]), part.get("mode") == MULTI_MODEL
     kind, isolated = instance(spec["instance_type"]), spec["isolated"]
-    network = {"env": {}} if isolated else _network(run_id(replica, attempt), world)
+    network = {"env": {}} if isolated else _network(run_id(replica, number), world)
+    ml, hostname = ml_folder(replica, world, place), part["hostname"] or "model"
     environment = {
         "AWS_REGION": replica.region,
         "AWS_DEFAULT_REGION": replica.region,
@@ -174,16 +185,19 @@ def run_spec(replica: Record, attempt: int, world: Any, path: str) -> RunSpec:
         **image.variables,
         **({} if isolated else _role_environment(replica, world)),
         **network.pop("env"),
-        **spec["environment"],
+        **(part["environment"] or {}),
+        **({"SAGEMAKER_MULTI_MODEL": "true"} if many else {}),
     }
     return RunSpec(
-        id=run_id(replica, attempt),
+        id=run_id(replica, number),
         argv=list(image.serve),
         env=environment,
-        ml=str(ml_folder(replica, world)),
+        ml=str(ml),
         env_path=str(world.images.path(image)),
-        hostname="model",
-        hosts=["model"],
+        hostname=hostname,
+        hosts=[hostname],
+        # The platform writes models there while the container runs: it may read them only, and no link of its leads a writer astray.
+        mounts=[Mount(str(ml / "models"), "/opt/ml/models")] if many else [],
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         **network,
@@ -206,14 +220,14 @@ def _role_environment(replica: Record, world: Any) -> dict[str, str]:
     return RoleSession(world, replica.account, replica.region, replica.spec["role"], at_least_s=SERVER_SECONDS).environment()
 
 
-def end(replica: Record, attempt: int, world: Any) -> None:
-    """After an attempt has ended: the rest of its log, then nothing of it stays."""
-    run = run_id(replica, attempt)
+def end(replica: Record, number: int, world: Any) -> None:
+    """After a run has ended: the rest of its log, then nothing of it stays."""
+    run = run_id(replica, number)
     if world.runtime.look(run).started_at is not None:
-        follow(replica, attempt, world)
+        follow(replica, number, world)
         world.follower.drain(run)
     world.runtime.remove(run)
-    for path in (socket(replica, attempt, world), socket(replica, attempt, world) + ".use"):
+    for path in (socket(replica, number, world), socket(replica, number, world) + ".use"):
         with suppress(FileNotFoundError):
             os.unlink(path)
 
@@ -225,11 +239,13 @@ def log_group(replica: Record) -> str:
     return LOG_GROUP + replica.spec["endpoint"]
 
 
-def log_stream(replica: Record) -> str:
-    return f"{replica.spec['name']}/i-{replica.uid[:17]}"
+def log_stream(replica: Record, place: int = 0) -> str:
+    """`<variant>/<instance>`, with the container's hostname where a model has several."""
+    hostname = containers(replica)[place].get("hostname")
+    return f"{replica.spec['name']}/i-{replica.uid[:17]}" + (f"/{hostname}" if hostname else "")
 
 
-def follow(replica: Record, attempt: int, world: Any) -> None:
-    """Keeps the log of an attempt flowing; harmless to repeat."""
-    run = run_id(replica, attempt)
-    world.follower.follow(run, replica.account, replica.region, log_group(replica), log_stream(replica), world.runtime.folder(run) / "log")
+def follow(replica: Record, number: int, world: Any) -> None:
+    """Keeps the log of a run flowing; harmless to repeat."""
+    run, stream = run_id(replica, number), log_stream(replica, place_of(replica, number))
+    world.follower.follow(run, replica.account, replica.region, log_group(replica), stream, world.runtime.folder(run) / "log")

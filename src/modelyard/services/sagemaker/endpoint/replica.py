@@ -3,13 +3,15 @@
     Preparing → Starting → InService ⇄ Restarting → Starting …        any → Stopping → gone
          └──────────┴→ Failed (only before it was in service for the first time)
 
-Every start is an attempt with a run id of its own, and an attempt begins only when the run before it has ended:
-so there are never two. It is on record before it is started, so that whoever stops the replica knows of it.
-Times of the server are real times, whatever the platform clock does.
+A replica is one instance with one or more containers, and in service only while all of them are healthy. Every start of a container
+is a run with a number of its own, and a run begins only when the one before it has ended: so there are never two. It is on record
+before it is started, so that whoever stops the replica knows of it. A container that dies or does not answer is started again; the
+others go on. Times of the servers are real times, whatever the platform clock does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Step
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
+from modelyard.services.sagemaker.endpoint import container
 from modelyard.services.sagemaker.endpoint.attempts import (
     BuildImage,
     CleanUp,
@@ -37,15 +40,26 @@ STEADY_SECONDS = 60.0
 DRAIN_SECONDS = 500.0
 """The longest a stopped replica waits for its requests: a response stream may last 8 minutes."""
 NEVER_RAN = RunState("absent")
-NOT_HEALTHY = (
-    "The primary container for production variant {} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
-)
+NOT_HEALTHY = "The {} for production variant {} did not pass the ping health check. Please check CloudWatch logs for this endpoint."
+
+
+@dataclass(frozen=True)
+class Part:
+    """One container: its current run; what pings said last (None: none came back yet), and how many failed in a row."""
+
+    run: RunState = NEVER_RAN
+    healthy: bool | None = None
+    failed_pings: int = 0
+
+    @property
+    def alive(self) -> bool:
+        return self.run.state in ("starting", "running")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """`image` is unknown, absent, building, ready or failed. `healthy` is what pings said last (None: none came
-    back yet), `failed_pings` how many failed in a row. `retired`: no gateway uses the current attempt any more."""
+    """`image` is unknown, absent, building, ready or failed. `parts` are the containers in their order. `retired`: no gateway uses
+    the replica any more."""
 
     real_now: float
     wanted: bool = True
@@ -53,9 +67,7 @@ class Seen:
     image_reason: str = ""
     files: TaskState = ABSENT
     files_ready: bool = False
-    run: RunState = NEVER_RAN
-    healthy: bool | None = None
-    failed_pings: int = 0
+    parts: tuple[Part, ...] = (Part(),)
     retired: bool = False
 
 
@@ -78,66 +90,89 @@ def _prepare(replica: Record, seen: Seen) -> Step:
         do.append(FetchModel(replica))
     if do:
         return Step("Preparing", do=do, wake_in_real_s=1.0)
-    return Step("Starting", {"attempt": 1, "since": seen.real_now, "tries": 0}, wake_in_real_s=0.0)
+    runs = container.numbers(replica)
+    state = {"attempt": runs[-1], "runs": runs, "since": seen.real_now, "tries": 0}
+    return Step("Starting", state, wake_in_real_s=0.0)
 
 
 def _start(replica: Record, seen: Seen) -> Step:
-    served, attempt = replica.state.get("served", False), replica.state["attempt"]
+    served = replica.state.get("served", False)
     late = seen.real_now - replica.state["since"] > replica.spec["startup_s"]
-    if seen.run.ended or (late and served):
-        if not served and (late or attempt >= MOST_FIRST_STARTS):
-            return _fail(NOT_HEALTHY.format(replica.spec["name"]), EndAttempt(replica, attempt))
-        return _again(replica, seen)
-    if seen.healthy:
+    dead = _where(replica, seen, lambda part: part.run.ended)
+    slow = _where(replica, seen, lambda part: not part.healthy)
+    if dead or (late and served and slow):
+        if not served and (late or replica.state.get("tries", 0) + 1 >= MOST_FIRST_STARTS):
+            return _fail(_not_healthy(replica, dead), *(EndAttempt(replica, number) for number in dead))
+        return _again(replica, seen, dead or slow)
+    if not slow:
         return Step("InService", {"served": True, "healthy_since": seen.real_now}, do=[WatchAttempt(replica)], wake_in_real_s=LOOK_SECONDS)
     if late:
-        return _fail(NOT_HEALTHY.format(replica.spec["name"]), KillRun(replica, attempt))
-    return Step("Starting", do=[StartAttempt(replica, attempt)], wake_in_real_s=1.0)
+        return _fail(_not_healthy(replica, slow), *(KillRun(replica, number) for number in container.numbers(replica)))
+    return Step("Starting", do=[StartAttempt(replica, number) for number in container.numbers(replica)], wake_in_real_s=1.0)
 
 
 def _serve(replica: Record, seen: Seen) -> Step:
-    if seen.run.ended or seen.run.state == "absent" or seen.failed_pings >= UNHEALTHY_PINGS:
-        return _again(replica, seen)
+    sick = _where(replica, seen, lambda part: not part.alive or part.failed_pings >= UNHEALTHY_PINGS)
+    if sick:
+        return _again(replica, seen, sick)
     return Step("InService", do=[WatchAttempt(replica)], wake_in_real_s=LOOK_SECONDS)
 
 
-def _again(replica: Record, seen: Seen) -> Step:
-    """The server died or does not answer: another attempt, after a pause that doubles."""
+def _again(replica: Record, seen: Seen, sick: list[int]) -> Step:
+    """Containers died or do not answer: another run of each, after a pause that doubles."""
     steady = seen.real_now - replica.state.get("healthy_since", seen.real_now) > STEADY_SECONDS
     tries = 1 if steady else replica.state.get("tries", 0) + 1
     pause = min(FIRST_BACK_OFF_SECONDS * 2 ** min(tries - 1, 10), LONGEST_BACK_OFF_SECONDS)
-    state = {"tries": tries, "resume_at": seen.real_now + pause}
-    return Step("Restarting", state, do=[KillRun(replica, replica.state["attempt"])], wake_in_real_s=QUICK_SECONDS)
+    state = {"tries": tries, "resume_at": seen.real_now + pause, "sick": sick}
+    return Step("Restarting", state, do=[KillRun(replica, number) for number in sick], wake_in_real_s=QUICK_SECONDS)
 
 
 def _restart(replica: Record, seen: Seen) -> Step:
-    attempt = replica.state["attempt"]
-    if not seen.run.ended and seen.run.state != "absent":
-        return Step("Restarting", do=[KillRun(replica, attempt)], wake_in_real_s=QUICK_SECONDS)
+    runs, last = container.numbers(replica), replica.state["attempt"]
+    dead = _where(replica, seen, lambda part: not part.alive)
+    sick = [number for number in runs if number in dead or number in replica.state.get("sick", runs)]
+    living = [number for number in sick if number not in dead]
+    if living:
+        return Step("Restarting", do=[KillRun(replica, number) for number in living], wake_in_real_s=QUICK_SECONDS)
     if seen.real_now < replica.state["resume_at"]:
         return Step("Restarting", wake_in_real_s=max(replica.state["resume_at"] - seen.real_now, 0.02))
+    fresh = {number: last + 1 + turn for turn, number in enumerate(sick)}
     # Before the first service the time for starting is one for all attempts; after it, one for each.
     since = seen.real_now if replica.state.get("served") else replica.state["since"]
-    return Step("Starting", {"attempt": attempt + 1, "since": since}, do=[EndAttempt(replica, attempt)], wake_in_real_s=0.0)
+    state = {"attempt": last + len(sick), "runs": [fresh.get(number, number) for number in runs], "since": since, "sick": []}
+    return Step("Starting", state, do=[EndAttempt(replica, number) for number in sick], wake_in_real_s=0.0)
 
 
 def _failed(replica: Record, seen: Seen) -> Step:
-    """Stays as the witness of its reason until the endpoint lets it go; its run does not."""
-    if seen.run.state in ("starting", "running"):
-        return Step("Failed", do=[KillRun(replica, replica.state["attempt"])], wake_in_real_s=QUICK_SECONDS)
+    """Stays as the witness of its reason until the endpoint lets it go; its runs do not."""
+    alive = _where(replica, seen, lambda part: part.alive)
+    if alive:
+        return Step("Failed", do=[KillRun(replica, number) for number in alive], wake_in_real_s=QUICK_SECONDS)
     return Step("Failed")
 
 
 def _stop(replica: Record, seen: Seen) -> Step:
     if replica.status != "Stopping":
         return Step("Stopping", {"stopping_since": seen.real_now}, wake_in_real_s=0.0)
-    if not seen.retired and seen.real_now - replica.state["stopping_since"] < DRAIN_SECONDS and not seen.run.ended:
+    alive = any(part.alive for part in seen.parts)
+    ended = all(part.run.ended for part in seen.parts)
+    if not seen.retired and seen.real_now - replica.state["stopping_since"] < replica.spec.get("drain_s", DRAIN_SECONDS) and not ended:
         return Step("Stopping", wake_in_real_s=QUICK_SECONDS)
     if seen.files.state == "running":
         return Step("Stopping", wake_in_real_s=QUICK_SECONDS)
-    if seen.run.state in ("starting", "running"):
+    if alive:
         return Step("Stopping", do=[StopRun(replica)], wake_in_real_s=QUICK_SECONDS)
     return Step("Stopping", do=[StopRun(replica), CleanUp(replica)], delete=True)
+
+
+def _where(replica: Record, seen: Seen, is_so: Callable[[Part], bool]) -> list[int]:
+    """The runs of those containers, by number."""
+    return [number for number, part in zip(container.numbers(replica), seen.parts, strict=True) if is_so(part)]
+
+
+def _not_healthy(replica: Record, sick: list[int]) -> str:
+    hostname = container.containers(replica)[container.place_of(replica, sick[0])].get("hostname") if sick else ""
+    return NOT_HEALTHY.format(hostname or "primary container", replica.spec["name"])
 
 
 def _fail(reason: str, *do: Any) -> Step:
