@@ -1,9 +1,8 @@
+import numpy as np
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 from model import load
-
-import numpy as np
 
 
 class Model(MLModel):
