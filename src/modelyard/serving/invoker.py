@@ -15,8 +15,8 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from modelyard.serving import faults, split
 from modelyard.serving import meter as metering
-from modelyard.serving import split
 from modelyard.serving.capture import Capture
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
@@ -36,6 +36,7 @@ class Outcome:
     """What became of an invocation. `kind`:
 
     answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
+    asynchronous nothing was sent: the endpoint takes only InvokeEndpointAsync
     no-endpoint, no-variant, no-replica, full   nothing was sent
     timeout      the model did not answer in the variant's time
     broken       the connection to the model broke before a whole answer; `detail` says how
@@ -160,6 +161,11 @@ class Invoker:
         if changed:
             self._replicas.adopt(self._tables.values())
 
+    async def table(self, account: str, region: str, endpoint: str) -> RouteTable | None:
+        """The route table of an endpoint in service, None where there is none."""
+        key = endpoint_arn(account, region, endpoint)
+        return self._tables.get(key) or await self._newest(key)
+
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
         try:
@@ -191,6 +197,8 @@ class Invoker:
         table = self._tables.get(key) or await self._newest(key)
         if table is None:
             return Outcome("no-endpoint")
+        if table.asynchronous is not None:
+            return Outcome("asynchronous", table)
         outcome = await self._through(table, head, body, target, streaming, began)
         if outcome.kind in ("no-replica", "no-variant"):  # perhaps by a table that was replaced a moment ago
             newest = await self._newest(key)
@@ -210,7 +218,7 @@ class Invoker:
         return outcome
 
     async def _through(self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float) -> Outcome:
-        variant = split.choose(table, self._random()) if target is None else split.named(table, target)
+        variant = split.choose(table, self._random()) if target is None else split.named(table, target, self._random())
         if variant is None:
             return Outcome("no-variant" if target is not None else "no-replica", table)
         sent = perf_counter()
@@ -225,6 +233,8 @@ class Invoker:
         return outcome
 
     async def _send(self, table: RouteTable, variant: Variant, head: bytes, body: bytes, streaming: bool) -> Outcome:
+        if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
+            return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
         request = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
         tried: set[str] = set()
         while True:

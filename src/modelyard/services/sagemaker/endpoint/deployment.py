@@ -8,6 +8,7 @@ variants a new generation, replaces them all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from modelyard.kernel.errors import validation
@@ -16,6 +17,8 @@ from modelyard.services.sagemaker.model import hosted_containers, many_models, m
 
 STARTUP_SECONDS = 480.0
 """ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
+ASYNC_DRAIN_SECONDS = 3700.0
+"""What a replica of an asynchronous endpoint may take to finish what it works on: an invocation may last an hour."""
 KEPT_PROPERTIES = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
 
 
@@ -25,7 +28,16 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
     capture = config.spec.get("DataCaptureConfig")
     if capture is not None and not capture.get("EnableCapture", False):
         capture = None
-    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants}
+    asynchronous = config.spec.get("AsyncInferenceConfig")
+    if asynchronous is not None:
+        if any(v["mode"] in ("Direct", "MultiModel") for v in variants):
+            raise validation(
+                "One or more endpoint features are not supported using this configuration: an asynchronous endpoint takes models of one container or "
+                "of a serial pipeline."
+            )
+        asynchronous = {**asynchronous, "role": variants[0]["role"]}
+        variants = [{**v, "drain_s": ASYNC_DRAIN_SECONDS} for v in variants]
+    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants, "asynchronous": asynchronous}
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
@@ -80,11 +92,20 @@ def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> 
         variants.append(
             {**variant, "weight": wish.get("DesiredWeight", variant["weight"]), "count": wish.get("DesiredInstanceCount", variant["count"])}
         )
-    if any(v["count"] < 1 for v in variants):
-        raise validation("DesiredInstanceCount must be at least 1: variants that scale to zero instances are not built yet.")
-    return {**old, "edition": edition, "variants": variants}
+    empty = [v["name"] for v in variants if v.get("kind", "instance") == "instance" and v["count"] < 1]
+    if empty and not old.get("asynchronous"):
+        raise validation(
+            f"DesiredInstanceCount of production variant {empty[0]} must be at least 1: only asynchronous endpoints scale to zero."
+        )
+    if not any(v["weight"] > 0 for v in variants):
+        raise validation("At least one production variant must have a DesiredWeight above 0.")
+    return {**old, "edition": edition, "variants": variants, "scale": True, "plan": None}
 
 
-def replica_names(endpoint_uid: str, deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The names of all replicas the deployment wants, each with its variant."""
-    return {f"{endpoint_uid}/{v['name']}/{v['generation']}/{number}": v for v in deployment["variants"] for number in range(v["count"])}
+def replica_names(endpoint_uid: str, deployment: Mapping[str, Any], most: Mapping[str, int] | None = None) -> dict[str, Mapping[str, Any]]:
+    """The names of all replicas the deployment wants, each with its variant; with `most`, so many of each variant."""
+    return {
+        f"{endpoint_uid}/{v['name']}/{v['generation']}/{number}": v
+        for v in deployment["variants"]
+        for number in range(v["count"] if most is None else most.get(v["name"], 0))
+    }
