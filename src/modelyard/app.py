@@ -189,6 +189,30 @@ def _serverless(platform: Platform) -> Any:
     return Demand(platform, f"{os.getpid()}-{os.urandom(4).hex()}")
 
 
+def _async_queue(platform: Platform) -> Any:
+    """A gateway's accept is durable; an engine's claims and ends need not be (see serving/asynchronous/queue.py)."""
+    from modelyard.kernel.database import open_database
+    from modelyard.serving.asynchronous.queue import Queue
+
+    settings, durable = platform.settings, "tasks" not in platform.parts
+    return Queue(open_database(settings.store, settings.data / "async.db", durable=durable))
+
+
+def async_driver(platform: Platform) -> Any:
+    """Empties the queue of asynchronous inference; `start()` and `stop()` are its caller's."""
+    from modelyard.services.sagemaker.async_hands import Hands
+    from modelyard.serving.asynchronous.driver import Driver
+    from modelyard.serving.asynchronous.report import Reporter
+    from modelyard.serving.capture import Capture
+
+    data, queue, clock = platform.settings.data, platform.async_queue, platform.clock
+    folder = data / "async"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    report = Reporter(queue, platform.metrics.put, platform.logs.append, clock, folder)
+    capture = Capture(data / "capture", platform.objects.put_bytes, clock.now)
+    return Driver(platform.store, queue, Hands(platform), clock, folder, report, capture)
+
+
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 
 PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
@@ -207,6 +231,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("wayout", _wayout, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
+    ("async_queue", _async_queue, ("gateway", "engine")),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),
 ]
@@ -268,7 +293,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     proxy = transparent_proxy(
         gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
     )
-    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool)
+    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
@@ -310,16 +335,19 @@ def engine_main(platform: Platform) -> int:
     reconcilers = [r for service in platform.services.values() for r in service.reconcilers]
     engine, bus = Engine(platform, reconcilers), event_bus(platform)
     platform.parts["engine"] = engine
+    driver = async_driver(platform)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     workers = Workers(platform)
-    threading.Thread(target=_hear, args=(bell, engine, bus, workers, keep_reserve(platform)), name="bell", daemon=True).start()
+    threading.Thread(target=_hear, args=(bell, engine, bus, driver, workers, keep_reserve(platform)), name="bell", daemon=True).start()
     workers.start()
     threading.Thread(target=bus.run, name="bus", daemon=True).start()
     up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
     threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
+    driver.start()
     engine.run()
+    driver.stop()
     bus.stop()
     workers.stop()
     ended.set()
@@ -340,15 +368,20 @@ def _heard(handle: Callable[[Any, Platform], None], platform: Platform, event: A
     handle(event, platform)
 
 
-def _hear(bell: Any, engine: Any, bus: Any, workers: Any, reserve: Any) -> None:
-    """Every bell makes the engine, the readers of events and the workers look; in quiet times the reserve is put by again."""
+def _hear(bell: Any, engine: Any, bus: Any, driver: Any, workers: Any, reserve: Any) -> None:
+    """Every bell makes the engine, the readers of events and the workers look, but for one of asynchronous requests, which
+    their driver alone hears; in quiet times the reserve is put by again."""
     while True:
-        if bell.wait(BELL_SECONDS):
+        topics = bell.wait(BELL_SECONDS)
+        if not topics:
+            reserve.hold()
+            continue
+        if topics & {"async", "routes"}:
+            driver.ring()
+        if topics - {"async"}:
             engine.ring()
             bus.ring()
             workers.ring()
-        else:
-            reserve.hold()
 
 
 def _hold_leash(fd: int) -> None:

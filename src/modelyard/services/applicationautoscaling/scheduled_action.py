@@ -126,11 +126,11 @@ class SetBounds:
                 low, high = (low, low) if "MinCapacity" in bounds else (high, high)
             ran = {**target.spec.get("ran", {}), action.uid: self.due}
             change = {"MinCapacity": low, "MaxCapacity": high, "ran": ran, "edition": target.spec["edition"] + 1}
+            self._note(world, bounds)  # before the bounds: after them a crash would leave it out
             try:
                 world.store.request(target, change)
             except Moved:
                 continue
-            self._note(world, bounds)
             world.ring(TARGET.kind)
 
     def _note(self, world: Any, bounds: dict[str, int]) -> None:

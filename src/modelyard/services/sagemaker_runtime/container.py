@@ -21,6 +21,7 @@ HEADERS = (
     ("SessionId", "X-Amzn-SageMaker-Session-Id"),
 )
 NOT_BUILT = ("TargetModel", "TargetContainerHostname", "InferenceComponentName", "EnableExplanations")
+_NOT_BUILT = frozenset(NOT_BUILT)
 MOST_BODY_BYTES = 6_291_456
 MOST_MESSAGE_CHARACTERS = 2048
 TIMED_OUT = (
@@ -43,6 +44,8 @@ def header_lines(request: dict[str, Any]) -> bytes:
 
 def refuse_not_built(request: dict[str, Any]) -> None:
     """Members that ask for kinds of endpoints that are not built: an error, never a call to the wrong model."""
+    if _NOT_BUILT.isdisjoint(request):
+        return
     for member in NOT_BUILT:
         if request.get(member):
             raise api.error.ValidationError(
@@ -72,6 +75,10 @@ def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
             return _model_error(call, outcome.table.endpoint, 500, f"The container ended the connection: {outcome.detail}.")
         case "no-endpoint":
             return api.error.ValidationError(f"Endpoint {request['EndpointName']} of account {call.account} not found.")
+        case "asynchronous":
+            return api.error.ValidationError(
+                f"Endpoint {outcome.table.endpoint} of account {call.account} is an asynchronous inference endpoint. Use the InvokeEndpointAsync API."
+            )
         case "no-variant":
             return api.error.ValidationError(
                 f"Variant {request['TargetVariant']} not found for endpoint {outcome.table.endpoint} of account {call.account}."
