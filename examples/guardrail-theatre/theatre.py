@@ -9,13 +9,14 @@ Plain boto3: with credentials of AWS's the same play runs there, sixty times as 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 import tarfile
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 
 import boto3
 from botocore.config import Config
@@ -176,10 +177,8 @@ def clean(bucket: str) -> None:
         attempts.append(lambda words=words: sagemaker.delete_model(ModelName=f"{NAME}-{words}"))
         attempts.append(lambda words=words: s3.delete_object(Bucket=bucket, Key=f"{words}/model.tar.gz"))
     for attempt in [*attempts, lambda: s3.delete_bucket(Bucket=bucket)]:
-        try:
+        with contextlib.suppress(ClientError):  # it is not there
             attempt()
-        except ClientError:
-            pass  # it is not there
     ends = time.monotonic() + 60
     while time.monotonic() < ends:
         try:
@@ -206,7 +205,8 @@ class Audience:
     def __init__(self) -> None:
         self._seats, self._lock, self._over = Seats(), threading.Lock(), threading.Event()
         self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(CALLERS)]
-        self._shown: deque[str] = deque(maxlen=60)
+        self._threads.append(threading.Thread(target=self._see_the_stage, daemon=True))
+        self._there: dict = {}
 
     def come(self) -> None:
         for thread in self._threads:
@@ -230,10 +230,10 @@ class Audience:
 
     def look_until_done(self, seconds: float = 180) -> str:
         """Shows what happens until the update is over; answers the configuration that serves then."""
-        ends = time.monotonic() + seconds
+        ends, self._there = time.monotonic() + seconds, {}
         while True:
             there = self._show()
-            if there["EndpointStatus"] == "InService":
+            if there.get("EndpointStatus") == "InService":
                 return there["EndpointConfigName"]
             if time.monotonic() > ends:
                 sys.exit(f"the update did not end: {there}")
@@ -244,13 +244,23 @@ class Audience:
         time.sleep(0.5)
         with self._lock:
             now = Counter(self._seats) - before
-        there = sagemaker.describe_endpoint(EndpointName=NAME)
+        there = self._there
         total, failed = now.total(), now["failed"]
         bar = "█" * round(30 * (total - failed) / total) + "░" * round(30 * failed / total) if total else ""
         pending = there.get("PendingDeploymentSummary", {}).get("ProductionVariants", [{}])[0]
         stage = ", ".join(status["Status"] for status in pending.get("VariantStatus", []))
-        say(f"  {there['EndpointStatus']:<11} {stage:<18} alarm {alarm_state():<18} {bar:<30} {total - failed} ok, {failed} failed")
+        say(
+            f"  {there.get('EndpointStatus', '…'):<11} {stage:<18} alarm {alarm_state():<18} {bar:<30} {total - failed} ok, {failed} failed"
+        )
         return there
+
+    def _see_the_stage(self) -> None:
+        """On a thread of its own, so that a slow answer holds nobody up."""
+        while not self._over.wait(0.3):
+            before = self._there
+            there = sagemaker.describe_endpoint(EndpointName=NAME)
+            if self._there is before:  # what was asked before an update began says nothing of it
+                self._there = there
 
     def _call(self) -> None:
         while not self._over.wait(CALLERS / CALLS_PER_SECOND):
