@@ -179,8 +179,16 @@ def _wayout(platform: Platform) -> Any:
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
-    capture, tell = platform.settings.data / "capture", platform.serverless.tell
-    return Invoker(platform.store, platform.clock, platform.metrics.put, capture, platform.objects.put_bytes, tell)
+    data, put = platform.settings.data, platform.metrics.put
+    return Invoker(
+        platform.store,
+        platform.clock,
+        put,
+        data / "capture",
+        platform.objects.put_bytes,
+        data / "meters",
+        tell_needs=platform.serverless.tell,
+    )
 
 
 def _serverless(platform: Platform) -> Any:
