@@ -23,6 +23,7 @@ from modelyard.serving.errand import Errand
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
 from modelyard.serving.serverless import Serverless
+from modelyard.serving.shadow import Shadows
 from modelyard.serving.upstream import PartStream, Reply, TimedOut, Upstream, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
@@ -113,6 +114,7 @@ class Invoker:
         self._now, self._put_metrics, self._tell_needs = clock.now, put_metrics, tell_needs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replicas: Replicas | None = None
+        self._shadows = Shadows(self._send, self.measure, self.failed, self._meter, self._capture)
         self._serverless: Serverless | None = None
         self._thread: threading.Thread | None = None
 
@@ -135,6 +137,7 @@ class Invoker:
         self._rotate(everything=True)
         self._stopping = True
         self._bell.set()
+        self._shadows.close()
         if self._thread is not None:
             self._thread.join(2.0)
         self._meter.close()
@@ -178,7 +181,7 @@ class Invoker:
         """How many replicas serve a variant now."""
         account, region, endpoint, name = key
         table = self._tables.get(endpoint_arn(account, region, endpoint))
-        return sum(len(v.replicas) for v in table.variants if v.name == name) if table is not None else 1
+        return sum(len(v.replicas) for v in table.every if v.name == name) if table is not None else 1
 
     def _hand_over(self) -> None:
         if self._rotated:
@@ -369,6 +372,8 @@ class Invoker:
             _tally(cell, outcome)
 
     def capture(self, outcome: Outcome, sent: Sent) -> None:
+        """The last of its books: what is captured of it, and its copies."""
+        event_id = None
         if (
             self._capture is not None
             and outcome.kind == "answered"
@@ -377,9 +382,11 @@ class Invoker:
             and not sent.streaming
         ):
             said = (outcome.header(b"content-type") or "", outcome.body)
-            self._capture.record(
+            event_id = self._capture.record(
                 outcome.table, outcome.variant.name, (sent.content_type, sent.body), said, sent.inference_id, sent.attributes
             )
+        if outcome.table.shadows:
+            self._shadows.copy(outcome, sent, event_id)
 
 
 def _post(head: bytes, body: bytes) -> bytes:

@@ -34,7 +34,7 @@ class Replicas:
 
     def adopt(self, tables: Iterable[RouteTable]) -> None:
         """Holds exactly the replicas of these tables; others are let go as soon as their last request is done."""
-        wanted = {r.socket for t in tables for v in t.variants for r in v.replicas}
+        wanted = {r.socket for t in tables for v in t.every for r in v.replicas}
         for socket in wanted - self._pools.keys():
             lock = hold(use_file(socket))
             if lock is not None:

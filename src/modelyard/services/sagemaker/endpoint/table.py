@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.records import Record
-from modelyard.services.sagemaker.endpoint import serverless
+from modelyard.services.sagemaker.endpoint import serverless, shadows
 from modelyard.services.sagemaker.endpoint.deployment import replica_names
 from modelyard.services.sagemaker.endpoint.fleets import Child, Part, is_ready
 
@@ -22,6 +22,11 @@ def table_of(
     the endpoint as a whole is the old deployment's until all traffic has moved."""
     routes = {c.name: c.route for c in children if is_ready(c)}
     asynchronous = parts[0].deployment.get("asynchronous")
+    shadowed = [
+        row
+        for part in parts
+        for row in shadows.rows(part.deployment, replica_names(endpoint.uid, part.deployment, part.active), routes, part.share, faults)
+    ]
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
@@ -33,6 +38,7 @@ def table_of(
             for row in _rows(endpoint, part, routes, alone=len(parts) == 1)
         ],
         "capture": parts[0].deployment["capture"],
+        **({"shadows": shadowed} if shadowed else {}),
         **({"asynchronous": {**asynchronous, "incarnation": endpoint.uid}} if asynchronous else {}),
     }
 
