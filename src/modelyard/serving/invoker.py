@@ -83,7 +83,15 @@ class Invoker:
     (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     """
 
-    def __init__(self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None, meter_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        clock: Any,
+        put_metrics: Any = None,
+        capture_folder: Path | None = None,
+        put_object: Any = None,
+        meter_folder: Path | None = None,
+    ) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
