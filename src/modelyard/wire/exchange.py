@@ -13,6 +13,7 @@ from modelyard.wire.http import Headers, HttpRequest
 from modelyard.wire.limits import Limits
 from modelyard.wire.whole import WholeReader, names
 
+
 class Refused(Exception):
     """A request that is not even HTTP as we take it: answered with `status` and the connection is closed."""
 

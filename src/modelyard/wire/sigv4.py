@@ -39,7 +39,20 @@ _epochs: dict[str, float] = {}
 class Scope:
     """Whose key signs what, for which day, region and service: the part of a claim that stays the same all day."""
 
-    __slots__ = ("_key", "_secret", "access_key", "date", "lines", "names", "region", "service", "signed_headers", "sound", "text", "values")
+    __slots__ = (
+        "_key",
+        "_secret",
+        "access_key",
+        "date",
+        "lines",
+        "names",
+        "region",
+        "service",
+        "signed_headers",
+        "sound",
+        "text",
+        "values",
+    )
 
     def __init__(self, access_key: str, date: str, region: str, service: str, signed_headers: str) -> None:
         self.access_key, self.date, self.region, self.service = access_key, date, region, service
