@@ -158,7 +158,7 @@ class Invoker:
 
     def _instances(self, key: metering.Key) -> int:
         """How many replicas serve a variant now."""
-        account, region, endpoint, name = key
+        account, region, endpoint, name, _ = key
         table = self._tables.get(endpoint_arn(account, region, endpoint))
         return sum(len(v.replicas) for v in table.variants if v.name == name) if table is not None else 1
 
@@ -337,7 +337,7 @@ class Invoker:
     def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float) -> None:
         """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`."""
         table = outcome.table
-        cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name)
+        cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
         cell.invocations += 1
         if outcome.kind == "answered":
             if not 200 <= outcome.status < 300:

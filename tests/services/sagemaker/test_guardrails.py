@@ -94,6 +94,22 @@ def calls(hosting, count, **more):
     return Counter(answer.decode().partition(":")[0] for answer in answers)
 
 
+def invocations(hosting, config=None):
+    """What CloudWatch counted of the variant, or of one fleet of it."""
+    names = {"EndpointName": "e", "VariantName": "all", **({"EndpointConfigName": config} if config else {})}
+    now = hosting.platform.clock.now()
+    answer = hosting.yard.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": k, "Value": v} for k, v in names.items()],
+        StartTime=now - 3600,
+        EndTime=now + 3600,
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in answer["Datapoints"])
+
+
 def refused(function, **request):
     with pytest.raises(ClientError) as caught:
         function(**request)
@@ -117,6 +133,10 @@ def test_canary_from_begin_to_end(hosting):
     assert abs(answered["green-all"] - 300) < 3 * (1000 * 0.3 * 0.7) ** 0.5 and answered.total() == 1000
     targeted = calls(hosting, 300, TargetVariant="all")
     assert abs(targeted["green-all"] - 90) < 4 * (300 * 0.3 * 0.7) ** 0.5, "TargetVariant is split among the fleets too"
+    total = answered + targeted
+    assert eventually(lambda: invocations(hosting, "green") >= total["green-all"])
+    assert invocations(hosting, "green") == total["green-all"] and invocations(hosting, "blue") == total["blue-all"]
+    assert invocations(hosting) == total.total(), "both fleets are in the variant's own metric"
     advance(hosting, 300)
     pending = eventually(lambda: (v := stage(hosting, "Baking"))["CurrentInstanceCount"] == 4 and v)
     assert pending["VariantStatus"][0]["StatusMessage"].startswith(
