@@ -79,7 +79,11 @@ class Meter:
     `now` is platform time; `instances(key)` how many replicas serve a variant. Without a folder nothing survives."""
 
     def __init__(
-        self, put: Callable[..., None], now: Callable[[], float], folder: Path | None = None, instances: Callable[[Key], int] = lambda key: 1
+        self,
+        put: Callable[..., None],
+        now: Callable[[], float],
+        folder: Path | None = None,
+        instances: Callable[[Key], int] = lambda key: 1,
     ) -> None:
         self._put, self._now, self._folder, self._instances = put, now, folder, instances
         self._active: dict[Key, Cell] = {}
