@@ -179,7 +179,8 @@ def _wayout(platform: Platform) -> Any:
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
-    return Invoker(platform.store, platform.clock, platform.metrics.put, platform.settings.data / "capture", platform.objects.put_bytes)
+    data = platform.settings.data
+    return Invoker(platform.store, platform.clock, platform.metrics.put, data / "capture", platform.objects.put_bytes, data / "meters")
 
 
 def _async_queue(platform: Platform) -> Any:

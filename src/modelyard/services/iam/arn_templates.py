@@ -175,7 +175,9 @@ def _before_colon(call: Call, request: Request, member: str, value: str) -> str:
 
 
 def _queue(call: Call, request: Request, member: str, value: str) -> str:
-    """`account:name` of a queue URL."""
+    """`account:name` of a queue URL, or of a name and (GetQueueUrl) whose it is."""
+    if "/" not in value:
+        return f"{request.get('QueueOwnerAWSAccountId') or call.account}:{value}"
     account, _, name = value.rstrip("/").removeprefix("https://").removeprefix("http://").partition("/")[2].rpartition("/")
     return f"{account or call.account}:{name}"
 
