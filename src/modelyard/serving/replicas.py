@@ -42,6 +42,10 @@ class Replicas:
         for socket in self._pools.keys() - wanted:
             self._let_go(socket)
 
+    def has(self, socket: str) -> bool:
+        """Whether this gateway may send to the replica on this socket."""
+        return socket in self._pools
+
     def pick(self, variant: Variant, without: set[str] | None = None) -> Upstream | None:
         """The replica with the fewest requests under way; one that just refused a connection only if there is
         no other; None where none is left."""

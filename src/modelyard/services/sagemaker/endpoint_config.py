@@ -10,12 +10,13 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.endpoint import serverless
 from modelyard.services.sagemaker.model import the_model
 
 LIFECYCLE = static("endpoint-config")
 ECHOED = ("ProductionVariants", "DataCaptureConfig", "AsyncInferenceConfig", "KmsKeyId", "ExecutionRoleArn", "VpcConfig", "MetricsConfig")
 NOT_BUILT = ("ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
-VARIANT_NOT_BUILT = ("ServerlessConfig", "InstancePools", "AcceleratorPartitionLayouts", "CapacityReservationConfig")
+VARIANT_NOT_BUILT = ("InstancePools", "AcceleratorPartitionLayouts", "CapacityReservationConfig")
 
 
 @api.operation
@@ -80,6 +81,7 @@ def _check(call, request: dict[str, Any]) -> None:
     names = [v["VariantName"] for v in variants]
     if len(names) != len(set(names)):
         raise validation("Production variant names must be unique within an endpoint configuration.")
+    serverless.check_request(request)
     for variant in variants:
         _check_variant(call, variant)
     if not any(v.get("InitialVariantWeight", 1.0) > 0 for v in variants):
@@ -125,7 +127,7 @@ def _check_variant(call, variant: dict[str, Any]) -> None:
         raise validation(f"ModelName is required for {where}: inference components are not built yet.")
     the_model(call, variant["ModelName"])
     for member in ("InstanceType", "InitialInstanceCount"):
-        if not variant.get(member):
+        if not variant.get(member) and not variant.get("ServerlessConfig"):
             raise validation(f"{member} is required for {where}, as it has no ServerlessConfig.")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint import serverless
 from modelyard.services.sagemaker.model import hosted_containers, many_models, mode_of, the_model
 
 STARTUP_SECONDS = 480.0
@@ -50,6 +51,8 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
     model = the_model(call, variant["ModelName"])
     containers = hosted_containers(model.spec)
+    if variant.get("ServerlessConfig"):
+        serverless.check_model(model.name, model.spec, mode_of(model.spec), containers)
     if mode_of(model.spec):
         raise validation(f"Model {model.name}: endpoints of mode {mode_of(model.spec)} are not built yet; the endpoint was not changed.")
     role = model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn")
@@ -57,8 +60,7 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
         "name": variant["VariantName"],
         "generation": generation,
         "weight": variant.get("InitialVariantWeight", 1.0),
-        "count": variant["InitialInstanceCount"],
-        "instance_type": variant["InstanceType"],
+        **_size(variant),
         "model": model.name,
         "mode": mode_of(model.spec),
         "containers": containers,
@@ -72,6 +74,12 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
     }
 
 
+def _size(variant: dict[str, Any]) -> dict[str, Any]:
+    if variant.get("ServerlessConfig"):
+        return serverless.frozen(variant["ServerlessConfig"])
+    return {"kind": "instance", "serverless": None, "count": variant["InitialInstanceCount"], "instance_type": variant["InstanceType"]}
+
+
 def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str]) -> dict[str, Any]:
     """UpdateEndpoint with RetainAllVariantProperties: counts and weights of variants of the same name stay as they
     are, but for the excluded kinds; DataCaptureConfig likewise."""
@@ -79,7 +87,8 @@ def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str])
         return new
     have = {v["name"]: v for v in old["variants"]}
     keep = [field for kind, field in KEPT_PROPERTIES.items() if kind not in excluded]
-    variants = [{**v, **{field: have[v["name"]][field] for field in keep}} if v["name"] in have else v for v in new["variants"]]
+    both = {v["name"] for v in new["variants"] if v["name"] in have and not (v.get("serverless") or have[v["name"]].get("serverless"))}
+    variants = [{**v, **{field: have[v["name"]][field] for field in keep}} if v["name"] in both else v for v in new["variants"]]
     capture = new["capture"] if "DataCaptureConfig" in excluded else old["capture"]
     return {**new, "variants": variants, "capture": capture}
 
@@ -94,6 +103,9 @@ def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> 
     variants = []
     for variant in old["variants"]:
         wish = by_name.get(variant["name"], {})
+        if variant.get("serverless"):
+            variants.append({**variant, "weight": wish.get("DesiredWeight", variant["weight"]), **serverless.rescaled(variant, wish)})
+            continue
         if "ServerlessUpdateConfig" in wish:
             raise validation(f"Production variant {variant['name']} is not serverless.")
         variants.append(

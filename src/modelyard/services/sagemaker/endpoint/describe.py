@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint import serverless
 from modelyard.services.sagemaker.endpoint.fleets import plan_in
 from modelyard.services.sagemaker.endpoint.lifecycle import SETTLED, status_of
 
@@ -67,7 +68,7 @@ def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Re
         answer["VariantStatus"] = [_status("Creating", f"Launching {variant['count']} instance(s).", endpoint.created_at)]
     elif scaled:
         answer["VariantStatus"] = _scaling(endpoint, variant, desired)
-    return answer
+    return serverless.described(answer, variant, desired)
 
 
 def _scaling(endpoint: Record, variant: Mapping[str, Any], desired: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ def _pending_variant(
     held = rollout.get("held")
     share = held["share"].get(variant["name"], 0.0) if held else 0.0
     healthy = _healthy(replicas, variant)
-    return {
+    answer = {
         "VariantName": variant["name"],
         "DeployedImages": _images(endpoint, variant),
         "CurrentWeight": variant["weight"] if share > 0 else 0.0,
@@ -106,6 +107,7 @@ def _pending_variant(
         **({"InstanceType": variant["instance_type"]} if variant.get("instance_type") else {}),
         "VariantStatus": [_stage(endpoint, variant, rollout)],
     }
+    return serverless.described(answer, variant, variant)
 
 
 def _stage(endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,5 +30,6 @@ def check_quota(call: Any, deployment: dict[str, Any], endpoint_arn: str) -> Non
 def _instances(deployment: dict[str, Any]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for variant in deployment["variants"]:
-        counts[variant["instance_type"]] += variant["count"]
+        if not variant.get("serverless"):  # those have their MaxConcurrency
+            counts[variant["instance_type"]] += variant["count"]
     return counts

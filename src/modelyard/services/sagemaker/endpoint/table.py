@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint import serverless
 from modelyard.services.sagemaker.endpoint.deployment import replica_names
 from modelyard.services.sagemaker.endpoint.fleets import Child, Part, is_ready
 
@@ -44,7 +45,14 @@ def _rows(endpoint: Record, part: Part, routes: Mapping[str, Any], alone: bool) 
         if share > 0:
             weight = variant["weight"] if alone else variant["weight"] / total * share
             fleet = {"fleet": str(deployment["edition"]), "config": deployment["config"], "share": share}
-            rows[variant["name"]] = {"name": variant["name"], "weight": weight, "replicas": [], **fleet, **_calls(variant)}
+            rows[variant["name"]] = {
+                "name": variant["name"],
+                "weight": weight,
+                "replicas": [],
+                **fleet,
+                **_calls(variant),
+                **serverless.row(endpoint, variant),
+            }
     for name, variant in replica_names(endpoint.uid, deployment, part.active).items():
         if name in routes and variant["name"] in rows:
             rows[variant["name"]]["replicas"].append(routes[name])
