@@ -116,6 +116,11 @@ class RouteTable:
         """All rows that have replicas, those of shadows too."""
         return (*self.variants, *(shadow.variant for shadow in self.shadows)) if self.shadows else self.variants
 
+    @cached_property
+    def weights(self) -> float:
+        """The sum of the variants' weights."""
+        return sum(v.weight for v in self.variants)
+
 
 def endpoint_arn(account: str, region: str, name: str) -> str:
     """AWS lower-cases the name in the ARN, so names that differ in case only are the same endpoint."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Any
 
-from modelyard.serving.meter import NAMESPACE, count
+from modelyard.serving.meter import NAMESPACE
 from modelyard.serving.routes import Replica, RouteTable, Variant
 
 log = logging.getLogger("modelyard.serving.serverless")
@@ -36,7 +36,7 @@ class Counts:
     peak: int = 0
     provisioned: int = 0
     spilled: int = 0
-    setup_us: dict[int, int] = field(default_factory=dict)
+    setup_us: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Serverless:
                     await asyncio.sleep(0)  # it was retired a moment ago, and the next table says so
                     continue
                 if cold:
-                    count(cell.counts.setup_us, waited)
+                    cell.counts.setup_us.append(waited * 1e6)
                 outcome.waited_s = waited
                 return outcome
         finally:
@@ -229,9 +229,9 @@ def data_of(variant: Variant, counts: Counts) -> list[dict[str, Any]]:
     warm = (variant.extra or {}).get("provisioned", 0)
     data: list[dict[str, Any]] = [_one("ServerlessConcurrentExecutionsUtilization", counts.peak / (variant.most_at_once or 1))]
     if counts.setup_us:
-        values = sorted(counts.setup_us)
-        weights = [counts.setup_us[v] for v in values]
-        data.append({"MetricName": "ModelSetupTime", "Values": [float(v) for v in values], "Counts": weights, "Unit": "Microseconds"})
+        data.append(
+            {"MetricName": "ModelSetupTime", "Values": counts.setup_us, "Counts": [1] * len(counts.setup_us), "Unit": "Microseconds"}
+        )
     if warm:
         data.append(_one("ServerlessProvisionedConcurrencyExecutions", float(min(counts.peak, warm))))
         data.append(_one("ServerlessProvisionedConcurrencyUtilization", min(counts.peak, warm) / warm))

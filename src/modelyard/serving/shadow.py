@@ -39,7 +39,12 @@ class Shadows:
     """On the gateway's loop. `send(table, variant, sent)` answers an Outcome; `measure` and `failed` are the books of a call."""
 
     def __init__(
-        self, send: Callable[..., Awaitable[Any]], measure: Callable[..., None], failed: Callable[..., Any], meter: Meter, capture: Capture | None
+        self,
+        send: Callable[..., Awaitable[Any]],
+        measure: Callable[..., None],
+        failed: Callable[..., Any],
+        meter: Meter,
+        capture: Capture | None,
     ) -> None:
         self._send, self._measure, self._failed, self._meter, self._capture = send, measure, failed, meter, capture
         self._under_way: dict[tuple[str, str, str], int] = {}
@@ -64,7 +69,7 @@ class Shadows:
         place, size = _place(table, shadow), len(sent.head) + len(sent.body)
         busy = self._under_way.get(place, 0)
         if busy >= MOST_PER_REPLICA * max(1, len(shadow.variant.replicas)) or self._bytes + size > MOST_BYTES:
-            self._meter.cell(table.account, table.region, table.endpoint, shadow.variant.name).dropped += 1
+            self._meter.cell(table.account, table.region, table.endpoint, shadow.variant.name, shadow.variant.config).dropped += 1
             return
         self._under_way[place] = busy + 1
         self._bytes += size

@@ -107,9 +107,7 @@ def test_captured_records_are_pairs(hosting):
         hosting.platform.clock.advance(20)
         rows = hosting.s3.list_objects_v2(Bucket="captured", Prefix=f"here/e/{variant}/").get("Contents", [])
         lines = [
-            json.loads(line)
-            for r in rows
-            for line in hosting.s3.get_object(Bucket="captured", Key=r["Key"])["Body"].read().splitlines()
+            json.loads(line) for r in rows for line in hosting.s3.get_object(Bucket="captured", Key=r["Key"])["Body"].read().splitlines()
         ]
         return {r["eventMetadata"]["eventId"]: r for r in lines}
 

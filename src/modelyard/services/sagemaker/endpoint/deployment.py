@@ -39,8 +39,15 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
             )
         asynchronous = {**asynchronous, "role": variants[0]["role"]}
         variants = [{**v, "drain_s": ASYNC_DRAIN_SECONDS} for v in variants]
-    deployment = {"edition": edition, "config": config.name, "capture": capture, "variants": variants, "asynchronous": asynchronous}
-    return {**deployment, **_shadows(call, config, variants, edition)}
+    return {
+        "edition": edition,
+        "config": config.name,
+        "capture": capture,
+        "variants": variants,
+        "asynchronous": asynchronous,
+        "metrics": config.spec.get("MetricsConfig"),
+        **_shadows(call, config, variants, edition),
+    }
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _pending_variant(
         "DesiredWeight": variant["weight"],
         "CurrentInstanceCount": min(healthy, wanted_count(variant, held["active"])) if share > 0 else healthy,
         "DesiredInstanceCount": variant["count"],
-        "InstanceType": variant["instance_type"],
+        **({"InstanceType": variant["instance_type"]} if variant.get("instance_type") else {}),
         "VariantStatus": [_stage(endpoint, variant, rollout)],
     }
     return serverless.described(answer, variant, variant)

@@ -88,4 +88,3 @@ def rows(
             row["fault"] = faults[shadow["name"]]
         found.append({"of": shadow["of"], "percent": percent(deployment, shadow), "variant": {**row, "config": deployment["config"]}})
     return found
-
