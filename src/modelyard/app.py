@@ -154,9 +154,11 @@ def _wayout(platform: Platform) -> Any:
 
 
 def _invoker(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.endpoint.shelf import shelf_of
     from modelyard.serving.invoker import Invoker
 
-    return Invoker(platform.store, platform.clock, platform.metrics.put, platform.settings.data / "capture", platform.objects.put_bytes)
+    capture = platform.settings.data / "capture"
+    return Invoker(platform.store, platform.clock, platform.metrics.put, capture, platform.objects.put_bytes, shelf_of(platform))
 
 
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")

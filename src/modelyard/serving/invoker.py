@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -18,9 +17,13 @@ from typing import Any
 from modelyard.serving import meter as metering
 from modelyard.serving import split
 from modelyard.serving.capture import Capture
+from modelyard.serving.multimodel import ManyModels
+from modelyard.serving.notes import Notes
+from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
+from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
-from modelyard.serving.upstream import PartStream, TimedOut, UpstreamError
+from modelyard.serving.upstream import TimedOut, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
 POLL_SECONDS = 0.1
@@ -31,38 +34,23 @@ Change = tuple[int, str, RouteTable | None]
 """(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of an invocation. `kind`:
-
-    answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
-    no-endpoint, no-variant, no-replica, full   nothing was sent
-    timeout      the model did not answer in the variant's time
-    broken       the connection to the model broke before a whole answer; `detail` says how
-    """
-
-    kind: str
-    table: RouteTable | None = None
-    variant: Variant | None = None
-    status: int = 0
-    headers: dict[bytes, bytes] | None = None
-    body: bytes = b""
-    stream: PartStream | None = None
-    detail: str = ""
-
-    def header(self, name: bytes) -> str | None:
-        value = self.headers.get(name) if self.headers else None
-        return None if value is None else value.decode("latin-1")
-
-
 class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
     `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None. `capture_folder` and `put_object`
-    (account, bucket, key, bytes) are for data capture; without them nothing is captured.
+    (account, bucket, key, bytes) are for data capture; without them nothing is captured. `shelf_of` is for multi-model endpoints
+    (serving/multimodel.py).
     """
 
-    def __init__(self, store: Any, clock: Any, put_metrics: Any = None, capture_folder: Path | None = None, put_object: Any = None) -> None:
+    def __init__(
+        self,
+        store: Any,
+        clock: Any,
+        put_metrics: Any = None,
+        capture_folder: Path | None = None,
+        put_object: Any = None,
+        shelf_of: Any = None,
+    ) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
@@ -71,6 +59,8 @@ class Invoker:
         self._bell = threading.Event()
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_: None), clock.now)
+        self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
+        self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
         self._random = random.random
@@ -84,6 +74,7 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
+        self._pipelines = Pipelines(self._replicas, self._notes, self._models)
         try:
             self._swap(self._read())
         except Exception:
@@ -129,6 +120,7 @@ class Invoker:
     def _rotate(self, everything: bool = False) -> None:
         """On the loop: what was counted and captured so far is let go of; `_hand_over` takes it, on the thread."""
         self._meter.rotate()
+        self._notes.rotate()
         if self._capture is not None:
             self._capture.rotate(everything)
         self._rotated = True
@@ -137,6 +129,7 @@ class Invoker:
         if self._rotated:
             self._rotated = False
             self._meter.flush()
+            self._notes.flush()
             if self._capture is not None:
                 self._capture.upload()
 
@@ -183,21 +176,22 @@ class Invoker:
         content_type: str = "",
         inference_id: str | None = None,
         attributes: str | None = None,
+        wants: Wants = NOTHING,
     ) -> Outcome:
-        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. The last three
-        arguments are in `head` already; they go into captured data."""
+        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. `content_type`,
+        `inference_id` and `attributes` are in `head` already; they go into captured data."""
         began = perf_counter()
         key = endpoint_arn(account, region, endpoint)
         table = self._tables.get(key) or await self._newest(key)
         if table is None:
             return Outcome("no-endpoint")
-        outcome = await self._through(table, head, body, target, streaming, began)
+        outcome = await self._through(table, head, body, target, streaming, began, wants)
         if outcome.kind in ("no-replica", "no-variant"):  # perhaps by a table that was replaced a moment ago
             newest = await self._newest(key)
             if newest is None:
                 return Outcome("no-endpoint")
             if newest.version != table.version:
-                outcome = await self._through(newest, head, body, target, streaming, began)
+                outcome = await self._through(newest, head, body, target, streaming, began, wants)
         if (
             self._capture is not None
             and outcome.kind == "answered"
@@ -209,12 +203,19 @@ class Invoker:
             self._capture.record(outcome.table, outcome.variant.name, (content_type, body), answered, inference_id, attributes)
         return outcome
 
-    async def _through(self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float) -> Outcome:
+    async def _through(
+        self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float, wants: Wants
+    ) -> Outcome:
         variant = split.choose(table, self._random()) if target is None else split.named(table, target)
         if variant is None:
             return Outcome("no-variant" if target is not None else "no-replica", table)
+        if reason := refusal(variant, wants):
+            return Outcome("refused", table, variant, detail=reason)
         sent = perf_counter()
-        outcome = await self._send(table, variant, head, body, streaming)
+        if variant.mode:
+            outcome = await self._pipelines.send(table, variant, head, body, streaming, wants)
+        else:
+            outcome = await self._send(table, variant, head, body, streaming)
         ended = perf_counter()
         cell = self._meter.cell(table.account, table.region, table.endpoint, variant.name)
         cell.invocations += 1
@@ -255,7 +256,7 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
         return
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
-    if outcome.kind == "answered" and 400 <= outcome.status < 500:
+    if outcome.kind in ("no-model", "not-ready") or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1

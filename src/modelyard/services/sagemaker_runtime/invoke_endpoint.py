@@ -23,6 +23,7 @@ async def invoke_endpoint(call, request):
         container.header_lines(request),
         body,
         target=request.get("TargetVariant"),
+        wants=container.wants(request),
         content_type=request.get("ContentType", ""),
         inference_id=request.get("InferenceId"),
         attributes=request.get("CustomAttributes"),

@@ -31,8 +31,6 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
     model = the_model(call, variant["ModelName"])
     containers = hosted_containers(model.spec)
-    if mode_of(model.spec):
-        raise validation(f"Model {model.name}: endpoints of mode {mode_of(model.spec)} are not built yet; the endpoint was not changed.")
     role = model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn")
     return {
         "name": variant["VariantName"],
