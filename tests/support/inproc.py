@@ -17,6 +17,7 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
+from modelyard.kernel.models import OWN
 from modelyard.kernel.service import BytesBody, FileSlice
 from modelyard.wire.gateway import Gateway
 from modelyard.wire.http import HttpRequest, HttpResponse
@@ -127,6 +128,7 @@ def client(
 ) -> Any:
     """A boto3 client (no retries) whose every request goes to `gateway`."""
     session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, aws_session_token=token, region_name=region)
+    session._loader.search_paths.append(str(OWN))  # a client of our own API too
     options = Config(retries={"max_attempts": 0, "mode": "standard"}).merge(config) if config else Config(retries={"max_attempts": 0})
     made = session.client(service, endpoint_url=endpoint, config=options)
     made._endpoint.http_session = Session(gateway)

@@ -21,10 +21,15 @@ class ErrorShape:
     status: int
 
 
-def _data() -> Path:
+OWN = Path(__file__).with_name("own_models")
+"""Models of services that are ours, in botocore's format: a folder that botocore's loader can search too."""
+
+
+def _folder(service: str) -> Path:
     import botocore
 
-    return Path(botocore.__file__).parent / "data"
+    own = OWN / service
+    return own if own.is_dir() else Path(botocore.__file__).parent / "data" / service
 
 
 def _strip(value: Any) -> Any:
@@ -38,8 +43,7 @@ def _strip(value: Any) -> Any:
 @cache
 def service_model(service: str) -> dict[str, Any]:
     """The raw service-2 model (metadata, operations, shapes) of botocore's service name."""
-    folder = _data() / service
-    latest = max(p for p in folder.iterdir() if p.is_dir())
+    latest = max(p for p in _folder(service).iterdir() if p.is_dir())
     packed, plain = latest / "service-2.json.gz", latest / "service-2.json"
     raw = gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
     return _strip(orjson.loads(raw))

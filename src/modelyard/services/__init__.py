@@ -1,4 +1,14 @@
 """The services. Each package has `api = Service("<botocore name>")` and a file per resource."""
 
-SERVICES = ["sagemaker", "sagemaker_runtime", "s3", "iam", "sts", "logs", "cloudwatch", "sqs"]
+SERVICES = [
+    "sagemaker",
+    "sagemaker_runtime",
+    "s3",
+    "iam",
+    "sts",
+    "logs",
+    "cloudwatch",
+    "sqs",
+    "modelyard",
+]
 """The table of contents: packages of this folder, in no order that matters."""

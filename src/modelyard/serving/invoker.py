@@ -14,8 +14,8 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from modelyard.serving import faults, split
 from modelyard.serving import meter as metering
-from modelyard.serving import split
 from modelyard.serving.capture import Capture
 from modelyard.serving.multimodel import ManyModels
 from modelyard.serving.notes import Notes
@@ -206,7 +206,7 @@ class Invoker:
     async def _through(
         self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float, wants: Wants
     ) -> Outcome:
-        variant = split.choose(table, self._random()) if target is None else split.named(table, target)
+        variant = split.choose(table, self._random()) if target is None else split.named(table, target, self._random())
         if variant is None:
             return Outcome("no-variant" if target is not None else "no-replica", table)
         if reason := refusal(variant, wants):
@@ -226,6 +226,8 @@ class Invoker:
         return outcome
 
     async def _send(self, table: RouteTable, variant: Variant, head: bytes, body: bytes, streaming: bool) -> Outcome:
+        if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
+            return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
         request = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
         tried: set[str] = set()
         while True:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
@@ -22,6 +22,7 @@ import orjson
 from modelyard.serving.notes import INSTANCES, Notes
 from modelyard.serving.outcome import Outcome
 from modelyard.serving.routes import Replica
+from modelyard.serving.shelf import CannotBring, NoRoom, Shelf
 from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
 
 if TYPE_CHECKING:
@@ -35,30 +36,6 @@ CROWDED = 8
 """So many requests under way at an instance that has the model, and another one is given it as well."""
 COUNT_EVERY_SECONDS = 60.0
 MOST_TURNS = 3
-
-
-class CannotBring(Exception):
-    """The artifact is not there, may not be read or is no archive; the text is for the caller."""
-
-
-class NoRoom(Exception):
-    """The instance's storage is full of models that are loaded."""
-
-
-class Shelf(Protocol):
-    """The artifacts on one instance for one container (services/sagemaker/endpoint/shelf.py)."""
-
-    def lock(self, name: str) -> Callable[[], None] | None:
-        """What ends the work on this model; None while another gateway works on it."""
-
-    def bring(self, name: str, target: str, loaded: set[str]) -> float | None:
-        """Puts the artifact there, unpacked. Seconds of the download, None where it was there. Makes room by dropping artifacts that
-        are not `loaded`. On a thread. Raises CannotBring or NoRoom."""
-
-    def drop(self, name: str) -> None: ...
-
-    def url(self, name: str) -> str:
-        """Where the container sees it."""
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
+from modelyard.serving import faults
 from modelyard.serving.multimodel import ManyModels
 from modelyard.serving.notes import Notes
 from modelyard.serving.outcome import Outcome, Wants
@@ -55,6 +56,8 @@ class Pipelines:
 
     async def send(self, table: RouteTable, variant: Variant, head: bytes, body: bytes, streaming: bool, wants: Wants) -> Outcome:
         """The outcome of one invocation. An instance that refuses a connection is passed over for the next one."""
+        if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
+            return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
         request = Request(table, variant, head, body, streaming, wants, monotonic() + variant.timeout_s)
         tried: set[str] = set()
         while True:

@@ -66,6 +66,10 @@ class Variant:
     fault: Fault | None = None
     extra: Mapping[str, Any] | None = None
     """What one mode or kind alone needs (multi-model: artifact prefix and role; serverless: record to wake)."""
+    share: float = 1.0
+    """Of the variant's calls, as long as two fleets have rows of its name: what TargetVariant goes by, also where the weight is 0."""
+    config: str = ""
+    """The endpoint configuration of its deployment (the EndpointConfigName dimension of metrics)."""
 
     @property
     def plain(self) -> bool:
@@ -141,6 +145,8 @@ def _variant(row: Mapping[str, Any]) -> Variant:
         row.get("most_at_once", 0),
         Fault(**fault) if fault else None,
         row.get("extra"),
+        row.get("share", 1.0),
+        row.get("config", ""),
     )
 
 

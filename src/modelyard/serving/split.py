@@ -26,6 +26,15 @@ def choose(table: RouteTable, key: float) -> Variant | None:
     return last
 
 
-def named(table: RouteTable, name: str) -> Variant | None:
-    """The variant a caller asked for by `TargetVariant`."""
-    return next((v for v in table.variants if v.name == name), None)
+def named(table: RouteTable, name: str, key: float = 0.0) -> Variant | None:
+    """The variant a caller asked for by `TargetVariant`; while two fleets have rows of that name, the one at `key` (0 ≤ key < 1)
+    of their shares."""
+    rows = [v for v in table.variants if v.name == name]
+    if len(rows) < 2:
+        return rows[0] if rows else None
+    mark = key * sum(v.share for v in rows)
+    for row in rows:
+        if mark < row.share:
+            return row
+        mark -= row.share
+    return rows[-1]

@@ -51,10 +51,12 @@ def catalogue() -> Catalogue:
 
 
 def read_botocore() -> dict[str, list]:
-    """The table as it follows from the installed models."""
+    """The table as it follows from the installed models and our own."""
     import botocore.loaders
 
-    loader, table = botocore.loaders.Loader(), {}
+    from modelyard.kernel.models import OWN
+
+    loader, table = botocore.loaders.Loader(extra_search_paths=[str(OWN)]), {}
     for service in loader.list_available_services("service-2"):
         data = loader.load_service_model(service, "service-2")["metadata"]
         protocols = list(data.get("protocols") or [data["protocol"]])

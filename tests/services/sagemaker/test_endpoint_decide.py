@@ -1,4 +1,4 @@
-"""The two pure decisions of hosting, as tables: what an endpoint does next, and what a replica does next."""
+"""What a replica does next, as a table. (What an endpoint does: test_rollout_decide.py.)"""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import pytest
 from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT, RUNNING, TaskState
 from modelyard.runtime.base import RunState
-from modelyard.services.sagemaker.endpoint import replica, rollout
+from modelyard.services.sagemaker.endpoint import replica
 from modelyard.services.sagemaker.endpoint.replica import Part
-from modelyard.services.sagemaker.endpoint.rollout import Child
 
 NOW, REAL = 100.0, 5000.0
 
@@ -20,89 +19,6 @@ def record(kind, status, spec, state):
 
 def names(step):
     return [type(action).__name__ for action in step.do]
-
-
-# --- endpoints -------------------------------------------------------------------------------------
-
-
-def wanted(edition=1, generation=1, count=2):
-    variant = {"name": "a", "generation": generation, "weight": 1.0, "count": count}
-    return {"edition": edition, "config": f"c{edition}", "capture": None, "variants": [variant]}
-
-
-def child(n, status="InService", generation=1, stopping=False, reason=""):
-    route = {"id": f"run{generation}-{n}", "socket": f"/s{generation}-{n}"} if status == "InService" else None
-    return Child(f"uid/a/{generation}/{n}", f"u{generation}-{n}", status, stopping, route, reason)
-
-
-def routes(*children, version=3):
-    variants = [{"name": "a", "weight": 1.0, "replicas": [c.route for c in children]}]
-    return {"key": "arn:e", "account": "1", "region": "r", "endpoint": "e", "variants": variants, "capture": None, "version": version}
-
-
-OLD = [child(0), child(1)]
-NEW = [child(0, generation=2), child(1, generation=2)]
-SERVING = {"serving": wanted(), "settled": 1}
-UPDATE = {"wanted": wanted(2, 2)}
-
-ENDPOINTS = [
-    ("new: its replicas are created", "Creating", {"wanted": wanted()}, {}, [], None, "Creating", ["CreateReplica"] * 2),
-    ("one is missing", "Creating", {"wanted": wanted()}, {}, [child(0, "Starting")], None, "Creating", ["CreateReplica"]),
-    ("not all are healthy", "Creating", {"wanted": wanted()}, {}, [child(0), child(1, "Starting")], None, "Creating", []),
-    ("all are healthy: routes", "Creating", {"wanted": wanted()}, {}, OLD, None, "Creating", ["Publish"]),
-    ("routes are read back", "Creating", {"wanted": wanted()}, {}, OLD, routes(*OLD), "InService", []),
-    ("one failed", "Creating", {"wanted": wanted()}, {}, [child(0), child(1, "Failed")], None, "Failed", []),
-    ("failed: all go", "Failed", {"wanted": wanted()}, {"settled": 1}, [child(0), child(1, "Failed")], None, "Failed", ["StopReplica"] * 2),
-    ("an update begins", "InService", UPDATE, SERVING, OLD, routes(*OLD), "Updating", []),
-    ("new ones beside the old", "Updating", UPDATE, SERVING, OLD, routes(*OLD), "Updating", ["CreateReplica"] * 2),
-    ("the old ones stay while the new start", "Updating", UPDATE, SERVING, [*OLD, child(0, "Starting", 2), NEW[1]], routes(*OLD), "Updating", []),
-    ("traffic moves", "Updating", UPDATE, SERVING, [*OLD, *NEW], routes(*OLD), "Updating", ["Publish"]),
-    ("it has moved", "Updating", UPDATE, SERVING, [*OLD, *NEW], routes(*NEW), "InService", []),
-    ("the old ones go", "InService", UPDATE, {"serving": wanted(2, 2), "settled": 2}, [*OLD, *NEW], routes(*NEW), "InService", ["StopReplica"] * 2),
-    (
-        "the old ones stay until the table is out",
-        "InService",
-        UPDATE,
-        {"serving": wanted(2, 2), "settled": 2},
-        [*OLD, *NEW],
-        routes(*OLD),
-        "InService",
-        ["Publish"],
-    ),
-    ("an update fails", "Updating", UPDATE, SERVING, [*OLD, NEW[0], child(1, "Failed", 2)], routes(*OLD), "InService", []),
-    ("one dies while updating", "Updating", UPDATE, SERVING, [OLD[0], child(1, "Restarting"), *NEW[:1], child(1, "Starting", 2)], routes(*OLD), "Updating", ["Publish"]),
-    ("one dies", "InService", {"wanted": wanted()}, SERVING, [OLD[0], child(1, "Restarting")], routes(*OLD), "InService", ["Publish"]),
-    ("all is well", "InService", {"wanted": wanted()}, SERVING, OLD, routes(*OLD), "InService", []),
-    ("delete", "InService", {"wanted": wanted(), "delete": True}, SERVING, OLD, routes(*OLD), "Deleting", []),
-    ("delete: no more calls", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, OLD, routes(*OLD), "Deleting", ["Publish"]),
-    ("delete: replicas go", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, OLD, None, "Deleting", ["StopReplica"] * 2),
-    ("delete: wait for them", "Deleting", {"wanted": wanted(), "delete": True}, SERVING, [child(0, stopping=True)], None, "Deleting", []),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "status, spec, state, children, table, then, does", [row[1:] for row in ENDPOINTS], ids=[row[0] for row in ENDPOINTS]
-)
-def test_endpoint(status, spec, state, children, table, then, does):
-    step = rollout.decide(record("endpoint", status, spec, state), rollout.Seen(children, 3, table), NOW)
-    assert (step.status, names(step)) == (then, does)
-    assert not step.delete
-
-
-def test_deleted_endpoint_goes_when_its_replicas_are_gone():
-    step = rollout.decide(record("endpoint", "Deleting", {"wanted": wanted(), "delete": True}, SERVING), rollout.Seen([], 4, None), NOW)
-    assert step.delete
-
-
-def test_failing_update_keeps_what_serves_and_says_why():
-    children = [*OLD, NEW[0], child(1, "Failed", 2, reason="no ping")]
-    step = rollout.decide(record("endpoint", "Updating", UPDATE, SERVING), rollout.Seen(children, 3, routes(*OLD)), NOW)
-    assert step.state == {"settled": 2, "failure": "no ping"}
-
-
-def test_versions_rise():
-    step = rollout.decide(record("endpoint", "Creating", {"wanted": wanted()}, {}), rollout.Seen(OLD, 41, None), NOW)
-    assert step.do[0].version == 42 and step.do[0].body["version"] == 42
 
 
 # --- replicas --------------------------------------------------------------------------------------

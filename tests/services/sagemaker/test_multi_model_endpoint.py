@@ -81,6 +81,12 @@ def boxes(hosting, endpoint):
     return [b for b in hosting.runtime.running() if b.spec.id.rpartition("-")[0] in uids]
 
 
+def table(hosting, endpoint):
+    """The endpoint's route table, once the gateway has it."""
+    key = hosting.sm.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
+    return eventually(lambda: hosting.platform.invoker._tables.get(key))
+
+
 def test_models_come_when_asked_for(hosting, endpoint):
     (box,) = boxes(hosting, endpoint)
     assert box.spec.env["SAGEMAKER_MULTI_MODEL"] == "true" and not box.loads
@@ -167,8 +173,7 @@ def test_without_cache_a_model_goes_after_its_call(hosting, endpoint):
 
 
 def test_the_storage_is_kept_within_its_size(hosting, endpoint, monkeypatch):
-    tables, key = hosting.platform.invoker._tables, hosting.sm.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
-    tables[key].variants[0].extra["models"][""]["disk"] = 250_000
+    table(hosting, endpoint).variants[0].extra["models"][""]["disk"] = 250_000
     import os
 
     for name in ("big1", "big2", "big3"):
@@ -204,20 +209,20 @@ def test_a_crowded_model_gets_a_second_instance(hosting, endpoint):
 def test_a_load_that_takes_too_long_goes_on(hosting, endpoint, monkeypatch):
     from dataclasses import replace
 
-    tables, key = hosting.platform.invoker._tables, hosting.sm.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
-    monkeypatch.setitem(tables, key, replace(tables[key], variants=tuple(replace(v, timeout_s=0.2) for v in tables[key].variants)))
+    there, tables = table(hosting, endpoint), hosting.platform.invoker._tables
+    monkeypatch.setitem(tables, there.key, replace(there, variants=tuple(replace(v, timeout_s=0.2) for v in there.variants)))
     patient = hosting.yard.client("sagemaker-runtime", config=Config(retries={"total_max_attempts": 1}))
     call = lambda: patient.invoke_endpoint(EndpointName=endpoint, Body=b"x", TargetModel="a.tar.gz")  # noqa: E731
     said = refused(call)
     assert (said["Error"]["Code"], said["ResponseMetadata"]["HTTPStatusCode"]) == ("ModelNotReadyException", 429)
 
-    def there():
+    def answers():
         try:
             return call()["Body"].read() == b"a:x"
         except ClientError as problem:
             assert problem.response["Error"]["Code"] == "ModelNotReadyException"
 
-    eventually(there)
+    eventually(answers)
     assert boxes(hosting, endpoint)[0].loads == ["a"], "one load for all who asked"
 
 
@@ -255,9 +260,9 @@ def test_what_a_killed_gateway_left_half_done_is_begun_anew(hosting, endpoint):
     from modelyard.services.sagemaker.endpoint.shelf import Shelf
 
     (box,) = boxes(hosting, endpoint)
-    table = hosting.platform.invoker._tables[hosting.sm.describe_endpoint(EndpointName=endpoint)["EndpointArn"]]
-    many = table.variants[0].extra["models"][""]
-    shelf = Shelf(hosting.platform, table.account, table.region, many, box.spec.id.rpartition("-")[0])
+    there = table(hosting, endpoint)
+    many = there.variants[0].extra["models"][""]
+    shelf = Shelf(hosting.platform, there.account, there.region, many, box.spec.id.rpartition("-")[0])
     name = multimodel.name_of(many, "b.tar.gz")
     unlock = shelf.lock(name)
     (shelf._own / f"{name}.half/model").mkdir(parents=True)

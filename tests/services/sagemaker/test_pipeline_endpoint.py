@@ -75,6 +75,7 @@ def test_an_error_names_its_container(hosting, place, body):
 def test_a_time_out_is_one_for_all_and_names_its_container(hosting, monkeypatch):
     from dataclasses import replace
 
+    ask(hosting)
     tables = hosting.platform.invoker._tables
     arn = hosting.sm.describe_endpoint(EndpointName="serial")["EndpointArn"]
     quick = replace(tables[arn], variants=tuple(replace(v, timeout_s=0.4) for v in tables[arn].variants))

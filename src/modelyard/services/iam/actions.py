@@ -58,6 +58,8 @@ def condition_keys(prefix: str) -> Mapping[str, MemberPath]:
 @cache
 def _member(name: str) -> Any:
     """One service's part of the data: a platform reads only those of the services it is asked for."""
+    if name == "modelyard":  # our own API is in nobody's reference
+        return orjson.loads((Path(__file__).parent / "data/modelyard.json").read_bytes())
     with zipfile.ZipFile(Path(__file__).parent / "data/actions.zip") as archive:
         try:
             return orjson.loads(archive.read(f"{name}.json"))

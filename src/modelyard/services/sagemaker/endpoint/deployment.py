@@ -8,6 +8,7 @@ variants a new generation, replaces them all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from modelyard.kernel.errors import validation
@@ -78,11 +79,20 @@ def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> 
         variants.append(
             {**variant, "weight": wish.get("DesiredWeight", variant["weight"]), "count": wish.get("DesiredInstanceCount", variant["count"])}
         )
-    if any(v["count"] < 1 for v in variants):
-        raise validation("DesiredInstanceCount must be at least 1: variants that scale to zero instances are not built yet.")
-    return {**old, "edition": edition, "variants": variants}
+    empty = [v["name"] for v in variants if v.get("kind", "instance") == "instance" and v["count"] < 1]
+    if empty and not old.get("asynchronous"):
+        raise validation(
+            f"DesiredInstanceCount of production variant {empty[0]} must be at least 1: only asynchronous endpoints scale to zero."
+        )
+    if not any(v["weight"] > 0 for v in variants):
+        raise validation("At least one production variant must have a DesiredWeight above 0.")
+    return {**old, "edition": edition, "variants": variants, "scale": True, "plan": None}
 
 
-def replica_names(endpoint_uid: str, deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The names of all replicas the deployment wants, each with its variant."""
-    return {f"{endpoint_uid}/{v['name']}/{v['generation']}/{number}": v for v in deployment["variants"] for number in range(v["count"])}
+def replica_names(endpoint_uid: str, deployment: Mapping[str, Any], most: Mapping[str, int] | None = None) -> dict[str, Mapping[str, Any]]:
+    """The names of all replicas the deployment wants, each with its variant; with `most`, so many of each variant."""
+    return {
+        f"{endpoint_uid}/{v['name']}/{v['generation']}/{number}": v
+        for v in deployment["variants"]
+        for number in range(v["count"] if most is None else most.get(v["name"], 0))
+    }

@@ -11,7 +11,9 @@ ENDPOINT = Lifecycle(
     arrows={
         "Creating": {"InService", "Failed", "Deleting"},
         "InService": {"Updating", "Deleting"},
-        "Updating": {"InService", "Deleting"},
+        "Updating": {"InService", "RollingBack", "UpdateRollbackFailed", "Deleting"},
+        "RollingBack": {"InService", "Deleting"},
+        "UpdateRollbackFailed": {"Updating", "Deleting"},
         "Failed": {"Deleting"},
         "Deleting": {"Deleting"},
     },
@@ -30,12 +32,15 @@ REPLICA = Lifecycle(
     },
 )
 
+SETTLED = ("InService", "UpdateRollbackFailed")
+"""An endpoint may be updated only here."""
+
 
 def status_of(endpoint: Record) -> str:
     """What a client sees. A wish that the engine has not looked at yet counts: the answer to UpdateEndpoint is
     followed by Updating at once, never by one more InService that a waiter would take for the end."""
     if endpoint.spec.get("delete"):
         return "Deleting"
-    if endpoint.status == "InService" and endpoint.spec["wanted"]["edition"] != endpoint.state.get("settled"):
+    if endpoint.status in SETTLED and endpoint.spec["wanted"]["edition"] != endpoint.state.get("settled"):
         return "Updating"
     return endpoint.status

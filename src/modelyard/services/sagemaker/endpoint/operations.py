@@ -1,7 +1,8 @@
-"""Create, update, delete, describe, list."""
+"""Create, update, delete, describe, list. What describe tells is in describe.py."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,16 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
+from modelyard.services.sagemaker.endpoint import alarms
 from modelyard.services.sagemaker.endpoint.deployment import freeze, rescale, retain
-from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA, status_of
+from modelyard.services.sagemaker.endpoint.describe import describe, summary
+from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA, SETTLED, status_of
+from modelyard.services.sagemaker.endpoint.policy import check_config, plan_of
 from modelyard.services.sagemaker.endpoint.quota import check_quota
 from modelyard.services.sagemaker.endpoint_config import the_config
 
-ON_THE_WAY = ("Creating", "Updating", "Deleting")
+UPDATING = ("Updating", "RollingBack")
+ON_THE_WAY = ("Creating", "Deleting", *UPDATING)
 
 
 @api.operation
@@ -23,12 +28,14 @@ def create_endpoint(call, request):
     name, arn = request["EndpointName"], arn_of(call, "endpoint", request["EndpointName"])
     if call.store.by_arn(arn):
         raise _taken(arn)
-    _check_deployment(request)
+    how = request.get("DeploymentConfig")
+    check_config(how)
     wanted = freeze(call, the_config(call, request["EndpointConfigName"]), edition=1)
+    alarms.check(call, plan_of(how, None, wanted)["alarms"], wanted)
     check_quota(call, wanted, arn)
     spec: dict[str, Any] = {"wanted": wanted}
-    if request.get("DeploymentConfig"):
-        spec["deployment_config"] = request["DeploymentConfig"]
+    if how:
+        spec["deployment_config"] = how
     try:
         call.store.create(ENDPOINT, account=call.account, region=call.region, name=name, arn=arn, spec=spec, tags=tags_of(request))
     except Taken:
@@ -39,21 +46,24 @@ def create_endpoint(call, request):
 
 @api.operation
 def update_endpoint(call, request):
-    _check_deployment(request)
+    check_config(request.get("DeploymentConfig"))
     config = the_config(call, request["EndpointConfigName"])
     excluded = [p["VariantPropertyType"] for p in request.get("ExcludeRetainedVariantProperties", [])]
     if excluded and not request.get("RetainAllVariantProperties"):
         raise validation("ExcludeRetainedVariantProperties needs RetainAllVariantProperties.")
 
     def wish(endpoint: Record) -> dict[str, Any]:
-        old = endpoint.spec["wanted"]
-        new = freeze(call, config, old["edition"] + 1)
+        serving = endpoint.state.get("serving")
+        new = freeze(call, config, endpoint.spec["wanted"]["edition"] + 1)
         if request.get("RetainAllVariantProperties"):
-            new = retain(new, endpoint.state.get("serving"), excluded)
+            new = retain(new, serving, excluded)
         kept = endpoint.spec.get("deployment_config") if request.get("RetainDeploymentConfig") else None
-        return {"wanted": new, "deployment_config": request.get("DeploymentConfig", kept)}
+        how = request.get("DeploymentConfig", kept)
+        plan = plan_of(how, serving, new, mixed="mix" in endpoint.state)
+        alarms.check(call, plan["alarms"], new)
+        return {"wanted": {**new, "plan": plan}, "deployment_config": how}
 
-    return {"EndpointArn": _update(call, request["EndpointName"], wish).arn}
+    return {"EndpointArn": _update(call, request["EndpointName"], wish, SETTLED).arn}
 
 
 @api.operation
@@ -67,11 +77,14 @@ def update_endpoint_weights_and_capacities(call, request):
 
 @api.operation
 def delete_endpoint(call, request):
-    """In every state, also on its way: what was started is stopped."""
+    """Not while it is updated: AWS refuses that in the words of an update. One that is being created may go at once here, where AWS
+    lets it wait for its end."""
     while True:
         endpoint = the_endpoint(call, request["EndpointName"])
         if endpoint.spec.get("delete"):
             return {}
+        if status_of(endpoint) in UPDATING:
+            raise _in_progress(endpoint)
         try:
             call.store.request(endpoint, {"delete": True})
         except Moved:
@@ -94,7 +107,7 @@ def describe_endpoint(call, request):
 @api.operation
 def list_endpoints(call, request):
     endpoints, more = list_page(call, ENDPOINT.kind, request)
-    return {"Endpoints": [_summary(e) for e in endpoints], **more}
+    return {"Endpoints": [summary(e) for e in endpoints], **more}
 
 
 def the_endpoint(call, name: str) -> Record:
@@ -105,14 +118,14 @@ def the_endpoint(call, name: str) -> Record:
     return endpoint
 
 
-def _update(call, name: str, wish) -> Record:
-    """Writes a new deployment as the endpoint's wish; only for one that is in service and settled."""
+def _update(call, name: str, wish: Callable[[Record], dict[str, Any]], allowed: Sequence[str] = ("InService",)) -> Record:
+    """Writes a new deployment as the endpoint's wish; only for one that is settled."""
     while True:
         endpoint = the_endpoint(call, name)
         status = status_of(endpoint)
         if status in ON_THE_WAY:
-            raise validation(f'Cannot update in-progress endpoint "{endpoint.arn}".')
-        if status != "InService":
+            raise _in_progress(endpoint)
+        if status not in allowed:
             raise validation(f'Cannot update endpoint "{endpoint.arn}" with status "{status}".')
         try:
             wanted = wish(endpoint)
@@ -124,71 +137,9 @@ def _update(call, name: str, wish) -> Record:
         return changed
 
 
-def _check_deployment(request: dict[str, Any]) -> None:
-    """All replicas at once behind a health check is what is built; steps and alarms are not."""
-    config = request.get("DeploymentConfig") or {}
-    policy = config.get("BlueGreenUpdatePolicy") or {}
-    if config.get("RollingUpdatePolicy") or config.get("AutoRollbackConfiguration"):
-        raise validation("RollingUpdatePolicy and AutoRollbackConfiguration are not built yet.")
-    if policy and policy.get("TrafficRoutingConfiguration", {}).get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
-        raise validation("Traffic routing other than ALL_AT_ONCE is not built yet.")
+def _in_progress(endpoint: Record) -> ApiError:
+    return validation(f'Cannot update in-progress endpoint "{endpoint.arn}".')
 
 
 def _taken(arn: str) -> ApiError:
     return validation(f'Cannot create already existing endpoint "{arn}".')
-
-
-# --- answers -------------------------------------------------------------------------------------
-
-
-def _summary(endpoint: Record) -> dict[str, Any]:
-    return {
-        "EndpointName": endpoint.name,
-        "EndpointArn": endpoint.arn,
-        "CreationTime": endpoint.created_at,
-        "LastModifiedTime": endpoint.updated_at,
-        "EndpointStatus": status_of(endpoint),
-    }
-
-
-def describe(endpoint: Record, replicas: list[Record]) -> dict[str, Any]:
-    wanted, serving = endpoint.spec["wanted"], endpoint.state.get("serving")
-    shown = serving or wanted
-    answer = {**_summary(endpoint), "EndpointConfigName": shown["config"]}
-    if endpoint.status != "Failed":
-        answer["ProductionVariants"] = [_variant(endpoint, v, wanted, replicas) for v in shown["variants"]]
-    if endpoint.state.get("failure"):
-        answer["FailureReason"] = endpoint.state["failure"]
-    if endpoint.spec.get("deployment_config"):
-        answer["LastDeploymentConfig"] = endpoint.spec["deployment_config"]
-    capture = shown["capture"]
-    if capture:
-        answer["DataCaptureConfig"] = {
-            "EnableCapture": True,
-            "CaptureStatus": "Started",
-            "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
-            "DestinationS3Uri": capture["DestinationS3Uri"],
-            "KmsKeyId": capture.get("KmsKeyId", ""),
-        }
-    return answer
-
-
-def _variant(endpoint: Record, variant: dict[str, Any], wanted: dict[str, Any], replicas: list[Record]) -> dict[str, Any]:
-    desired = next((v for v in wanted["variants"] if v["name"] == variant["name"]), variant)
-    healthy = [
-        r
-        for r in replicas
-        if r.status == "InService" and r.spec["name"] == variant["name"] and r.spec["generation"] == variant["generation"]
-    ]
-    serving = "serving" in endpoint.state
-    answer = {
-        "VariantName": variant["name"],
-        "DeployedImages": [{"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": endpoint.created_at}],
-        "CurrentWeight": variant["weight"] if serving else 0.0,
-        "DesiredWeight": desired["weight"],
-        "CurrentInstanceCount": min(len(healthy), variant["count"]),
-        "DesiredInstanceCount": desired["count"],
-    }
-    if not serving:
-        answer["VariantStatus"] = [{"Status": "Creating", "StartTime": endpoint.created_at}]
-    return answer

@@ -22,10 +22,10 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.runtime.archives import BadArchive, extract
-from modelyard.serving.multimodel import CannotBring, NoRoom
 from modelyard.services.sagemaker.common import parse_s3_uri
 from modelyard.services.sagemaker.endpoint.container import ml_of
 from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.serving.shelf import CannotBring, NoRoom
 
 NOT_THERE = (
     "Failed to download model data(bucket: {}, key: {}). Please ensure that there is an object located at the URL and that the role passed "
@@ -35,7 +35,7 @@ NO_ARCHIVE = "Failed to extract model data archive (bucket: {}, key: {}). Please
 
 
 class Shelf:
-    """See `serving.multimodel.Shelf`. `many` is a row of `Variant.extra["models"]`, `replica` a record's uid."""
+    """See serving/shelf.py. `many` is a row of `Variant.extra["models"]`, `replica` a record's uid."""
 
     def __init__(self, world: Any, account: str, region: str, many: Mapping[str, Any], replica: str) -> None:
         self._world, self._account, self._region, self._many = world, account, region, many

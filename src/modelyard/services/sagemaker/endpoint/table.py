@@ -1,35 +1,44 @@
-"""The route table of an endpoint: a deployment and the replicas that are healthy, as gateways read it (serving/routes.py). Pure."""
+"""The route table of an endpoint: what of which deployment takes traffic, over the replicas that are healthy, as gateways read it
+(serving/routes.py). Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint.deployment import replica_names
-
-if TYPE_CHECKING:
-    from modelyard.services.sagemaker.endpoint.rollout import Child
+from modelyard.services.sagemaker.endpoint.fleets import Child, Part, is_ready
 
 
-def table_of(endpoint: Record, deployment: Mapping[str, Any], children: Sequence[Child]) -> dict[str, Any]:
-    """The route table (without its version) over the healthy replicas of a deployment."""
-    routes = {c.name: c.route for c in children if c.route is not None and not c.stopping}
-    variants: dict[str, dict[str, Any]] = {}
-    for name, variant in replica_names(endpoint.uid, dict(deployment)).items():
-        row = variants.setdefault(
-            variant["name"], {"name": variant["name"], "weight": variant["weight"], "replicas": [], **_calls(variant)}
-        )
-        if name in routes:
-            row["replicas"].append(routes[name])
+def table_of(endpoint: Record, parts: Sequence[Part], children: Sequence[Child]) -> dict[str, Any]:
+    """The route table without its version. Two fleets side by side have rows of the same variant name: the weights of each
+    fleet are made to sum up to 1, so that a fleet gets its share whatever weights its configuration counts in. What is said of
+    the endpoint as a whole is the old deployment's until all traffic has moved."""
+    routes = {c.name: c.route for c in children if is_ready(c)}
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
         "region": endpoint.region,
         "endpoint": endpoint.name,
-        "variants": list(variants.values()),
-        "capture": deployment["capture"],
+        "variants": [row for part in parts for row in _rows(endpoint, part, routes, alone=len(parts) == 1)],
+        "capture": parts[0].deployment["capture"],
     }
+
+
+def _rows(endpoint: Record, part: Part, routes: Mapping[str, Any], alone: bool) -> list[dict[str, Any]]:
+    deployment, rows = part.deployment, {}
+    total = sum(v["weight"] for v in deployment["variants"]) or 1.0
+    for variant in deployment["variants"]:
+        share = 1.0 if part.share is None else part.share.get(variant["name"], 0.0)
+        if share > 0:
+            weight = variant["weight"] if alone else variant["weight"] / total * share
+            fleet = {"fleet": str(deployment["edition"]), "config": deployment["config"], "share": share}
+            rows[variant["name"]] = {"name": variant["name"], "weight": weight, "replicas": [], **fleet, **_calls(variant)}
+    for name, variant in replica_names(endpoint.uid, deployment, part.active).items():
+        if name in routes and variant["name"] in rows:
+            rows[variant["name"]]["replicas"].append(routes[name])
+    return list(rows.values())
 
 
 def _calls(variant: Mapping[str, Any]) -> dict[str, Any]:

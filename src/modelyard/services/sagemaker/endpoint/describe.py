@@ -1,0 +1,142 @@
+"""What DescribeEndpoint tells: of the endpoint, of what serves, and of the deployment that is on its way.
+
+VariantStatus and its messages are those of "Endpoint deployment state change" (events that SageMaker sends to EventBridge).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint.fleets import plan_in
+from modelyard.services.sagemaker.endpoint.lifecycle import SETTLED, status_of
+
+
+def summary(endpoint: Record) -> dict[str, Any]:
+    return {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "CreationTime": endpoint.created_at,
+        "LastModifiedTime": endpoint.updated_at,
+        "EndpointStatus": status_of(endpoint),
+    }
+
+
+def describe(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
+    wanted, serving = endpoint.spec["wanted"], endpoint.state.get("serving")
+    shown = serving or wanted
+    status = status_of(endpoint)
+    answer = {**summary(endpoint), "EndpointConfigName": shown["config"]}
+    if endpoint.status != "Failed":
+        answer["ProductionVariants"] = [_variant(endpoint, v, replicas) for v in shown["variants"]]
+    if endpoint.state.get("failure") and status in (*SETTLED, "Failed"):
+        answer["FailureReason"] = endpoint.state["failure"]
+    if endpoint.spec.get("deployment_config"):
+        answer["LastDeploymentConfig"] = endpoint.spec["deployment_config"]
+    if status in ("Creating", "Updating") and not wanted.get("scale"):
+        answer["PendingDeploymentSummary"] = _pending(endpoint, replicas)
+    capture = shown["capture"]
+    if capture:
+        answer["DataCaptureConfig"] = {
+            "EnableCapture": True,
+            "CaptureStatus": "Started",
+            "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+            "DestinationS3Uri": capture["DestinationS3Uri"],
+            "KmsKeyId": capture.get("KmsKeyId", ""),
+        }
+    return answer
+
+
+def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Record]) -> dict[str, Any]:
+    """A variant of what serves. Desired figures differ from current ones only while they are changed."""
+    wanted, serving = endpoint.spec["wanted"], "serving" in endpoint.state
+    scaled = wanted.get("scale") and status_of(endpoint) == "Updating"
+    desired = next((v for v in wanted["variants"] if v["name"] == variant["name"]), variant) if scaled else variant
+    answer = {
+        "VariantName": variant["name"],
+        "DeployedImages": _images(endpoint, variant),
+        "CurrentWeight": variant["weight"] if serving else 0.0,
+        "DesiredWeight": desired["weight"],
+        "CurrentInstanceCount": min(_healthy(replicas, variant), variant["count"]),
+        "DesiredInstanceCount": desired["count"],
+    }
+    if not serving:
+        answer["VariantStatus"] = [_status("Creating", f"Launching {variant['count']} instance(s).", endpoint.created_at)]
+    elif scaled:
+        answer["VariantStatus"] = _scaling(endpoint, variant, desired)
+    return answer
+
+
+def _scaling(endpoint: Record, variant: Mapping[str, Any], desired: Mapping[str, Any]) -> list[dict[str, Any]]:
+    way = "Scaling in" if desired["count"] < variant["count"] else "Scaling out"
+    message = f"{way} desired instance count to {desired['count']}." if desired["count"] != variant["count"] else "Updating variant weight."
+    return [_status("Updating", message, (endpoint.state.get("rollout") or {}).get("started", endpoint.updated_at))]
+
+
+# --- the deployment under way --------------------------------------------------------------------
+
+
+def _pending(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
+    wanted, rollout = endpoint.spec["wanted"], endpoint.state.get("rollout")
+    if rollout is None or rollout["edition"] != wanted["edition"]:  # the engine has not looked yet
+        rollout = {"stage": "creating", "step": 1, "started": endpoint.updated_at, "since": endpoint.updated_at, "steps": 1, "kind": ""}
+    return {
+        "EndpointConfigName": wanted["config"],
+        "ProductionVariants": [_pending_variant(endpoint, v, rollout, replicas) for v in wanted["variants"]],
+        "StartTime": rollout["started"],
+    }
+
+
+def _pending_variant(
+    endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, Any], replicas: Sequence[Record]
+) -> dict[str, Any]:
+    held = rollout.get("held")
+    share = held["share"].get(variant["name"], 0.0) if held else 0.0
+    healthy = _healthy(replicas, variant)
+    return {
+        "VariantName": variant["name"],
+        "DeployedImages": _images(endpoint, variant),
+        "CurrentWeight": variant["weight"] if share > 0 else 0.0,
+        "DesiredWeight": variant["weight"],
+        "CurrentInstanceCount": min(healthy, held["active"].get(variant["name"], 0)) if share > 0 else healthy,
+        "DesiredInstanceCount": variant["count"],
+        "InstanceType": variant["instance_type"],
+        "VariantStatus": [_stage(endpoint, variant, rollout)],
+    }
+
+
+def _stage(endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, Any]) -> dict[str, Any]:
+    name, since = variant["name"], rollout["since"]
+    if rollout["stage"] == "rolling-back":
+        return _status("Deleting", f"Terminating {variant['count']} instance(s). Rolling back: {rollout['reason']}", since)
+    plan = plan_in(endpoint)
+    step = plan["steps"][rollout["step"] - 1]
+    before = plan["steps"][rollout["step"] - 2]["green"][name] if rollout["step"] > 1 else 0
+    if rollout["stage"] == "creating":
+        return _status("Creating", f"Launching {step['green'][name] - before} instance(s).", since)
+    last = rollout["step"] == len(plan["steps"])
+    capacity = "full capacity" if last else "canary capacity" if plan["routing"] == "CANARY" else "capacity"
+    if rollout["stage"] == "shifting":
+        return _status("ActivatingTraffic", f"Activating traffic on {capacity} of {step['active'][name]} instance(s).", since)
+    wait, member = (plan["final_wait_s"], "TerminationWaitInSeconds") if last else (plan["wait_s"], "WaitIntervalInSeconds")
+    member = "WaitIntervalInSeconds" if plan["kind"] == "rolling" else member
+    return _status(
+        "Baking", f"Baking for {wait:g} seconds ({member}) with traffic enabled on {capacity} of {step['active'][name]} instance(s).", since
+    )
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def _status(status: str, message: str, since: float) -> dict[str, Any]:
+    return {"Status": status, "StatusMessage": message[:1024], "StartTime": since}
+
+
+def _healthy(replicas: Sequence[Record], variant: Mapping[str, Any]) -> int:
+    mine = (r for r in replicas if r.spec["name"] == variant["name"] and r.spec["generation"] == variant["generation"])
+    return sum(r.status == "InService" and not r.spec.get("stop") for r in mine)
+
+
+def _images(endpoint: Record, variant: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": endpoint.created_at}]
