@@ -101,6 +101,18 @@ def _metrics(platform: Platform) -> Any:
     return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False), platform.clock)
 
 
+def _alarm_history(platform: Platform) -> Any:
+    from modelyard.services.cloudwatch.alarm.history import History
+
+    return History(platform.store.db)
+
+
+def _alarm_looks(platform: Platform) -> Any:
+    from modelyard.services.cloudwatch.alarm.looks import Looks
+
+    return Looks(platform.metrics.db)
+
+
 def _tasks(platform: Platform) -> Any:
     from modelyard.kernel.tasks import Tasks
 
@@ -149,6 +161,17 @@ def _queues(platform: Platform) -> Any:
     return install(platform)
 
 
+def _topics(platform: Platform) -> Any:
+    from modelyard.services.sns import install
+
+    return install(platform)
+
+
+def _own_ports(platform: Platform) -> Any:
+    """Ports of the platform itself: what it sends on a user's word never goes there."""
+    return lambda: {port for port in (platform.settings.port, wayout.known_port(platform.settings)) if port}
+
+
 def _wayout(platform: Platform) -> Any:
     return wayout.WayOut(platform.settings)
 
@@ -161,19 +184,48 @@ def _invoker(platform: Platform) -> Any:
     return Invoker(platform.store, platform.clock, platform.metrics.put, capture, platform.objects.put_bytes, shelf_of(platform))
 
 
+def _async_queue(platform: Platform) -> Any:
+    """A gateway's accept is durable; an engine's claims and ends need not be (see serving/asynchronous/queue.py)."""
+    from modelyard.kernel.database import open_database
+    from modelyard.serving.asynchronous.queue import Queue
+
+    settings, durable = platform.settings, "tasks" not in platform.parts
+    return Queue(open_database(settings.store, settings.data / "async.db", durable=durable))
+
+
+def async_driver(platform: Platform) -> Any:
+    """Empties the queue of asynchronous inference; `start()` and `stop()` are its caller's."""
+    from modelyard.services.sagemaker.async_hands import Hands
+    from modelyard.serving.asynchronous.driver import Driver
+    from modelyard.serving.asynchronous.report import Reporter
+    from modelyard.serving.capture import Capture
+
+    data, queue, clock = platform.settings.data, platform.async_queue, platform.clock
+    folder = data / "async"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    report = Reporter(queue, platform.metrics.put, platform.logs.append, clock, folder)
+    capture = Capture(data / "capture", platform.objects.put_bytes, clock.now)
+    return Driver(platform.store, queue, Hands(platform), clock, folder, report, capture)
+
+
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 
 PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("logs", _logs, ALL),
     ("metrics", _metrics, ALL),
+    ("alarm_history", _alarm_history, ("gateway", "engine")),
+    ("alarm_looks", _alarm_looks, ("gateway", "engine")),
     ("follower", _follower, ENGINE),
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine")),
     ("queues", _queues, ("gateway", "engine")),
+    ("topics", _topics, ("gateway", "engine")),
+    ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("invoker", _invoker, GATEWAY),
+    ("async_queue", _async_queue, ("gateway", "engine")),
     ("tier", _tier, GATEWAY),
     ("readiness", _readiness, GATEWAY),
 ]
@@ -277,16 +329,19 @@ def engine_main(platform: Platform) -> int:
     reconcilers = [r for service in platform.services.values() for r in service.reconcilers]
     engine, bus = Engine(platform, reconcilers), event_bus(platform)
     platform.parts["engine"] = engine
+    driver = async_driver(platform)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     workers = Workers(platform)
-    threading.Thread(target=_hear, args=(bell, engine, bus, workers, keep_reserve(platform)), name="bell", daemon=True).start()
+    threading.Thread(target=_hear, args=(bell, engine, bus, driver, workers, keep_reserve(platform)), name="bell", daemon=True).start()
     workers.start()
     threading.Thread(target=bus.run, name="bus", daemon=True).start()
     up_mark(platform.settings.data, os.getpid()).touch(mode=0o600)
     ended = threading.Event()
     threading.Thread(target=keep_house, args=(platform, ended), name="housekeeping", daemon=True).start()
+    driver.start()
     engine.run()
+    driver.stop()
     bus.stop()
     workers.stop()
     ended.set()
@@ -307,15 +362,20 @@ def _heard(handle: Callable[[Any, Platform], None], platform: Platform, event: A
     handle(event, platform)
 
 
-def _hear(bell: Any, engine: Any, bus: Any, workers: Any, reserve: Any) -> None:
-    """Every bell makes the engine, the readers of events and the workers look; in quiet times the reserve is put by again."""
+def _hear(bell: Any, engine: Any, bus: Any, driver: Any, workers: Any, reserve: Any) -> None:
+    """Every bell makes the engine, the readers of events and the workers look, but for one of asynchronous requests, which
+    their driver alone hears; in quiet times the reserve is put by again."""
     while True:
-        if bell.wait(BELL_SECONDS):
+        topics = bell.wait(BELL_SECONDS)
+        if not topics:
+            reserve.hold()
+            continue
+        if topics & {"async", "routes"}:
+            driver.ring()
+        if topics - {"async"}:
             engine.ring()
             bus.ring()
             workers.ring()
-        else:
-            reserve.hold()
 
 
 def _hold_leash(fd: int) -> None:

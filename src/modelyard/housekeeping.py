@@ -61,7 +61,12 @@ def sweep_queues(platform: Platform) -> None:
     platform.queues.sweep(platform)
 
 
-CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_queues]
+def sweep_topics(platform: Platform) -> None:
+    """Deduplication ids that have expired."""
+    platform.topics.outbox.sweep()
+
+
+CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_queues, sweep_topics]
 
 
 def _is_there(platform: Any, uid: str) -> bool:

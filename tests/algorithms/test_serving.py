@@ -250,3 +250,43 @@ def test_the_short_way_splits_a_batch(container):
     done = subprocess.run([box.python, "-c", code], env=box.variables, capture_output=True, text=True, check=True)
     types = ["text/csv", "text/csv", "application/json", "application/json"]
     assert done.stdout.splitlines() == [str([b"1\n", b"2\n3\n", b"[4]", b"[5]"]) + " " + str(types), "None None None"]
+
+
+def test_a_head_seen_before_is_not_taken_for_another(model, tmp_path):
+    """Heads are remembered: the same one with other bodies, cut at every byte, pipelined, and nearly the same ones."""
+    path = str(tmp_path / "s")
+
+    def asked(body: str, extra: str = "", accept: str = "text/csv") -> bytes:
+        head = f"POST /invocations HTTP/1.1\r\nContent-Type: text/csv\r\nAccept: {accept}\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+        return (head + body).encode()
+
+    def told(data: bytes) -> bytes:
+        found = b""
+        while b"\r\n\r\n" not in found or len(found.partition(b"\r\n\r\n")[2]) < int(re.search(rb"Content-Length: (\d+)", found)[1]):
+            found += sock.recv(65536)
+        return found
+
+    with model(LOAD).serving("scikit-learn", MODELYARD_SERVE_SOCKET=path), socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(path)
+        setosa, virginica = asked("5.1,3.5,1.4,0.2"), asked("6.3,2.8,5.1,1.5")
+        for data, body in [(setosa, b"0\n"), (virginica, b"2\n"), (asked("6.3,2.8,5.1,1.5", accept="application/json"), b"[2]")] * 3:
+            sock.sendall(data)
+            assert told(data).endswith(b"\r\n\r\n" + body)
+        for cut in (1, 20, setosa.index(b"\r\n\r\n") + 2, setosa.index(b"\r\n\r\n") + 4, len(setosa) - 1):
+            sock.sendall(setosa[:cut])
+            time.sleep(0.02)
+            sock.sendall(setosa[cut:])
+            assert told(setosa).endswith(b"\r\n\r\n0\n")
+            sock.sendall(virginica)
+            assert told(virginica).endswith(b"\r\n\r\n2\n")
+        sock.sendall(setosa + virginica[:30])
+        time.sleep(0.02)
+        sock.sendall(virginica[30:])
+        both = b""
+        while both.count(b"\r\n\r\n") < 2 or not both.endswith(b"\n"):
+            both += sock.recv(65536)
+        assert re.findall(rb"\r\n\r\n(\d)\n", both) == [b"0", b"2"]
+        closing = asked("5.1,3.5,1.4,0.2", "Connection: close\r\n")
+        sock.sendall(closing)
+        assert b"Connection: close" in told(closing) and sock.recv(10) == b""

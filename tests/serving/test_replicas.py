@@ -104,8 +104,8 @@ def test_killed_gateway_frees_its_replicas(tmp_path):
     path = container.socket(replica("r"), 1, World(tmp_path))
     container.make_usable(path)
     code = (
-        "import asyncio, sys\nfrom modelyard.serving.replicas import _hold\n"
-        f"held = _hold({use_file(path)!r}); print(held is not None, flush=True); sys.stdin.read()"
+        "import asyncio, sys\nfrom modelyard.serving.replicas import hold\n"
+        f"held = hold({use_file(path)!r}); print(held is not None, flush=True); sys.stdin.read()"
     )
     gateway = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "src"}

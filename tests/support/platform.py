@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,20 @@ from modelyard import app
 from modelyard.config import Settings
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.reconcile import Engine
+from modelyard.kernel.tasks import Tasks, TaskState
 from modelyard.wire.gateway import Gateway
 from tests.support import inproc
 
 ACCOUNT = "123456789012"
+
+
+class InlineTasks(Tasks):
+    """Work is done before `ensure` answers: nothing in such a platform is under way."""
+
+    def ensure(self, key: str, work: Callable[[], Any], on_end: Callable[[], Any] = lambda: None) -> TaskState:
+        if self.look(key).state == "absent":
+            self._run(key, work, on_end)
+        return self.look(key)
 
 
 class InProcess:
@@ -23,6 +34,7 @@ class InProcess:
 
         self.settings = Settings(data=folder, cache=folder / "cache", strict=True, patience=0.0, **settings)
         self.platform = app.build_platform(self.settings, "gateway", clock=clock)
+        self.platform.parts.setdefault("tasks", InlineTasks())
         self.secrets = ensure_account(self.platform, self.settings.account)
         self.gateway = Gateway(self.platform)
 

@@ -23,11 +23,14 @@ class Platform:
     - `objects`  services/s3/objects.py    ObjectStore: put/get/list/copy of objects for the platform itself
     - `logs`     services/logs/log_store.py LogStore: append(group, stream, events), read
     - `metrics`  services/cloudwatch/metric_store.py MetricStore: put, query
+    - `alarm_history`, `alarm_looks` services/cloudwatch/alarm/ what alarms did, and what was seen of their metrics last
     - `runtime`  runtime/base.py           Runtime: ensure, look, stop, remove
     - `images`   runtime/images/           ImageStore: find(uri), ensure(image), look(image)
     - `follower` services/logs/follow.py     LogFollower: run logs into log streams (engine only)
     - `tasks`    kernel/tasks.py            Tasks: long work beside the loop (engine only)
     - `queues`   services/sqs/part.py      Queues: messages and those who wait for them
+    - `topics`   services/sns/part.py      Topics: outbox, signer, courier
+    - `own_ports` app.py                    callable: ports of the platform itself
     - `invoker`  serving/                  Invoker (gateway only)
     """
 

@@ -108,6 +108,7 @@ class Store:
         tags: Mapping[str, str] | None = None,
         uid: str | None = None,
         due_at: float | None = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> Record:
         """A new record in the lifecycle's first status, with its first event and tags. Raises Taken."""
         now = self.clock.now()
@@ -140,7 +141,7 @@ class Store:
                 f"INSERT INTO records ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (*_key(record), record.status, _dump(record.spec), _dump(record.state), 1, due, 0, now, now),
             )
-            _event(tx, record, None, record.status, 1, now, {})
+            _event(tx, record, None, record.status, 1, now, detail or {})
             for key, value in (tags or {}).items():
                 tx.execute("INSERT INTO tags VALUES (?,?,?) ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value", (arn, key, value))
         return record

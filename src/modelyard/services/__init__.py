@@ -10,5 +10,7 @@ SERVICES = [
     "cloudwatch",
     "sqs",
     "modelyard",
+    "applicationautoscaling",
+    "sns",
 ]
 """The table of contents: packages of this folder, in no order that matters."""

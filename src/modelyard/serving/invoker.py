@@ -153,6 +153,11 @@ class Invoker:
         if changed:
             self._replicas.adopt(self._tables.values())
 
+    async def table(self, account: str, region: str, endpoint: str) -> RouteTable | None:
+        """The route table of an endpoint in service, None where there is none."""
+        key = endpoint_arn(account, region, endpoint)
+        return self._tables.get(key) or await self._newest(key)
+
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
         try:
@@ -185,6 +190,8 @@ class Invoker:
         table = self._tables.get(key) or await self._newest(key)
         if table is None:
             return Outcome("no-endpoint")
+        if table.asynchronous is not None:
+            return Outcome("asynchronous", table)
         outcome = await self._through(table, head, body, target, streaming, began, wants)
         if outcome.kind in ("no-replica", "no-variant"):  # perhaps by a table that was replaced a moment ago
             newest = await self._newest(key)

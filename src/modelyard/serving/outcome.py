@@ -13,6 +13,7 @@ class Outcome:
     """What became of an invocation. `kind`:
 
     answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
+    asynchronous nothing was sent: the endpoint takes only InvokeEndpointAsync
     no-endpoint, no-variant, no-replica, full   nothing was sent
     refused      the variant's kind of endpoint cannot be called so; `detail` is AWS's reason: needs-model, no-models, needs-container,
                  no-containers, no-container

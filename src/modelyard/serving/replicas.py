@@ -36,7 +36,7 @@ class Replicas:
         """Holds exactly the replicas of these tables; others are let go as soon as their last request is done."""
         wanted = {s for t in tables for v in t.variants for r in v.replicas for s in (r.socket, *(stage.socket for stage in r.stages))}
         for socket in wanted - self._pools.keys():
-            lock = _hold(use_file(socket))
+            lock = hold(use_file(socket))
             if lock is not None:
                 self._pools[socket], self._locks[socket] = Upstream(socket, self._loop), lock
         for socket in self._pools.keys() - wanted:
@@ -103,7 +103,7 @@ def refused(pool: Upstream) -> None:
     pool.down_until = monotonic() + DOWN_SECONDS
 
 
-def _hold(path: str) -> int | None:
+def hold(path: str) -> int | None:
     """A shared lock on a replica's use file; None where the engine has retired the replica already."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

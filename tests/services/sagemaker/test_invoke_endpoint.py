@@ -134,13 +134,6 @@ def test_no_healthy_replica(hosting):
     eventually(lambda: any(b.name == "d" for b in hosting.runtime.running()))
 
 
-def test_async_says_that_it_is_not_built(hosting):
-    with pytest.raises(ClientError) as caught:
-        hosting.rt.invoke_endpoint_async(EndpointName="e", InputLocation="s3://b/k")
-    assert caught.value.response["Error"]["Code"] == "NotImplemented"
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500
-
-
 def stream(hosting, body):
     return hosting.rt.invoke_endpoint_with_response_stream(EndpointName="e", Body=body, ContentType="text/plain", Accept="text/plain")
 

@@ -151,7 +151,11 @@ def test_endpoint_config(hosting):
         ([variant(InitialVariantWeight=0)], {}, "InitialVariantWeight above 0"),
         ([{"VariantName": "v", "ModelName": "mm", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}}], {}, "not built"),
         ([{"VariantName": "v", "ModelName": "mm", "InstanceType": "ml.m5.large"}], {}, "InitialInstanceCount"),
-        ([variant()], {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o"}}}, "not built"),
+        (
+            [variant()],
+            {"ExplainerConfig": {"ClarifyExplainerConfig": {"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": "1"}}}}},
+            "not built",
+        ),
     ],
 )
 def test_endpoint_config_refused(hosting, variants, more, text):

@@ -32,6 +32,9 @@ class Handler(Protocol):
 
     batches: bool
     """Whether `handle` may get several requests at once. Known after `load`."""
+    cheap: bool
+    """Whether a batch takes so little that one process serves more than several, among which it would be divided. Known
+    after `load`."""
 
     def load(self) -> None:
         """Read the model; raises whatever went wrong."""

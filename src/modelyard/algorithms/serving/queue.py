@@ -17,6 +17,8 @@ MOST_BYTES = 4 << 20
 QUICK = 0.004
 """A handler that has lately been faster than this (seconds) is called on the event loop itself: handing the call to
 the predict thread and back would cost more than the loop loses by waiting."""
+SMALL = 256 << 10
+"""Bytes of a batch that may be handled on the event loop: a long table takes long however quick the handler was before."""
 
 
 class Queue:
@@ -38,25 +40,27 @@ class Queue:
             self.loop.call_later(0, self._next)
 
     def _next(self) -> None:
-        batch = self._take()
+        batch, size = self._take()
         if not batch:
             self.busy = False
             return
         requests = [request for request, _ in batch]
-        if self.cost is not None and self.cost < QUICK:
+        if self.cost is not None and self.cost < QUICK and size <= SMALL:
             self._done(batch, *self._call(requests))
             return
         future = self.loop.run_in_executor(self.thread, self._call, requests)
         future.add_done_callback(lambda f: self._done(batch, *f.result()))
 
-    def _take(self) -> list[tuple[Request, Callable[[Response], None]]]:
+    def _take(self) -> tuple[list[tuple[Request, Callable[[Response], None]]], int]:
+        """The next batch and the bytes of its bodies."""
         batch, size = [], 0
         while self.waiting and len(batch) < (MOST if self.handler.batches else 1):
-            size += len(self.waiting[0][0].body)
-            if batch and size > MOST_BYTES:
+            more = len(self.waiting[0][0].body)
+            if batch and size + more > MOST_BYTES:
                 break
             batch.append(self.waiting.popleft())
-        return batch
+            size += more
+        return batch, size
 
     def _call(self, requests: list[Request]) -> tuple[list[Response], float]:
         start = time.perf_counter()

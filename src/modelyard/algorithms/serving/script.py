@@ -41,6 +41,7 @@ class ScriptHandler:
     """A user's module behind the server. Frameworks override the defaults."""
 
     batches = False
+    cheap = False
 
     def __init__(self) -> None:
         self.layout = Layout()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -26,12 +27,22 @@ def serve(handler: Handler) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s - %(name)s - %(message)s", level=logging.INFO, stream=sys.stderr)
     sockets = listen()
     if not forks_safely():
-        return Workers(sockets, handler, None, preloaded=False).run()
+        return Workers(sockets, handler, None, preloaded=False, wanted=workers()).run()
     failure = load(handler)
+    wanted = processes(handler, failure)
     if threading.active_count() > 1:
         # Threads do not survive a fork: a model that starts some is loaded by each worker for itself.
-        return Workers(sockets, type(handler)(), None, preloaded=False).run()
-    return Workers(sockets, handler, failure, preloaded=True).run()
+        return Workers(sockets, type(handler)(), None, preloaded=False, wanted=wanted).run()
+    # What is loaded stays: the collector need not look through it in every worker, nor unshare its pages.
+    gc.collect()
+    gc.freeze()
+    return Workers(sockets, handler, failure, preloaded=True, wanted=wanted).run()
+
+
+def processes(handler: Handler, failure: str | None) -> int:
+    """Workers for a loaded handler: one per core, but one alone where waiting requests are better answered in one batch."""
+    alone = failure is None and handler.batches and handler.cheap and not os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS")
+    return 1 if alone else workers()
 
 
 def forks_safely() -> bool:
@@ -72,9 +83,9 @@ def listen() -> list[socket.socket]:
 class Workers:
     """The parent: starts workers, restarts one that dies, stops all on SIGTERM."""
 
-    def __init__(self, sockets: list[socket.socket], handler: Handler, failure: str | None, preloaded: bool):
+    def __init__(self, sockets: list[socket.socket], handler: Handler, failure: str | None, *, preloaded: bool, wanted: int):
         self.sockets, self.handler, self.failure, self.preloaded = sockets, handler, failure, preloaded
-        self.wanted = workers()
+        self.wanted = wanted
         self.children: dict[int, float] = {}
         self.stopping = False
 

@@ -6,9 +6,11 @@ import numpy as np
 
 from ..serving.codecs import Undecodable, UnsupportedFormat
 from ..serving.messages import Request, Response
+from ..serving.probe import is_cheap
 from ..serving.script import Context, ScriptHandler, body, call, content_type, failed, respond
 from . import quick
-from .independent import rows_are_independent
+from .direct import Direct, direct
+from .independent import rows_are_independent, same_together
 
 
 def main() -> int:
@@ -22,13 +24,17 @@ class SklearnHandler(ScriptHandler):
     """Requests of a batch are predicted in one call when rows cannot influence each other: predict_fn is the default
     and the estimator is scikit-learn's own, or the user's module says `modelyard_batch = True`."""
 
+    way: Direct | None = None
+
     def load(self) -> None:
         super().load()
         declared = getattr(self.module, "modelyard_batch", None)
-        default = self.predict_fn == self.default_predict_fn and rows_are_independent(self.model)
-        self.batches = not self.transform_fn and (default if declared is None else bool(declared))
-        own = self.input_fn != self.default_input_fn or self.output_fn != self.default_output_fn
-        self.plain = default and declared is None and not self.transform_fn and not own
+        default = self.predict_fn == self.default_predict_fn and not self.transform_fn and rows_are_independent(self.model)
+        self.way = direct(self.model) if default else None
+        together = default and (self.way is not None or same_together(self.model))
+        self.batches = not self.transform_fn and (together if declared is None else bool(declared))
+        self.cheap = together and self.batches and is_cheap(lambda rows: self.predict_fn(rows, self.model), self.model.n_features_in_)
+        self.plain = default and self.input_fn == self.default_input_fn and self.output_fn == self.default_output_fn
 
     def default_input_fn(self, data: bytes | str, content_type: str) -> object:
         """Text becomes float32, as in AWS's image; one record without a second dimension is one row."""
@@ -38,11 +44,13 @@ class SklearnHandler(ScriptHandler):
         return array if isinstance(data, bytes) else array.astype(np.float32)
 
     def default_predict_fn(self, data: object, model: object) -> object:
-        return model.predict(data)
+        short = self.way and isinstance(data, np.ndarray) and data.ndim == 2 and len(data)
+        predictions = self.way(data, [len(data)]) if short else None
+        return model.predict(data) if predictions is None else predictions
 
     def handle(self, requests: list[Request]) -> list[Response]:
         """Decode each, predict together what has the same width and type, answer each from its own rows."""
-        if self.plain and (answers := quick.answer(requests, self.model.predict, self.default_accept)):
+        if self.plain and (answers := quick.answer(requests, self.model.predict, self.default_accept, self.way)):
             return answers
         if len(requests) == 1:
             return [self.answer(requests[0])]
@@ -69,7 +77,9 @@ class SklearnHandler(ScriptHandler):
     def _together(self, members: list[tuple[int, np.ndarray]], requests: list[Request], answers: list) -> None:
         rows = members[0][1] if len(members) == 1 else np.vstack([data for _, data in members])
         try:
-            predictions = call(self.predict_fn, Context(None, self.layout.model), rows, self.model)
+            predictions = self.way(rows, [len(data) for _, data in members]) if self.way else None
+            if predictions is None:
+                predictions = call(self.predict_fn, Context(None, self.layout.model), rows, self.model)
             if len(predictions) != len(rows):
                 raise ValueError("the prediction has another number of rows")
         except Exception:

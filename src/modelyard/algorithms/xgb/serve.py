@@ -11,6 +11,7 @@ import numpy as np
 from ..cpus import cpus
 from ..layout import Layout
 from ..serving.messages import Request, Response
+from ..serving.probe import is_cheap
 from .version import image_version
 
 
@@ -29,6 +30,7 @@ class BoosterHandler:
     """A booster behind the server; rows of all requests of a batch are predicted in one call."""
 
     batches = True
+    cheap = False
 
     def __init__(self) -> None:
         self.version = image_version()
@@ -40,6 +42,7 @@ class BoosterHandler:
         from .model import Model
 
         self.model = Model(Layout().model, os.environ.get("SAGEMAKER_INFERENCE_ENSEMBLE", "true") == "true")
+        self.cheap = is_cheap(self.model.predict, self.model.features)
 
     def execution_parameters(self) -> Response:
         size = int(os.environ.get("MAX_CONTENT_LENGTH", "6291456")) // 1024**2

@@ -15,6 +15,7 @@ import orjson
 
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.database import Database, Tx
+from modelyard.services.cloudwatch.statistic import extended
 
 MIGRATIONS = [
     """
@@ -64,45 +65,22 @@ class Bucket:
             self.exact = False
 
     def statistic(self, name: str) -> float | None:
-        """SampleCount, Sum, Average, Minimum, Maximum, or pNN(.N); None where it cannot be known."""
-        plain = {
-            "SampleCount": self.samples,
-            "Sum": self.total,
-            "Average": self.total / self.samples if self.samples else 0.0,
-            "Minimum": self.low,
-            "Maximum": self.high,
-        }
+        """A statistic by AWS's name (statistic.py); None where it cannot be known."""
+        if name == "Average":
+            return self.total / self.samples if self.samples else 0.0
+        plain = {"SampleCount": self.samples, "Sum": self.total, "Minimum": self.low, "Maximum": self.high}
         if name in plain:
             return plain[name]
-        return self._percentile(float(name[1:])) if self.exact else None
-
-    def _percentile(self, percent: float) -> float:
-        """Linear interpolation between closest ranks, over weighted values."""
-        ordered = sorted(self.values)
-        total = sum(weight for _, weight in ordered)
-        rank = percent / 100 * (total - 1)
-        below = passed = 0.0
-        previous = ordered[0][0]
-        for value, weight in ordered:
-            if rank < passed + weight:
-                inside = rank - passed
-                if inside >= 0:
-                    after = self._next(ordered, value)
-                    return value + (after - value) * max(0.0, inside - (weight - 1))
-                return previous + (value - previous) * (rank - below)
-            previous, passed, below = value, passed + weight, passed + weight - 1
-        return ordered[-1][0]
-
-    @staticmethod
-    def _next(ordered: Sequence[tuple[float, float]], value: float) -> float:
-        return min((v for v, _ in ordered if v > value), default=value)
+        wanted = extended(name)
+        return wanted.of(self.values) if wanted is not None and self.exact else None
 
 
 class MetricStore:
     """`platform.metrics`."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
-        self._db, self._clock = db, clock
+        self._db = self.db = db
+        self._clock = clock
         serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if db.dialect == "sqlite" else "BIGSERIAL PRIMARY KEY"
         db.migrate("metrics", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
 
@@ -147,8 +125,13 @@ class MetricStore:
         end: float,
         period_s: float,
         unit: str | None = None,
+        anchor: float = 0.0,
+        exact: bool = True,
     ) -> list[Bucket]:
-        """The points of exactly this series in [start, end), by period (aligned to the epoch), oldest first."""
+        """The points of exactly this series in [start, end), by period, oldest first. Periods begin at multiples of their length
+        after `anchor`. Not `exact`: only what plain statistics need, added up by the database."""
+        if not exact:
+            return self._sums((account, region, namespace, name, canonical(dimensions)), start, end, period_s, unit, anchor % period_s)
         rows = self._db.read(
             "SELECT p.at, p.unit, p.samples, p.total, p.low, p.high FROM metric_points p JOIN metric_series s ON s.id = p.series_id "
             "WHERE s.account = ? AND s.region = ? AND s.namespace = ? AND s.name = ? AND s.dimensions = ? AND p.at >= ? AND p.at < ?",
@@ -158,9 +141,20 @@ class MetricStore:
         for point in (Point(*row) for row in rows):
             if unit is not None and point.unit != unit:
                 continue
-            begin = point.at - point.at % period_s
+            begin = point.at - (point.at - anchor) % period_s
             found.setdefault(begin, Bucket(begin)).add(point)
         return [found[begin] for begin in sorted(found)]
+
+    def _sums(self, series: tuple[str, ...], start: float, end: float, period_s: float, unit: str | None, anchor: float) -> list[Bucket]:
+        place = "CAST((p.at - ?) / ? AS INTEGER)" if self._db.dialect == "sqlite" else "floor((p.at - ?) / ?)"
+        rows = self._db.read(
+            f"SELECT {place} AS place, max(p.unit), sum(p.samples), sum(p.total), min(p.low), max(p.high) "
+            "FROM metric_points p JOIN metric_series s ON s.id = p.series_id "
+            "WHERE s.account = ? AND s.region = ? AND s.namespace = ? AND s.name = ? AND s.dimensions = ? AND p.at >= ? AND p.at < ?"
+            f"{'' if unit is None else ' AND p.unit = ?'} GROUP BY 1 ORDER BY 1",
+            (anchor, period_s, *series, start, end, *([] if unit is None else [unit])),
+        )
+        return [Bucket(anchor + float(row[0]) * period_s, *row[1:], exact=False) for row in rows]
 
     def _series(self, tx: Tx, key: tuple[str, ...], at: float) -> int:
         rows = tx.execute(

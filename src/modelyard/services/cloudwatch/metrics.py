@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import re
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
-from modelyard.services.cloudwatch import api
+from modelyard.services.cloudwatch import api, statistic
+from modelyard.services.cloudwatch.expressions import ExpressionError, Series, parse
+from modelyard.services.cloudwatch.expressions.evaluate import check_functions
+from modelyard.services.cloudwatch.expressions.parse import names
+from modelyard.services.cloudwatch.query import Queries
 
 LIST_PAGE, DATA_PAGE, STATISTICS_LIMIT = 500, 100_800, 1_440
 RECENT_SECONDS = 3 * 3600
 OLDEST_SECONDS, NEWEST_SECONDS = 14 * 86_400, 2 * 3_600
-PLAIN = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
-_PERCENTILE = re.compile(r"p(\d{1,2}(\.\d{1,10})?|100)")
+HIGH_RESOLUTION, LONGEST_PERIOD, MOST_QUERIES = (1, 5, 10, 20, 30), 86_400, 500
+_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 
 
 @api.operation
@@ -27,7 +32,7 @@ def put_metric_data(call, request):
     now = call.now()
     for place, datum in enumerate(data, 1):
         _check_datum(datum, f"MetricData.member.{place}", now)
-    call.platform.metrics.put(call.account, call.region, request["Namespace"], data)
+    call.platform.metrics.put(call.account, call.region, request["Namespace"], [_at_its_resolution(datum, now) for datum in data])
     return {}
 
 
@@ -80,50 +85,91 @@ def get_metric_statistics(call, request):
 
 @api.operation
 def get_metric_data(call, request):
-    if request["StartTime"] >= request["EndTime"]:
+    start, end = request["StartTime"], request["EndTime"]
+    if start >= end:
         raise _bad("The parameter StartTime must be less than the parameter EndTime.")
     queries = request["MetricDataQueries"]
-    if len({query["Id"] for query in queries}) != len(queries):
-        raise _bad("The values for parameter id in MetricDataQueries are not unique.")
+    check_queries(queries)
+    place = decode_token(request.get("NextToken"), api.error.InvalidNextToken, 0) or 0
+    asked = Queries(call.platform.metrics, call.account, call.region, queries, start, end)
     results = []
     for query in queries:
-        if "MetricStat" not in query:
-            raise _bad(f"Metric math is not built yet: query {query['Id']} has the Expression {query.get('Expression')!r}.")
-        if query.get("ReturnData", True):
-            results.append(_result(call, query, request))
-    return {"MetricDataResults": results, "Messages": []}
+        if not query.get("ReturnData", True):
+            continue
+        try:
+            results += [_result(query, series, request) for series in asked.series(query["Id"])]
+        except ExpressionError as problem:
+            raise _bad(f"Error in expression '{query['Id']}': {problem}") from None
+    return _page(results, place, request.get("MaxDatapoints", DATA_PAGE))
 
 
 # --- helpers -------------------------------------------------------------------------------------
 
 
-def _result(call, query: dict, request: dict) -> dict:
-    wanted = query["MetricStat"]
-    metric, period, stat = wanted["Metric"], wanted["Period"], wanted["Stat"]
-    if stat not in PLAIN:
-        _check_statistic(stat)
-    _check_period(period)
-    start, end = request["StartTime"], request["EndTime"]
-    buckets = call.platform.metrics.buckets(
-        call.account, call.region, metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", []),
-        start - start % period, end, period, wanted.get("Unit"),
-    )  # fmt: skip
-    pairs = [(b.start, b.statistic(stat)) for b in buckets]
-    pairs = [(at, value) for at, value in pairs if value is not None][-request.get("MaxDatapoints", DATA_PAGE) :]
-    if request.get("ScanBy", "TimestampDescending") == "TimestampDescending":
-        pairs.reverse()
+def check_queries(queries: list[dict]) -> None:
+    """What GetMetricData and PutMetricAlarm both ask of MetricDataQueries; raises ValidationError."""
+    if not queries or len(queries) > MOST_QUERIES:
+        raise _bad(f"The parameter MetricDataQueries must have between 1 and {MOST_QUERIES} members.")
+    if len({query["Id"] for query in queries}) != len(queries):
+        raise _bad("The values for parameter id in MetricDataQueries are not unique.")
+    ids = {query["Id"] for query in queries}
+    for place, query in enumerate(queries, 1):
+        where = f"MetricDataQueries.member.{place}"
+        if not _ID.fullmatch(query["Id"]):
+            raise _bad(
+                f"The value {query['Id']} for parameter {where}.Id must begin with a lowercase letter and have only letters, numbers and underscores."
+            )
+        if ("MetricStat" in query) == ("Expression" in query):
+            raise _bad(f"Exactly one of the parameters {where}.MetricStat and {where}.Expression must be specified.")
+        if "MetricStat" in query:
+            stat, period = query["MetricStat"]["Stat"], query["MetricStat"]["Period"]
+            if not statistic.is_known(stat):
+                raise _bad(f"The value {stat} for parameter {where}.MetricStat.Stat is not supported.")
+            if (problem := period_problem(period)) is not None:
+                raise _bad(problem)
+            continue
+        try:
+            tree = parse(query["Expression"])
+            check_functions(tree)
+            unknown = sorted(set(names(tree)) - ids)
+        except ExpressionError as problem:
+            raise _bad(f"Error in expression '{query['Id']}': {problem}") from None
+        if unknown:
+            raise _bad(f"Error in expression '{query['Id']}': Unknown identifier(s): {', '.join(unknown)}")
+
+
+def _result(query: dict, series: Series, request: dict) -> dict:
+    pairs = sorted(series.points.items(), reverse=request.get("ScanBy", "TimestampDescending") == "TimestampDescending")
+    pairs = [(at, value) for at, value in pairs if at < request["EndTime"]]
     return {
         "Id": query["Id"],
-        "Label": query.get("Label", metric.get("MetricName", "")),
+        "Label": series.label,
         "Timestamps": [at for at, _ in pairs],
         "Values": [value for _, value in pairs],
         "StatusCode": "Complete",
     }
 
 
-def _bad(message: str):
-    from modelyard.kernel.errors import ApiError
+def _page(results: list[dict], place: int, most: int) -> dict:
+    """Data points are numbered over all results; a page has `most` of them from `place` on."""
+    page, passed, end = [], 0, place + most
+    for result in results:
+        count = len(result["Values"])
+        first, last = max(0, place - passed), min(count, end - passed)
+        if first < last or (count == 0 and place == 0):
+            cut = {"Timestamps": result["Timestamps"][first:last], "Values": result["Values"][first:last]}
+            page.append({**result, **cut, "StatusCode": "Complete" if last >= count else "PartialData"})
+        passed += count
+    return {"MetricDataResults": page, "Messages": []} | ({"NextToken": encode_token(end)} if passed > end else {})
 
+
+def _at_its_resolution(datum: dict, now: float) -> dict:
+    """Without StorageResolution 1 a metric has data points of whole minutes only."""
+    at = datum.get("Timestamp", now)
+    return {**datum, "Timestamp": at if datum.get("StorageResolution") == 1 else at - at % 60}
+
+
+def _bad(message: str):
     # GetMetricData's model lists InvalidNextToken only; AWS answers the query-era code.
     return ApiError("ValidationError", message, 400)
 
@@ -143,6 +189,8 @@ def _check_datum(datum: dict, where: str, now: float) -> None:
     numbers = [datum["Value"]] if "Value" in datum else list(datum.get("Values", [])) + list(datum.get("StatisticValues", {}).values())
     if any(math.isnan(n) or math.isinf(n) for n in numbers):
         raise api.error.InvalidParameterValueException(f"The value NaN or Infinity for parameter {where}.Value is invalid.")
+    if datum.get("StorageResolution", 60) not in (1, 60):
+        raise api.error.InvalidParameterValueException(f"The parameter {where}.StorageResolution must be 1 or 60.")
     at = datum.get("Timestamp", now)
     if not now - OLDEST_SECONDS <= at <= now + NEWEST_SECONDS:
         raise api.error.InvalidParameterValueException(
@@ -150,13 +198,19 @@ def _check_datum(datum: dict, where: str, now: float) -> None:
         )
 
 
+def period_problem(period: int) -> str | None:
+    if period in HIGH_RESOLUTION or (period % 60 == 0 and period > 0):
+        return None
+    return f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60; it is {period}."
+
+
 def _check_period(period: int) -> None:
-    if period not in (1, 5, 10, 30) and (period <= 0 or period % 60):
-        raise api.error.InvalidParameterValueException(f"The parameter Period must be 1, 5, 10, 30 or a multiple of 60; it is {period}.")
+    if (problem := period_problem(period)) is not None:
+        raise api.error.InvalidParameterValueException(problem)
 
 
 def _check_statistic(name: str) -> None:
-    if not _PERCENTILE.fullmatch(name):
+    if statistic.extended(name) is None:
         raise api.error.InvalidParameterValueException(f"The value {name} for parameter ExtendedStatistics is not supported.")
 
 

@@ -9,6 +9,7 @@ import orjson
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names
+from modelyard.services.iam.managed import PREFIX
 from modelyard.services.iam.role import DEFAULT_SESSION_S, describe
 
 # Service → name of its role (IAM User Guide, "AWS services that work with IAM"); others get one in the same style.
@@ -21,6 +22,12 @@ _NAMES = {
     "sagemaker.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
     "dynamodb.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
     "ecs.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_ECSService",
+}
+
+
+# What a service may do with its role, where AWS's managed policy for it is at hand.
+_POLICIES = {
+    "sagemaker.application-autoscaling.amazonaws.com": "aws-service-role/AWSApplicationAutoscalingSageMakerEndpointPolicy",
 }
 
 
@@ -44,7 +51,7 @@ def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str,
         "AssumeRolePolicyDocument": orjson.dumps(trust).decode(),
         "Description": request.get("Description", ""),
         "MaxSessionDuration": DEFAULT_SESSION_S,
-        "Attached": [],
+        "Attached": [f"{PREFIX}/{_POLICIES[service]}"] if service in _POLICIES else [],
         "Inline": {},
     }
     arn = names.arn(call.account, "role", path, name)

@@ -13,8 +13,8 @@ from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri,
 from modelyard.services.sagemaker.model import the_model
 
 LIFECYCLE = static("endpoint-config")
-ECHOED = ("ProductionVariants", "DataCaptureConfig", "KmsKeyId", "ExecutionRoleArn", "VpcConfig", "MetricsConfig")
-NOT_BUILT = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
+ECHOED = ("ProductionVariants", "DataCaptureConfig", "AsyncInferenceConfig", "KmsKeyId", "ExecutionRoleArn", "VpcConfig", "MetricsConfig")
+NOT_BUILT = ("ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
 VARIANT_NOT_BUILT = ("ServerlessConfig", "InstancePools", "AcceleratorPartitionLayouts", "CapacityReservationConfig")
 
 
@@ -86,9 +86,34 @@ def _check(call, request: dict[str, Any]) -> None:
         raise validation("At least one production variant must have an InitialVariantWeight above 0.")
     if request.get("ExecutionRoleArn"):
         call.platform.identity.check_pass_role(call, request["ExecutionRoleArn"])
+    _check_async(request)
     capture = request.get("DataCaptureConfig")
     if capture:
         parse_s3_uri(capture["DestinationS3Uri"], "dataCaptureConfig.destinationS3Uri")
+
+
+def _check_async(request: dict[str, Any]) -> None:
+    """AWS: asynchronous endpoints have instances, and no shadow variants or explainers."""
+    config = request.get("AsyncInferenceConfig")
+    if config is None:
+        return
+    for member in ("ShadowProductionVariants", "ExplainerConfig"):
+        if request.get(member):
+            raise validation(f"{member} is not supported when specifying an AsyncInferenceConfig.")
+    for variant in request["ProductionVariants"]:
+        if variant.get("ServerlessConfig"):
+            raise validation("ServerlessConfig is not supported when specifying an AsyncInferenceConfig.")
+    output = config["OutputConfig"]
+    for member in ("S3OutputPath", "S3FailurePath"):
+        if output.get(member):
+            parse_s3_uri(output[member], f"asyncInferenceConfig.outputConfig.{member[0].lower()}{member[1:]}")
+    notify = output.get("NotificationConfig") or {}
+    told = notify.get("SuccessTopic") and "SUCCESS_NOTIFICATION_TOPIC" in notify.get("IncludeInferenceResponseIn", ())
+    if not output.get("S3OutputPath") and not told:
+        raise validation(
+            "AsyncInferenceConfig has no place for responses: give OutputConfig.S3OutputPath, or a SuccessTopic with SUCCESS_NOTIFICATION_TOPIC "
+            "in IncludeInferenceResponseIn."
+        )
 
 
 def _check_variant(call, variant: dict[str, Any]) -> None:

@@ -66,6 +66,19 @@ class RoleSession:
             return None
         return b"".join(_pieces(answer["Body"]))
 
+    def stream(self, bucket: str, key: str) -> tuple[int, str, Iterator[bytes]]:
+        """(size, content type, pieces) of an object; the generator closes what it opened."""
+        answer = self._call.invoke("s3", "GetObject", {"Bucket": bucket, "Key": key})
+        return answer["ContentLength"], answer.get("ContentType", ""), _pieces(answer["Body"])
+
+    def put(self, bucket: str, key: str, body: Any, **members: Any) -> None:
+        """`body` is bytes or a Body; `members` further members of PutObject."""
+        self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **members})
+
+    def publish(self, topic: str, message: str) -> None:
+        """To an SNS topic, as the role."""
+        self._call.invoke("sns", "Publish", {"TopicArn": topic, "Message": message})
+
     def download(self, bucket: str, key: str, path: Path, progress: Callable[[int], None] = lambda size: None) -> None:
         """The object as a file of its own (never a link: a job may write over its inputs)."""
         answer = self._call.invoke("s3", "GetObject", {"Bucket": bucket, "Key": key})

@@ -89,6 +89,10 @@ def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
             )
         case "no-endpoint":
             return api.error.ValidationError(f"Endpoint {request['EndpointName']} of account {call.account} not found.")
+        case "asynchronous":
+            return api.error.ValidationError(
+                f"Endpoint {outcome.table.endpoint} of account {call.account} is an asynchronous inference endpoint. Use the InvokeEndpointAsync API."
+            )
         case "no-variant":
             return api.error.ValidationError(
                 f"Variant {request['TargetVariant']} not found for endpoint {outcome.table.endpoint} of account {call.account}."

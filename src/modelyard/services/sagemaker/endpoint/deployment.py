@@ -17,6 +17,8 @@ from modelyard.services.sagemaker.model import hosted_containers, many_models, m
 
 STARTUP_SECONDS = 480.0
 """ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
+ASYNC_DRAIN_SECONDS = 3700.0
+"""What a replica of an asynchronous endpoint may take to finish what it works on: an invocation may last an hour."""
 KEPT_PROPERTIES = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
 
 
@@ -26,7 +28,16 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
     capture = config.spec.get("DataCaptureConfig")
     if capture is not None and not capture.get("EnableCapture", False):
         capture = None
-    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants}
+    asynchronous = config.spec.get("AsyncInferenceConfig")
+    if asynchronous is not None:
+        if any(v["mode"] in ("Direct", "MultiModel") for v in variants):
+            raise validation(
+                "One or more endpoint features are not supported using this configuration: an asynchronous endpoint takes models of one container or "
+                "of a serial pipeline."
+            )
+        asynchronous = {**asynchronous, "role": variants[0]["role"]}
+        variants = [{**v, "drain_s": ASYNC_DRAIN_SECONDS} for v in variants]
+    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants, "asynchronous": asynchronous}
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:

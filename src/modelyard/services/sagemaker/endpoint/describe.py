@@ -36,6 +36,8 @@ def describe(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
         answer["LastDeploymentConfig"] = endpoint.spec["deployment_config"]
     if status in ("Creating", "Updating") and not wanted.get("scale"):
         answer["PendingDeploymentSummary"] = _pending(endpoint, replicas)
+    if shown.get("asynchronous"):
+        answer["AsyncInferenceConfig"] = {k: v for k, v in shown["asynchronous"].items() if k in ("ClientConfig", "OutputConfig")}
     capture = shown["capture"]
     if capture:
         answer["DataCaptureConfig"] = {

@@ -28,13 +28,15 @@ class Child:
 
 @dataclass(frozen=True)
 class Seen:
-    """`alarms`: the state of each alarm the rollout watches, None for one that is gone. `real_now`: for what waits for processes."""
+    """`alarms`: the state of each alarm the rollout watches, None for one that is gone. `real_now`: for what waits for processes.
+    `faults`: variant → the fault of a rehearsal (fault.py)."""
 
     children: Sequence[Child]
     routes_version: int
     routes: Mapping[str, Any] | None
     alarms: Mapping[str, str | None] = field(default_factory=dict)
     real_now: float = 0.0
+    faults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _stop(replica: Record, seen: Seen) -> Step:
         return Step("Stopping", {"stopping_since": seen.real_now}, wake_in_real_s=0.0)
     alive = any(part.alive for part in seen.parts)
     ended = all(part.run.ended for part in seen.parts)
-    if not seen.retired and seen.real_now - replica.state["stopping_since"] < DRAIN_SECONDS and not ended:
+    if not seen.retired and seen.real_now - replica.state["stopping_since"] < replica.spec.get("drain_s", DRAIN_SECONDS) and not ended:
         return Step("Stopping", wake_in_real_s=QUICK_SECONDS)
     if seen.files.state == "running":
         return Step("Stopping", wake_in_real_s=QUICK_SECONDS)

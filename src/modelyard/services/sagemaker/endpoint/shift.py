@@ -263,7 +263,7 @@ def keep_routes(endpoint: Record, parts: Sequence[Part], seen: Seen) -> list[Any
 
 
 def _routes(endpoint: Record, parts: Sequence[Part], seen: Seen) -> list[Any]:
-    table = table_of(endpoint, parts, seen.children)
+    table = table_of(endpoint, parts, seen.children, seen.faults)
     if seen.routes is not None and same_routes(seen.routes, table):
         return []
     version = seen.routes_version + 1

@@ -10,19 +10,29 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint.deployment import replica_names
 from modelyard.services.sagemaker.endpoint.fleets import Child, Part, is_ready
 
+NO_FAULTS: Mapping[str, Mapping[str, Any]] = {}
 
-def table_of(endpoint: Record, parts: Sequence[Part], children: Sequence[Child]) -> dict[str, Any]:
+
+def table_of(
+    endpoint: Record, parts: Sequence[Part], children: Sequence[Child], faults: Mapping[str, Mapping[str, Any]] = NO_FAULTS
+) -> dict[str, Any]:
     """The route table without its version. Two fleets side by side have rows of the same variant name: the weights of each
     fleet are made to sum up to 1, so that a fleet gets its share whatever weights its configuration counts in. What is said of
     the endpoint as a whole is the old deployment's until all traffic has moved."""
     routes = {c.name: c.route for c in children if is_ready(c)}
+    asynchronous = parts[0].deployment.get("asynchronous")
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
         "region": endpoint.region,
         "endpoint": endpoint.name,
-        "variants": [row for part in parts for row in _rows(endpoint, part, routes, alone=len(parts) == 1)],
+        "variants": [
+            {**row, **({"fault": faults[row["name"]]} if row["name"] in faults else {})}
+            for part in parts
+            for row in _rows(endpoint, part, routes, alone=len(parts) == 1)
+        ],
         "capture": parts[0].deployment["capture"],
+        **({"asynchronous": {**asynchronous, "incarnation": endpoint.uid}} if asynchronous else {}),
     }
 
 

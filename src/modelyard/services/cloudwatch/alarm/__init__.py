@@ -1,0 +1,1 @@
+"""Alarms: metric alarms, composite alarms, their history and their actions. See docs/design/alarms.md."""

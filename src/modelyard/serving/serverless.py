@@ -1,0 +1,237 @@
+"""Calls of serverless variants: an instance for each call, started when it is needed, at most so many at once.
+
+A call takes an idle instance, or waits (without a thread) until one is there. How many instances are needed, and were lately, is
+told to the engine through the store (`tell`), which starts and stops them; a table that comes with another instance lets a waiting
+call go on. Everything here is one gateway's: with several gateways each admits MaxConcurrency calls of its own.
+
+Metrics are those of "Monitor a serverless endpoint": ModelSetupTime (microseconds a call waited for an instance to be started),
+ServerlessConcurrentExecutionsUtilization and, with provisioned concurrency, ServerlessProvisionedConcurrency(Executions, Utilization,
+Invocations, SpilloverInvocations). Utilizations are shares of 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from time import monotonic, perf_counter
+from typing import Any
+
+from modelyard.serving.meter import NAMESPACE, count
+from modelyard.serving.routes import Replica, RouteTable, Variant
+
+log = logging.getLogger("modelyard.serving.serverless")
+LONGEST_WAIT_SECONDS = 60.0
+"""AWS gives up a call after a minute, the start of an instance included."""
+Tell = Callable[[str, str, list[float], bool], None]
+"""(uid of the endpoint, variant, when the 1st, 2nd, … instance was needed last, whether one is missing now): stores it, on a thread."""
+
+
+@dataclass
+class Counts:
+    """Of one second."""
+
+    peak: int = 0
+    provisioned: int = 0
+    spilled: int = 0
+    setup_us: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class Cell:
+    """One variant: calls under way (waiting ones included), busy sockets, and who waits for an idle one."""
+
+    table: RouteTable
+    variant: Variant
+    under: int = 0
+    busy: set[str] = field(default_factory=set)
+    waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
+    needed: list[float] = field(default_factory=list)
+    missing: bool = False
+    dirty: bool = False
+    counts: Counts = field(default_factory=Counts)
+
+    def need(self, now: float) -> None:
+        """As many instances as calls are under way are needed now."""
+        if self.under:
+            self.needed += [0.0] * (self.under - len(self.needed))
+            self.needed[self.under - 1] = now
+            self.dirty = True
+
+    def times(self) -> list[float]:
+        """When the first, second, … instance was needed last: whoever needed three needed two as well."""
+        found, latest = [], 0.0
+        for at in reversed(self.needed):
+            latest = max(latest, at)
+            found.append(latest)
+        return found[::-1]
+
+
+class Serverless:
+    """Lives on the gateway's loop. `table(key)` is the newest route table, `usable(socket)` whether this gateway may use a replica."""
+
+    def __init__(
+        self,
+        table: Callable[[str], RouteTable | None],
+        usable: Callable[[str], bool],
+        now: Callable[[], float],
+        tell: Tell | None,
+        put: Any,
+    ) -> None:
+        self._table, self._usable, self._now, self._tell = table, usable, now, tell
+        self._put = put or (lambda *_: None)
+        self._cells: dict[tuple[str, str], Cell] = {}
+        self._telling: set[asyncio.Future[Any]] = set()
+
+    async def send(
+        self, send: Callable[..., Awaitable[Any]], refuse: Callable[..., Any], table: RouteTable, variant: Variant, *rest: Any
+    ) -> Any:
+        """`send(table, variant, *rest)` through an idle instance; `refuse(kind)` makes the outcome where there is none."""
+        cell = self._cells.setdefault((table.key, variant.name), Cell(table, variant))
+        cell.table, cell.variant = table, variant
+        if cell.under >= variant.most_at_once:
+            return refuse("throttled", table, variant)
+        cell.under += 1
+        self._count(cell)
+        deadline, waited = monotonic() + LONGEST_WAIT_SECONDS, 0.0
+        try:
+            while True:
+                began = perf_counter()
+                replica, cold = await self._instance(cell, deadline)
+                waited += perf_counter() - began
+                if replica is None:
+                    return refuse("timeout", table, variant)
+                try:
+                    outcome = await send(table, replace(variant, replicas=(replica,)), *rest)
+                finally:
+                    cell.busy.discard(replica.socket)
+                    self._next(cell)
+                if outcome.kind == "no-replica" and monotonic() < deadline:
+                    await asyncio.sleep(0)  # it was retired a moment ago, and the next table says so
+                    continue
+                if cold:
+                    count(cell.counts.setup_us, waited)
+                outcome.waited_s = waited
+                return outcome
+        finally:
+            cell.under -= 1
+
+    async def _instance(self, cell: Cell, deadline: float) -> tuple[Replica | None, bool]:
+        """(an instance, now busy; whether it was started for this call); (None, …) where the time is up."""
+        known, queued = {r.socket for r in self._replicas(cell)}, bool(cell.waiters)
+        while True:
+            replica = None if queued else self._idle(cell)  # who came earlier goes first
+            queued = False
+            if replica is not None:
+                cell.busy.add(replica.socket)
+                return replica, replica.socket not in known
+            self._ask(cell)
+            waiter = asyncio.get_running_loop().create_future()
+            cell.waiters.append(waiter)
+            try:
+                await asyncio.wait_for(waiter, max(deadline - monotonic(), 0.0))
+            except TimeoutError:
+                return None, False
+            finally:
+                if waiter in cell.waiters:
+                    cell.waiters.remove(waiter)
+
+    def _replicas(self, cell: Cell) -> list[Replica]:
+        table = self._table(cell.table.key)
+        rows = [v for v in table.variants if v.name == cell.variant.name] if table is not None else []
+        same = [v for v in rows if v.fleet == cell.variant.fleet] or rows
+        return [r for v in same for r in v.replicas]
+
+    def _idle(self, cell: Cell) -> Replica | None:
+        return next((r for r in self._replicas(cell) if r.socket not in cell.busy and self._usable(r.socket)), None)
+
+    def _next(self, cell: Cell) -> None:
+        """An instance is idle: the call that waits longest looks again."""
+        while cell.waiters:
+            waiter = cell.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def poke(self) -> None:
+        """Tables changed: everybody who waits looks again, in order."""
+        for cell in self._cells.values():
+            for _ in range(len(cell.waiters)):
+                self._next(cell)
+
+    # --- what the engine is told ---------------------------------------------------------------------
+
+    def _ask(self, cell: Cell) -> None:
+        """There is no idle instance: the engine shall hear of it now."""
+        cell.missing = True
+        cell.need(self._now())
+        self._hand(cell)
+
+    def _hand(self, cell: Cell) -> None:
+        if self._tell is None or not cell.dirty:
+            return
+        cell.dirty, missing = False, cell.missing
+        cell.missing = False
+        uid = (cell.variant.extra or {}).get("wake", "")
+        future = asyncio.get_running_loop().run_in_executor(None, self._tell, uid, cell.variant.name, cell.times(), missing)
+        self._telling.add(future)
+
+        def told(done: asyncio.Future[Any]) -> None:
+            self._telling.discard(done)
+            if not done.cancelled() and done.exception() is not None:  # said again with the next second
+                log.error("the store did not take what a serverless variant needs: %s", done.exception())
+                cell.dirty, cell.missing = True, missing
+
+        future.add_done_callback(told)
+
+    def _count(self, cell: Cell) -> None:
+        cell.need(self._now())
+        counts, warm = cell.counts, (cell.variant.extra or {}).get("provisioned", 0)
+        counts.peak = max(counts.peak, cell.under)
+        if warm:
+            if cell.under > warm:
+                counts.spilled += 1
+            else:
+                counts.provisioned += 1
+
+    def rotate(self) -> list[tuple[RouteTable, Variant, Counts]]:
+        """Once a second, on the loop: what was counted, for `flush`; and the engine hears what was needed."""
+        found = []
+        for cell in self._cells.values():
+            if cell.under:
+                cell.need(self._now())
+            if cell.counts.peak:
+                found.append((cell.table, cell.variant, cell.counts))
+                cell.counts = Counts(peak=cell.under)
+            self._hand(cell)
+        return found
+
+    def flush(self, counted: list[tuple[RouteTable, Variant, Counts]]) -> None:
+        """On a thread: to CloudWatch."""
+        for table, variant, counts in counted:
+            dimensions = [{"Name": "EndpointName", "Value": table.endpoint}, {"Name": "VariantName", "Value": variant.name}]
+            at = self._now()
+            data = [{**d, "Dimensions": dimensions, "Timestamp": at} for d in data_of(variant, counts)]
+            self._put(table.account, table.region, NAMESPACE, data)
+
+
+def data_of(variant: Variant, counts: Counts) -> list[dict[str, Any]]:
+    warm = (variant.extra or {}).get("provisioned", 0)
+    data: list[dict[str, Any]] = [_one("ServerlessConcurrentExecutionsUtilization", counts.peak / (variant.most_at_once or 1))]
+    if counts.setup_us:
+        values = sorted(counts.setup_us)
+        weights = [counts.setup_us[v] for v in values]
+        data.append({"MetricName": "ModelSetupTime", "Values": [float(v) for v in values], "Counts": weights, "Unit": "Microseconds"})
+    if warm:
+        data.append(_one("ServerlessProvisionedConcurrencyExecutions", float(min(counts.peak, warm))))
+        data.append(_one("ServerlessProvisionedConcurrencyUtilization", min(counts.peak, warm) / warm))
+        for name, number in (("Invocations", counts.provisioned), ("SpilloverInvocations", counts.spilled)):
+            if number:
+                data.append({"MetricName": f"ServerlessProvisionedConcurrency{name}", "Values": [1.0], "Counts": [number], "Unit": "None"})
+    return data
+
+
+def _one(name: str, value: float) -> dict[str, Any]:
+    return {"MetricName": name, "Values": [value], "Counts": [1], "Unit": "None"}
