@@ -77,7 +77,9 @@ def test_message_attributes_by_type():
     def of(kind, value):
         return {"k": {"DataType": kind, "StringValue": value}}
 
-    assert matches({"k": [1]}, "MessageAttributes", of("Number", "1.0"), "") and not matches({"k": [1]}, "MessageAttributes", of("String", "1"), "")
+    assert matches({"k": [1]}, "MessageAttributes", of("Number", "1.0"), "") and not matches(
+        {"k": [1]}, "MessageAttributes", of("String", "1"), ""
+    )
     assert matches({"k": ["a"]}, "MessageAttributes", of("String.Array", '["b","a"]'), "")
     assert matches({"k": [{"numeric": [">", 1]}]}, "MessageAttributes", of("String.Array", "[0, 2]"), "")
     assert not matches({"k": [{"exists": True}]}, "MessageAttributes", {"k": {"DataType": "Binary", "BinaryValue": "AA=="}}, "")
@@ -112,7 +114,9 @@ def test_policies_that_are_none(policy):
 
 
 scalars = st.none() | st.booleans() | st.integers(-50, 50) | st.floats(-50, 50) | st.text("ab.", max_size=3)
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("kl"), inner, max_size=2), max_leaves=6)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("kl"), inner, max_size=2), max_leaves=6
+)
 conditions = (
     scalars
     | st.builds(lambda o, t: {o: t}, st.sampled_from(["prefix", "suffix", "equals-ignore-case"]), st.text("ab", max_size=2))

@@ -77,9 +77,7 @@ def test_a_user_without_permission_is_denied_everywhere(yard):
 def test_a_permission_reaches_its_own_queue_and_topic_only(yard):
     urls = [yard.client("sqs").create_queue(QueueName=name)["QueueUrl"] for name in ("mine", "other")]
     topics = [yard.client("sns").create_topic(Name=name)["TopicArn"] for name in ("mine", "other")]
-    some = user(
-        yard, "some", allow("sqs:SendMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:mine"), allow("sns:Publish", topics[0])
-    )
+    some = user(yard, "some", allow("sqs:SendMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:mine"), allow("sns:Publish", topics[0]))
     some("sqs").send_message(QueueUrl=urls[0], MessageBody="x")
     some("sns").publish(TopicArn=topics[0], Message="x")
     refused(lambda: some("sqs").send_message(QueueUrl=urls[1], MessageBody="x"), "AccessDenied")
