@@ -62,7 +62,7 @@ async def _once_each(url: str, raws: list[bytes], connections: int) -> float:
             writer.write(raw)
             head = await reader.readuntil(b"\r\n\r\n")
             body = await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
-            if not head.startswith(b"HTTP/1.1 200"):
+            if not head.startswith(b"HTTP/1.1 2"):
                 raise SystemExit((head + body).decode())
         writer.close()
 

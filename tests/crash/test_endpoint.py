@@ -11,17 +11,21 @@ from modelyard.config import Settings
 from modelyard.kernel import reconcile
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.database import SQLite
+from modelyard.kernel.lifecycle import static
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.reconcile import Engine
-from modelyard.kernel.store import Moved, Store
+from modelyard.kernel.store import Moved, Step, Store
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
-from modelyard.services.sagemaker.endpoint import container
+from modelyard.services.sagemaker.endpoint import container, policy
 from modelyard.services.sagemaker.endpoint import reconcile as endpoint_reconcile
+from modelyard.services.sagemaker.endpoint.fleets import kept_names
 from modelyard.services.sagemaker.endpoint.health import Health
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA, status_of
 from tests.support.chaos import Chaos, Crash
+
+ALARM = static("metric-alarm")
 
 
 @dataclass
@@ -157,21 +161,24 @@ def fakes(monkeypatch):
 
 class Simulation:
     def __init__(self, seed: int, tmp_path: Path) -> None:
-        self.chaos = Chaos(seed, rate=0.04)
+        self.chaos = Chaos(seed, rate=0.015)
         self.clock, self.data = ManualClock(), tmp_path
         self.store = Store(SQLite(tmp_path / "s.db", durable=False), self.clock)
         self.runtime = FakeRuntime(self.chaos, self.routed)
         Settings(data=tmp_path).socket_dir.mkdir(parents=True, exist_ok=True)
         self.edition = 1
-        self.endpoints = [self.create(n) for n in range(2)]
+        self.endpoints = [self.create(n) for n in range(3)]
 
     def create(self, number: int):
-        spec = {"wanted": deployment(1, 1, ("a", 2), ("b", 1))}
+        spec = {"wanted": deployment(1, 1, ("a", 2), *([] if number == 2 else [("b", 1)]))}
         return self.store.create(ENDPOINT, account="1", region="r", name=f"e{number}", arn=f"arn:e{number}", spec=spec)
 
-    def routed(self) -> set[str]:
+    def routed(self, endpoint: str = "") -> set[str]:
+        """The runs in the table of this endpoint (""; of all)."""
         found = set()
-        for _, _, body in self.store.routes_since(0):
+        for _, key, body in self.store.routes_since(0):
+            if endpoint and key != endpoint:
+                continue
             for replica in (r for v in (body or {"variants": []})["variants"] for r in v["replicas"]):
                 sockets = [replica["socket"], *(s["socket"] for s in replica.get("stages", ()))]
                 found |= {Path(s).name.removesuffix(".sock") for s in sockets}
@@ -186,14 +193,43 @@ class Simulation:
         engine = Engine(world, [r for r in api.reconcilers if r.lifecycle.kind.startswith("endpoint")])
         engine.settle(rounds=rounds)
 
+    def alarm(self) -> None:
+        """Created once; now and then it rings, and stops ringing."""
+        alarm = self.store.get(ALARM.kind, "1", "r", "errors")
+        if alarm is None:
+            alarm = self.store.create(ALARM, account="1", region="r", name="errors", arn="arn:errors", spec={}, state={"state": "OK"})
+        ringing = self.chaos.random.random() < 0.15
+        self.store.apply(ALARM, alarm, Step("Active", {"state": "ALARM" if ringing else "OK"}), None)
+
+    def policy(self, single: bool) -> dict | None:
+        """Every kind of rollout, some of them watched by the alarm, some with a deadline."""
+        kind = self.chaos.random.choice(["none", "ALL_AT_ONCE", "CANARY", "LINEAR", *(["ROLLING"] * 3 if single else [])])
+        if kind == "none":
+            return None
+        half = {"Type": "CAPACITY_PERCENT", "Value": self.chaos.random.choice([30, 50])}
+        guards = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}} if self.chaos.random.random() < 0.6 else {}
+        if kind == "ROLLING":
+            back = {"RollbackMaximumBatchSize": half} if self.chaos.random.random() < 0.5 else {}
+            return {"RollingUpdatePolicy": {"MaximumBatchSize": half, "WaitIntervalInSeconds": 60, **back}, **guards}
+        sizes = {"CANARY": {"CanarySize": half}, "LINEAR": {"LinearStepSize": half}}.get(kind, {})
+        routing = {"Type": kind, "WaitIntervalInSeconds": 60, **sizes}
+        late = {"MaximumExecutionTimeoutInSeconds": 600} if self.chaos.random.random() < 0.3 else {}
+        return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 60, **late}, **guards}
+
     def wish(self) -> None:
         endpoint = self.store.by_uid(self.chaos.random.choice(self.endpoints).uid)
-        if endpoint is None or status_of(endpoint) != "InService":
+        if endpoint is None or status_of(endpoint) not in ("InService", "UpdateRollbackFailed"):
             return
-        edition = endpoint.spec["wanted"]["edition"] + 1
-        counts = [("a", self.chaos.random.randint(1, 3)), ("b", 1)]
-        generation = edition if self.chaos.random.random() < 0.6 else endpoint.state["serving"]["variants"][0]["generation"]
-        self.store.request(endpoint, {"wanted": deployment(edition, generation, *counts)})
+        old, edition = endpoint.state["serving"], endpoint.spec["wanted"]["edition"] + 1
+        single = len(old["variants"]) == 1
+        counts = [("a", self.chaos.random.randint(1, 4)), *([] if single else [("b", 1)])]
+        if self.chaos.random.random() < 0.7 or "mix" in endpoint.state:
+            new = deployment(edition, edition, *counts)
+            how = self.policy(single and "mix" not in endpoint.state)
+            new["plan"] = policy.plan_of(how, old, new, "mix" in endpoint.state)
+        else:
+            new = {**deployment(edition, old["variants"][0]["generation"], *counts), "scale": True}
+        self.store.request(endpoint, {"wanted": new})
 
     def delete(self, endpoint) -> None:
         while (record := self.store.by_uid(endpoint.uid)) is not None:
@@ -204,41 +240,56 @@ class Simulation:
                 continue
 
 
+def is_whole(sim, there):
+    """Settled, with exactly the replicas that it shall have, all of them routed."""
+    assert status_of(there) == there.status, "no rollout is forgotten"
+    replicas = sim.store.children(there.uid)
+    if there.status == "Failed":
+        assert not replicas and not sim.routed(there.arn)
+        return
+    assert there.status in ("InService", "UpdateRollbackFailed") and "rollout" not in there.state
+    assert {r.name for r in replicas} == kept_names(there.uid, there.state).keys() and {r.status for r in replicas} == {"InService"}
+    assert sim.routed(there.arn) == {container.run_id(r, number) for r in replicas for number in container.numbers(r)}
+    assert {len(container.numbers(r)) for r in replicas} == ({1} if there.name == "e2" else {1, 3}), "some are pipelines"
+
+
 @pytest.mark.parametrize("seed", range(16))
 def test_killed_at_every_point(seed, tmp_path, fakes):
     sim = Simulation(seed, tmp_path)
-    for turn in range(100):
+    for turn in range(140):
+        sim.alarm()
+        sim.clock.advance(sim.chaos.random.choice([0.0, 20.0, 61.0]))
         if sim.chaos.random.random() < 0.3:
             sim.wish()
         sim.runtime.sick = turn > 20
-        if turn == 70:
+        if turn == 90:
             sim.delete(sim.endpoints[0])
         try:
-            sim.run(rounds=20)
+            sim.run(rounds=40)
         except Crash:
             fakes[0] += 70.0  # the leases of the dead engine run out
     sim.chaos.rate, sim.runtime.sick = 0.0, False
     fakes[0] += 1000.0
-    sim.run(rounds=300)
+    for _ in range(12):  # as many bakes as a rollout has at most
+        sim.run(rounds=60)
+        sim.clock.advance(61.0)
+        if all("rollout" not in e.state for e in sim.store.list(ENDPOINT.kind)):
+            break
+    sim.run(rounds=100)
 
     assert sim.chaos.crashes > 10, "the test killed something"
     assert sim.store.by_uid(sim.endpoints[0].uid) is None, "a deleted endpoint goes"
     assert sim.store.routes("arn:e0")[1] is None
     assert sim.store.children(sim.endpoints[0].uid) == [], "and its replicas with it"
-    there = sim.store.by_uid(sim.endpoints[1].uid)
-    replicas = sim.store.children(there.uid)
-    if there.status == "InService":
-        wanted = sum(v["count"] for v in there.state["serving"]["variants"])
-        assert len(replicas) == wanted and {r.status for r in replicas} == {"InService"}
-        assert sim.routed() == {container.run_id(r, number) for r in replicas for number in container.numbers(r)}
-        assert {len(container.numbers(r)) for r in replicas} == {1, 3}, "some are pipelines"
-        assert sim.runtime.running() == sim.routed(), "no run without a record, no record without a run"
-    else:
-        assert there.status == "Failed" and not replicas and not sim.runtime.running(), replicas
+    for endpoint in sim.endpoints[1:]:
+        is_whole(sim, sim.store.by_uid(endpoint.uid))
+    routed = {r for number in (1, 2) for r in sim.routed(f"arn:e{number}")}
+    assert sim.runtime.running() == routed == sim.routed(), "no run without a record, no record without a run"
     for endpoint in sim.endpoints:
         revisions = [e.revision for e in sim.store.events_of(endpoint.uid)]
         assert revisions == list(range(1, len(revisions) + 1)), "one event per change, without gaps"
-    sim.delete(sim.endpoints[1])
-    sim.run(rounds=200)
+    for endpoint in sim.endpoints[1:]:
+        sim.delete(endpoint)
+    sim.run(rounds=300)
     assert not sim.runtime.runs and sim.store.list(REPLICA.kind) == [] and sim.store.list(ENDPOINT.kind) == []
     assert list((tmp_path / "endpoints").iterdir()) == []

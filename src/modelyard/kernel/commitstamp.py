@@ -38,14 +38,18 @@ class CommitStamp:
         self._key: tuple[int, int] | None = None
         self._map: mmap.mmap | None = None
         self._closed = False
+        self._whole = b""
 
     def read(self) -> bytes | None:
         """Equal stamps: nothing was committed in between. None: not known, a commit is being made just now."""
         if self._map is None and not self._attach():
             return None
         seen = self._map[: 2 * HEADER_BYTES]
-        header = seen[:HEADER_BYTES]
-        return header if header == seen[HEADER_BYTES:] and header[INITIALISED_AT] else None
+        if seen != self._whole:
+            if seen[:HEADER_BYTES] != seen[HEADER_BYTES:] or not seen[INITIALISED_AT]:
+                return None
+            self._whole = seen
+        return seen
 
     def close(self) -> None:
         """After the database's connections were closed."""

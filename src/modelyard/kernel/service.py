@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelyard.kernel import models
@@ -50,11 +50,22 @@ class ServiceErrors:
 
 
 @dataclass(frozen=True)
+class AtOnce:
+    """An async operation without a coroutine, for the hottest paths. `begin(call, request, tell)` starts the work and answers
+    something with `cancel()`, or None where this request needs the coroutine (nothing was done then); `tell(outcome)` is called later, once, on the
+    loop. `finish(call, request, outcome)` makes the response of it, or raises; the coroutine ends with the very same."""
+
+    begin: Callable[[Call, dict[str, Any], Callable[[Any], None]], Any]
+    finish: Callable[[Call, dict[str, Any], Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Operation:
     service: str
     name: str
     function: Callable[[Call, dict[str, Any]], Any]
     is_async: bool
+    at_once: AtOnce | None = None
 
 
 class Service:
@@ -85,6 +96,10 @@ class Service:
             raise LookupError(f"{self.name}:{name} is defined twice")
         self.operations[name] = Operation(self.name, name, function, inspect.iscoroutinefunction(function))
         return function
+
+    def at_once(self, name: str, begin: Callable[..., Any], finish: Callable[..., dict[str, Any]]) -> None:
+        """Gives a registered async operation its form without a coroutine."""
+        self.operations[name] = replace(self.operations[name], at_once=AtOnce(begin, finish))
 
     def reconciler(self, lifecycle: Lifecycle, observe: Callable[..., Any]) -> Callable[..., Any]:
         """Decorates the pure `decide(record, observation, now) -> Step` of a kind."""

@@ -9,6 +9,7 @@ SERVICES = [
     "logs",
     "cloudwatch",
     "sqs",
+    "applicationautoscaling",
     "modelyard",
     "applicationautoscaling",
     "sns",

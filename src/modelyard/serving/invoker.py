@@ -10,6 +10,8 @@ import asyncio
 import logging
 import random
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -17,13 +19,14 @@ from typing import Any
 from modelyard.serving import faults, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
+from modelyard.serving.errand import Errand
 from modelyard.serving.multimodel import ManyModels
 from modelyard.serving.notes import Notes
 from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
 from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
-from modelyard.serving.upstream import TimedOut, UpstreamError
+from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
 POLL_SECONDS = 0.1
@@ -32,6 +35,23 @@ FLUSH_SECONDS = 1.0
 
 Change = tuple[int, str, RouteTable | None]
 """(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What a caller sends. `head`: header lines, each ended by CRLF; what comes after `streaming` is in them and goes into captured data."""
+
+    account: str
+    region: str
+    endpoint: str
+    head: bytes
+    body: bytes
+    target: str | None
+    streaming: bool
+    content_type: str
+    inference_id: str | None
+    attributes: str | None
+    wants: Wants = NOTHING
 
 
 class Invoker:
@@ -168,6 +188,39 @@ class Invoker:
 
     # --- invocations -----------------------------------------------------------------------------------
 
+    def begin(
+        self,
+        account: str,
+        region: str,
+        endpoint: str,
+        head: bytes,
+        body: bytes,
+        tell: Callable[[Outcome], None],
+        *,
+        target: str | None = None,
+        content_type: str = "",
+        inference_id: str | None = None,
+        attributes: str | None = None,
+        wants: Wants = NOTHING,
+    ) -> Errand | None:
+        """`invoke` without a coroutine, for endpoints of plain variants: `tell(outcome)` is called later. None: nothing was done,
+        `invoke` must be awaited."""
+        began = perf_counter()
+        table = self._tables.get(endpoint_arn(account, region, endpoint))
+        if table is None or not table.plain or wants is not NOTHING:
+            return None
+        draw = self._random()
+        variant = split.choose(table, draw) if target is None else split.named(table, target, draw)
+        sent = Sent(account, region, endpoint, head, body, target, False, content_type, inference_id, attributes)
+        errand = Errand(self, sent, began, tell)
+        pool = self._replicas.pick(variant) if variant is not None else None
+        connection = pool.pooled() if pool is not None and pool.load < MOST_CONNECTIONS else None
+        if connection is None:
+            errand.by_task(self._whole(sent, began, draw))
+        else:
+            errand.send(table, variant, pool, connection, _post(head, body), monotonic() + variant.timeout_s)
+        return errand
+
     async def invoke(
         self,
         account: str,
@@ -186,83 +239,125 @@ class Invoker:
         """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. `content_type`,
         `inference_id` and `attributes` are in `head` already; they go into captured data."""
         began = perf_counter()
-        key = endpoint_arn(account, region, endpoint)
-        table = self._tables.get(key) or await self._newest(key)
+        sent = Sent(account, region, endpoint, head, body, target, streaming, content_type, inference_id, attributes, wants)
+        return await self._whole(sent, began, self._random())
+
+    async def _whole(self, sent: Sent, began: float, draw: float) -> Outcome:
+        table = await self.table(sent.account, sent.region, sent.endpoint)
         if table is None:
             return Outcome("no-endpoint")
         if table.asynchronous is not None:
             return Outcome("asynchronous", table)
-        outcome = await self._through(table, head, body, target, streaming, began, wants)
+        outcome = await self._through(table, sent, began, draw)
+        return await self._concluded(outcome, sent, began)
+
+    async def _concluded(self, outcome: Outcome, sent: Sent, began: float) -> Outcome:
         if outcome.kind in ("no-replica", "no-variant"):  # perhaps by a table that was replaced a moment ago
-            newest = await self._newest(key)
+            newest = await self._newest(outcome.table.key)
             if newest is None:
                 return Outcome("no-endpoint")
-            if newest.version != table.version:
-                outcome = await self._through(newest, head, body, target, streaming, began, wants)
+            if newest.version != outcome.table.version:
+                outcome = await self._through(newest, sent, began, self._random())
+        self.capture(outcome, sent)
+        return outcome
+
+    async def _through(self, table: RouteTable, sent: Sent, began: float, draw: float) -> Outcome:
+        variant = split.choose(table, draw) if sent.target is None else split.named(table, sent.target, draw)
+        if variant is None:
+            return Outcome("no-variant" if sent.target is not None else "no-replica", table)
+        if reason := refusal(variant, sent.wants):
+            return Outcome("refused", table, variant, detail=reason)
+        sent_at = perf_counter()
+        if variant.mode:
+            outcome = await self._pipelines.send(table, variant, sent.head, sent.body, sent.streaming, sent.wants)
+        else:
+            outcome = await self._send(table, variant, sent)
+        self.measure(outcome, began, sent_at, perf_counter())
+        return outcome
+
+    async def again(self, sent: Sent, table: RouteTable, variant: Variant, pool: Upstream, began: float) -> Outcome:
+        """The second try of an errand whose pooled connection was stale."""
+        sent_at = perf_counter()
+        outcome = await self._send(table, variant, sent, pool)
+        self.measure(outcome, began, sent_at, perf_counter())
+        return await self._concluded(outcome, sent, began)
+
+    async def _send(self, table: RouteTable, variant: Variant, sent: Sent, stale: Upstream | None = None) -> Outcome:
+        if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
+            return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
+        request, body = _post(sent.head, sent.body), sent.body
+        tried: set[str] = set()
+        while True:
+            pool = stale or self._replicas.pick(variant, tried)
+            if pool is None:
+                return Outcome("no-replica", table, variant)
+            try:
+                if pool.load >= MOST_CONNECTIONS and stale is None:
+                    await self._replicas.room(table, variant)
+                reply = await pool.request(request, body, variant.timeout_s, sent.streaming, stale is not None)
+            except QueueFull:
+                return Outcome("full", table, variant)
+            except UpstreamError as problem:
+                if problem.sent:
+                    return self.failed(table, variant, problem)
+                refused(pool)
+                tried.add(pool.socket)
+                stale = None
+                continue
+            finally:
+                self.left(table, variant)
+            return self.answered(table, variant, reply)
+
+    # --- the books of a call, also kept by errands --------------------------------------------------------
+
+    @staticmethod
+    def answered(table: RouteTable, variant: Variant, reply: Reply) -> Outcome:
+        return Outcome("answered", table, variant, reply.status, reply.headers, reply.body, reply.stream)
+
+    @staticmethod
+    def failed(table: RouteTable, variant: Variant, problem: UpstreamError) -> Outcome:
+        """A request that the model may have seen."""
+        if isinstance(problem, TimedOut):
+            return Outcome("timeout", table, variant)
+        return Outcome("broken", table, variant, detail=str(problem))
+
+    def left(self, table: RouteTable, variant: Variant) -> None:
+        """A request of this variant is no longer under way."""
+        self._replicas.done(table, variant)
+
+    def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float) -> None:
+        """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`."""
+        table = outcome.table
+        cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name)
+        cell.invocations += 1
+        if outcome.kind == "answered":
+            if not 200 <= outcome.status < 300:
+                _tally(cell, outcome)
+            metering.count(cell.model_us, ended - sent_at)
+            metering.count(cell.overhead_us, sent_at - began + perf_counter() - ended)
+        else:
+            _tally(cell, outcome)
+
+    def capture(self, outcome: Outcome, sent: Sent) -> None:
         if (
             self._capture is not None
             and outcome.kind == "answered"
             and outcome.table.capture
             and 200 <= outcome.status < 300
-            and not streaming
+            and not sent.streaming
         ):
-            answered = (outcome.header(b"content-type") or "", outcome.body)
-            self._capture.record(outcome.table, outcome.variant.name, (content_type, body), answered, inference_id, attributes)
-        return outcome
+            said = (outcome.header(b"content-type") or "", outcome.body)
+            self._capture.record(
+                outcome.table, outcome.variant.name, (sent.content_type, sent.body), said, sent.inference_id, sent.attributes
+            )
 
-    async def _through(
-        self, table: RouteTable, head: bytes, body: bytes, target: str | None, streaming: bool, began: float, wants: Wants
-    ) -> Outcome:
-        variant = split.choose(table, self._random()) if target is None else split.named(table, target, self._random())
-        if variant is None:
-            return Outcome("no-variant" if target is not None else "no-replica", table)
-        if reason := refusal(variant, wants):
-            return Outcome("refused", table, variant, detail=reason)
-        sent = perf_counter()
-        if variant.mode:
-            outcome = await self._pipelines.send(table, variant, head, body, streaming, wants)
-        else:
-            outcome = await self._send(table, variant, head, body, streaming)
-        ended = perf_counter()
-        cell = self._meter.cell(table.account, table.region, table.endpoint, variant.name)
-        cell.invocations += 1
-        _tally(cell, outcome)
-        if outcome.kind == "answered":
-            metering.count(cell.model_us, ended - sent)
-            metering.count(cell.overhead_us, sent - began + perf_counter() - ended)
-        return outcome
 
-    async def _send(self, table: RouteTable, variant: Variant, head: bytes, body: bytes, streaming: bool) -> Outcome:
-        if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
-            return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
-        request = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
-        tried: set[str] = set()
-        while True:
-            pool = self._replicas.pick(variant, tried)
-            if pool is None:
-                return Outcome("no-replica", table, variant)
-            try:
-                if pool.load >= MOST_CONNECTIONS:
-                    await self._replicas.room(table, variant)
-                reply = await pool.request(request, body, variant.timeout_s, streaming)
-            except QueueFull:
-                return Outcome("full", table, variant)
-            except TimedOut:
-                return Outcome("timeout", table, variant)
-            except UpstreamError as problem:
-                if problem.sent:
-                    return Outcome("broken", table, variant, detail=str(problem))
-                refused(pool)
-                tried.add(pool.socket)
-                continue
-            finally:
-                self._replicas.done(table, variant)
-            return Outcome("answered", table, variant, reply.status, reply.headers, reply.body, reply.stream)
+def _post(head: bytes, body: bytes) -> bytes:
+    return b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
 
 
 def _tally(cell: metering.Cell, outcome: Outcome) -> None:
-    if outcome.kind == "answered" and 200 <= outcome.status < 300:
-        return
+    """What went wrong, of which kind."""
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
     if outcome.kind in ("no-model", "not-ready") or (outcome.kind == "answered" and 400 <= outcome.status < 500):

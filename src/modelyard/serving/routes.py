@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -103,6 +104,11 @@ class RouteTable:
     capture: Mapping[str, Any] | None = None
     shadows: tuple[Shadow, ...] = ()
     asynchronous: Mapping[str, Any] | None = None
+
+    @cached_property
+    def plain(self) -> bool:
+        """Every call is: choose a row, choose a replica, send, answer. Then it needs no coroutine (`Invoker.begin`)."""
+        return not self.shadows and self.asynchronous is None and all(v.plain and not v.most_at_once for v in self.variants)
 
 
 def endpoint_arn(account: str, region: str, name: str) -> str:

@@ -11,8 +11,11 @@ import socket
 from collections import deque
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import httptools
+
+from modelyard.serving.whole import WholeAnswer
 
 CONNECT_TIMEOUT_S = 5.0
 FULL_QUEUE_PAUSE_S = 0.005
@@ -96,18 +99,23 @@ class PartStream:
 
 
 class Connection(asyncio.Protocol):
-    """One connection; `send` starts a request, the future it answers gets the Reply."""
+    """One connection; `send` starts a request, whose waiter (a future, or what has `done`, `set_result` and `set_exception`) gets
+    the Reply or an UpstreamError once nothing of this request is left to do here."""
 
     __slots__ = (
-        "_body", "_headers", "_held", "_keep", "_parser", "_paused", "_pool", "_stream", "_streaming",
-        "_transport", "_waiter", "answered", "deadline", "fresh",
+        "_asked", "_body", "_headers", "_held", "_keep", "_parser", "_paused", "_pool", "_reply", "_stream", "_streaming",
+        "_transport", "_waiter", "_whole", "answered", "deadline",
     )  # fmt: skip
 
     def __init__(self, pool: Upstream) -> None:
         self._pool = pool
         self._transport: asyncio.Transport | None = None
-        self._parser = None
-        self._waiter: asyncio.Future[Reply] | None = None
+        self._whole = WholeAnswer()
+        self._parser: Any = None
+        """Of an answer that did not come in one piece."""
+        self._asked = False
+        self._reply: Reply | None = None
+        self._waiter: Any = None
         self._stream: PartStream | None = None
         self._streaming = self._paused = False
         self._headers: dict[bytes, bytes] = {}
@@ -115,21 +123,17 @@ class Connection(asyncio.Protocol):
         self._held = 0
         self._keep = True
         self.answered = False
-        self.fresh = True
         self.deadline = 0.0
 
     # --- a request ---------------------------------------------------------------------------------
 
-    def send(self, head: bytes, body: bytes, deadline: float, streaming: bool) -> asyncio.Future[Reply]:
-        self._waiter = self._pool.loop.create_future()
+    def send(self, head: bytes, body: bytes, deadline: float, streaming: bool, waiter: Any) -> None:
+        self._waiter, self._asked = waiter, True
         self._streaming, self.answered, self.deadline = streaming, False, deadline
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._body, self._held = {}, [], 0
         if len(body) < 65536:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
-        return self._waiter
 
     def abort(self, error: UpstreamError) -> None:
         """Gives this request up: its connection cannot be used again."""
@@ -162,14 +166,29 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if self._parser is None:  # nobody asked: the connection cannot be trusted any more
+        if not self._asked:  # nobody asked: the connection cannot be trusted any more
             self.close()
             return
+        if self._parser is None:
+            if not self._streaming:
+                found = self._whole.read(data)
+                if found is not None:
+                    self.answered = True
+                    self._reply = Reply(*found)
+                    self._finish()
+                    return
+            self._parser = httptools.HttpResponseParser(self)
+            self._headers, self._body, self._held = {}, [], 0
         self.answered = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as problem:
-            self.abort(UpstreamError(f"the model server did not answer HTTP: {problem}", sent=True))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            if self._reply is None:
+                self.abort(UpstreamError(f"the model server did not answer HTTP: {problem}", sent=True))
+                return
+            self._keep = False  # a whole answer, and something after it
+        if self._reply is not None:
+            self._finish()
 
     def eof_received(self) -> bool:
         return False
@@ -178,6 +197,7 @@ class Connection(asyncio.Protocol):
         self._keep = False
         if self._parser is not None and self._ends_with_connection():
             self.on_message_complete()
+            self._finish()
             return
         self._settle(UpstreamError("the model server closed the connection before its answer was whole", sent=True))
         self._pool.lost(self)
@@ -195,6 +215,10 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
+
+    def on_message_begin(self) -> None:
+        if self._reply is not None:
+            raise ValueError("there is something after the answer")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -218,22 +242,35 @@ class Connection(asyncio.Protocol):
         self._body.append(part)
 
     def on_message_complete(self) -> None:
-        if self._parser is None or self._parser.get_status_code() < 200:
-            return
-        reply = Reply(self._parser.get_status_code(), self._headers, b"".join(self._body))
-        self._settle(None, reply)
-        self._pool.back(self)
+        """The answer is whole; `_finish` follows once the parser has returned."""
+        if self._parser is not None and (status := self._parser.get_status_code()) >= 200:
+            self._reply = Reply(status, self._headers, b"".join(self._body))
 
-    def _settle(self, error: UpstreamError | None, reply: Reply | None = None) -> None:
-        waiter, self._waiter = self._waiter, None
-        stream, self._stream = self._stream, None
-        self._parser = None
-        if self._paused and not self._transport.is_closing():
-            self.resume()
+    def _finish(self) -> None:
+        """Hands the answer over. The connection is free again before its waiter hears of it: it may send the next request at once."""
+        reply, self._reply = self._reply, None
+        waiter, stream = self._rest()
+        self._pool.back(self)
+        if stream is not None:
+            stream.end()
+        elif waiter is not None and not waiter.done():
+            waiter.set_result(reply)
+
+    def _settle(self, error: UpstreamError) -> None:
+        waiter, stream = self._rest()
         if stream is not None:
             stream.end(error)
         elif waiter is not None and not waiter.done():
-            waiter.set_exception(error) if error is not None else waiter.set_result(reply)
+            waiter.set_exception(error)
+
+    def _rest(self) -> tuple[Any, PartStream | None]:
+        """Nothing is asked any more; answers who waited for it."""
+        waiter, self._waiter = self._waiter, None
+        stream, self._stream = self._stream, None
+        self._parser, self._asked = None, False
+        if self._paused and not self._transport.is_closing():
+            self.resume()
+        return waiter, stream
 
 
 @dataclass
@@ -251,39 +288,50 @@ class Upstream:
     _closed: bool = False
     on_quiet: object = None
 
-    async def request(self, head: bytes, body: bytes, timeout_s: float, streaming: bool = False) -> Reply:
+    async def request(self, head: bytes, body: bytes, timeout_s: float, streaming: bool = False, stale: bool = False) -> Reply:
         """One request. Raises UpstreamError (`sent` False: certainly not seen by the server) or TimedOut.
 
         A pooled connection that the server closed without one byte of an answer was stale: the request is
-        sent once more, on a new one.
+        sent once more, on a new one. `stale`: this is that second time.
         """
         deadline = monotonic() + timeout_s
         self.outstanding += 1
         try:
-            connection = self._pooled()
+            connection = None if stale else self.pooled()
             if connection is not None:
                 try:
                     return await self._on(connection, head, body, deadline, streaming)
                 except TimedOut:
                     raise
                 except UpstreamError:
-                    if connection.answered or self._closed:
+                    if not self.was_stale(connection):
                         raise
             return await self._on(await self._dial(), head, body, deadline, streaming)
         finally:
             self.outstanding -= 1
 
     async def _on(self, connection: Connection, head: bytes, body: bytes, deadline: float, streaming: bool) -> Reply:
-        self._busy.add(connection)
-        self._sweep_later()
-        waiter = connection.send(head, body, deadline, streaming)
+        waiter = self.loop.create_future()
+        self.send(connection, head, body, deadline, streaming, waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
             connection.abort(UpstreamError("the caller went away", sent=True))
             raise
 
-    def _pooled(self) -> Connection | None:
+    def send(self, connection: Connection, head: bytes, body: bytes, deadline: float, streaming: bool, waiter: Any) -> None:
+        """Starts a request on a connection of this pool."""
+        self._busy.add(connection)
+        if not self._sweeping:
+            self._sweep_later()
+        connection.send(head, body, deadline, streaming, waiter)
+
+    def was_stale(self, connection: Connection) -> bool:
+        """Whether a request that failed on a pooled connection may go once more."""
+        return not connection.answered and not self._closed
+
+    def pooled(self) -> Connection | None:
+        """A connection that is open and free; it is the caller's until `back`."""
         while self._idle:
             connection = self._idle.pop()
             if connection.alive:

@@ -72,6 +72,17 @@ def head(response: HttpResponse, length: int | None, keep_alive: bool, chunked: 
         return text.encode("utf-8")
 
 
+def small(response: HttpResponse) -> bytes | None:
+    """A whole small answer that keeps the connection; None where it is not that, or not valid: `send` deals with it."""
+    body = response.body
+    if not isinstance(body, bytes) or len(body) > SMALL_FILE or bare(response.status):
+        return None
+    try:
+        return head(response, len(body), True, False) + body
+    except ValueError:
+        return None
+
+
 async def send(connection: Connection, exchange: Exchange, response: HttpResponse, keep_alive: bool) -> bool:
     """Writes the answer. Answers whether the connection may be used further (False: its end marks the body's)."""
     body, transport = response.body, connection.transport

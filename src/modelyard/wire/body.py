@@ -63,6 +63,16 @@ class InflowBody(Body):
         self._loop, self._high, self._flow, self._wanted = loop, high, flow, wanted
         self._chunks: deque[bytes] = deque()
 
+    @classmethod
+    def here(cls, loop: asyncio.AbstractEventLoop, data: bytes, high: int, flow: Callable[[bool], None]) -> InflowBody:
+        """A body that came whole, together with its head."""
+        body = cls(loop, len(data), high, flow)
+        if data:
+            body._chunks.append(data)
+            body._fed = len(data)
+        body.complete = True
+        return body
+
     # --- the loop's side -------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
@@ -135,6 +145,10 @@ class InflowBody(Body):
     def whole(self, limit: int) -> bytes | None:
         """The same without waiting: None where not all of it has come."""
         return self._all() if self.complete and self._fed <= limit else None
+
+    def peek(self) -> bytes:
+        """All of a body that came whole; it stays there for whoever reads it."""
+        return self._chunks[0] if self._chunks else b""
 
     def _all(self) -> bytes:
         chunks = self._chunks

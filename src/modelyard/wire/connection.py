@@ -7,7 +7,7 @@ import logging
 import socket
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.wire import answer
@@ -32,6 +32,8 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self._queue: deque[Exchange] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._errand: Any = None
+        """The request at the head of the queue, where it is answered without a task (`Server.at_once`)."""
         self._held_back = 0
         self._blocked: asyncio.Future[None] | None = None
         self._closing = self._deaf = self._half_closed = False
@@ -57,6 +59,10 @@ class Connection(asyncio.Protocol):
             return
         if not self._queue and not self._reader.in_head:
             self._since = monotonic()
+            exchange = self._reader.whole(data)
+            if exchange is not None:
+                self._arrived(exchange)
+                return
         try:
             rest = self._reader.feed(data)
         except Refused as refused:
@@ -82,6 +88,8 @@ class Connection(asyncio.Protocol):
         self._cut_off()
         if self._task is not None:
             self._task.cancel()
+        if self._errand is not None:
+            self._errand.cancel()
         self._wake_writer()
 
     def pause_writing(self) -> None:
@@ -100,8 +108,34 @@ class Connection(asyncio.Protocol):
         self._queue.append(exchange)
         if len(self._queue) == 2:
             self._flow(True)
-        if self._task is None:
+        if self._task is None and self._errand is None:
+            if exchange.body.complete and self._blocked is None and self.server.at_once is not None:
+                self._errand = self.server.at_once(exchange.request, exchange.body, self._answered)
+            if self._errand is None:
+                self._task = self.server.loop.create_task(self._serve())
+
+    def _answered(self, response: HttpResponse) -> None:
+        """The end of an errand. A small answer leaves here; whatever needs waiting or closing does so in a task."""
+        self._errand = None
+        if self._lost:
+            return
+        start = None
+        if not self._closing and self._blocked is None:
+            start = answer.small(response)
+        if start is None:
+            self._task = self.server.loop.create_task(self._serve(response))
+            return
+        self.transport.write(start)
+        queue = self._queue
+        queue.popleft()
+        if queue:
+            if len(queue) == 1:
+                self._flow(False)
             self._task = self.server.loop.create_task(self._serve())
+        else:
+            self._since = monotonic()
+            if self._half_closed:
+                self.transport.close()
 
     def _refuse(self, refused: Refused) -> None:
         """The bytes from here on mean nothing: answer in turn, then close."""
@@ -112,15 +146,15 @@ class Connection(asyncio.Protocol):
             last.keep_alive = False
             return
         self._queue.append(Exchange(None, None, keep_alive=False, refused=refused))
-        if self._task is None:
+        if self._task is None and self._errand is None:
             self._task = self.server.loop.create_task(self._serve())
 
     def _cut_off(self) -> None:
         if self._queue and self._queue[-1].body is not None:
             self._queue[-1].body.abort(incomplete())
 
-    async def _serve(self) -> None:
-        """Answers what is queued, one after the other."""
+    async def _serve(self, response: HttpResponse | None = None) -> None:
+        """Answers what is queued, one after the other; `response` is that of the first."""
         queue = self._queue
         try:
             while queue:
@@ -129,9 +163,11 @@ class Connection(asyncio.Protocol):
                     await self._connect(exchange)
                     return
                 self._body_seen, self._body_start = -1, monotonic()
-                response = await self._answer(exchange)
+                if response is None:
+                    response = await self._answer(exchange)
                 if not await self._finish(exchange, response):
                     return
+                response = None
                 queue.popleft()
                 if len(queue) == 1:
                     self._flow(False)
@@ -290,7 +326,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(Refused(408, "The request took too long."))
         elif self._queue:
             self._expire_body(now)
-        elif self._task is None and now - self._since > limits.idle_s:
+        elif not self.busy and now - self._since > limits.idle_s:
             self.transport.close()
 
     def _expire_body(self, now: float) -> None:
@@ -307,12 +343,12 @@ class Connection(asyncio.Protocol):
     def close_when_done(self) -> None:
         """Graceful end: at once when idle, else after the answer under way."""
         self._closing = True
-        if not self._queue and self._task is None:
+        if not self._queue and not self.busy:
             self.transport.close()
 
     @property
     def busy(self) -> bool:
-        return self._task is not None
+        return self._task is not None or self._errand is not None
 
 
 def no_delay(sock: socket.socket) -> None:

@@ -11,17 +11,7 @@ import httptools
 from modelyard.wire.body import InflowBody
 from modelyard.wire.http import Headers, HttpRequest
 from modelyard.wire.limits import Limits
-
-_NAMES_KEPT = 1024
-_names: dict[bytes, str] = {}
-"""Header names seen, lower-cased: clients send the same ones over and over."""
-
-
-def _name(name: bytes) -> str:
-    if len(_names) >= _NAMES_KEPT:
-        _names.clear()
-    lower = _names[name] = name.decode("latin-1").lower()
-    return lower
+from modelyard.wire.whole import WholeReader, names
 
 
 class Refused(Exception):
@@ -62,7 +52,7 @@ class Reader:
         self._arrived, self._flow, self._go_on = arrived, flow, go_on
         self.exchange: Exchange | None = None
         self.in_head = False
-        self._started = False
+        self._whole = WholeReader()
         self.reset()
 
     def reset(self) -> None:
@@ -70,6 +60,23 @@ class Reader:
         self.parser = httptools.HttpRequestParser(self)
         self.quiet = 0
         self._framing, self._resuming = b"", False
+
+    def whole(self, data: bytes) -> Exchange | None:
+        """A request that is `data`, all of it, where nothing of another one was read already. None: `feed` must look at it."""
+        limits = self._limits
+        if self.in_head or self._framing or self._resuming or self._in_framing() or len(data) > limits.head_bytes:
+            return None
+        found = self._whole.read(data)
+        if found is None:
+            return None
+        method, target, index, content = found
+        if len(target) > limits.target_bytes or len(index) > limits.head_count or not target.startswith("/"):
+            return None
+        path, _, query = target.partition("?")
+        body = InflowBody.here(self._loop, content, limits.buffered_bytes, self._flow)
+        return Exchange(
+            HttpRequest(method, path, query.partition("#")[0], list(index.items()), body, self._secure, self._client, index), body
+        )
 
     def feed(self, data: bytes) -> bytes | None:
         """Parses on. Answers the bytes after a CONNECT (another protocol), else None. Raises Refused."""
@@ -118,10 +125,7 @@ class Reader:
         if self._resuming:
             return
         self._size += len(name) + len(value) + 4
-        known = _names.get(name)
-        if known is None:
-            known = _name(name)
-        self._headers.append((known, value.decode("latin-1").strip()))
+        self._headers.append((names[name], value.decode("latin-1").strip()))
         if self._size > self._limits.head_bytes or len(self._headers) > self._limits.head_count:
             raise Refused(431, "The request header section is too large.")
 

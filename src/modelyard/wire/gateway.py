@@ -24,6 +24,7 @@ from modelyard.kernel.reserve import is_full
 from modelyard.kernel.service import Body, Call, Operation
 from modelyard.wire import payload, sigv2, sigv4
 from modelyard.wire.accesslog import AccessLog
+from modelyard.wire.atonce import AtOnceCalls
 from modelyard.wire.autherrors import auth_error, family
 from modelyard.wire.body import InflowBody, gather
 from modelyard.wire.browsers import is_ours, refuse_strangers_pages
@@ -37,6 +38,7 @@ from modelyard.wire.sigv4 import Authenticated
 log = logging.getLogger("modelyard.gateway")
 THREADS = 48
 ROUTES_KEPT = 4096
+_SIGNATURE_BEFORE = "Signature="
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,11 @@ class Gateway:
         self.pages = Pages(platform)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self.access_log = access_log
-        self._open = platform.settings.auth == "open"
+        self.open = platform.settings.auth == "open"
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._routes: dict[tuple[str, ...], Any] = {}
         self._router, self._codecs = router or _router(), codecs or _codecs()
+        self.at_once = AtOnceCalls(self).take
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -92,21 +95,25 @@ class Gateway:
         except ApiError as error:
             response = self._error(request, exchange, error, request_id)
         except Exception as problem:
-            log.exception("request %s failed", request_id, extra={"request_id": request_id})
-            response = self._error(request, exchange, disk_full() if is_full(problem) else internal(), request_id)
+            response = self._error(request, exchange, self.broken(problem, request_id), request_id)
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
 
+    def broken(self, problem: Exception, request_id: str) -> ApiError:
+        """What a client is told of an exception that is a bug, or a full disk; the log has it all."""
+        log.error("request %s failed", request_id, exc_info=problem, extra={"request_id": request_id})
+        return disk_full() if is_full(problem) else internal()
+
     async def _answer(self, request: HttpRequest, request_id: str, began: float, exchange: _Progress) -> HttpResponse:
         route, body = await self._route(request)
         exchange.route = route
-        plan = exchange.plan = self._plan(route)
+        plan = exchange.plan = self.plan(route)
         who, body = await self._authenticate(request, plan, route, body)
         exchange.principal = who.principal.arn
         if plan.operation is None:
             self.platform.dispatch.find(route.service, route.operation)
-        call = self._call(request, request_id, route, who)
+        call = self.call(request, request_id, route, who)
         while True:
             if plan.operation.is_async:
                 response = await self._on_loop(plan, route, request, body, call)
@@ -127,8 +134,7 @@ class Gateway:
 
     async def _route(self, request: HttpRequest) -> tuple[Any, bytes | None]:
         """Routes found without looking at the body are kept; S3's also depend on headers, so they are not."""
-        signed_for = request.header("authorization").partition("/aws4_request")[0].rpartition("/")[2]
-        key = (request.method, request.path, request.query, signed_for, request.header("x-amz-target"), request.header("content-type"))
+        key = _route_key(request)
         found = self._routes.get(key)
         if found is not None:
             return found, None
@@ -138,13 +144,17 @@ class Gateway:
         except needs_body:
             body = await gather(request.body, self.limits.gathered_bytes)
             return route(request, self.platform.services, body), body
-        if signed_for and found.service != "s3":
+        if key[3] and found.service != "s3":
             if len(self._routes) >= ROUTES_KEPT:
                 self._routes.clear()
             self._routes[key] = found
         return found, None
 
-    def _plan(self, route: Any) -> Plan:
+    def known_route(self, request: HttpRequest) -> Any:
+        """The kept route of a request like this one, or None."""
+        return self._routes.get(_route_key(request))
+
+    def plan(self, route: Any) -> Plan:
         key = (route.service, route.operation, route.protocol)
         plan = self._plans.get(key)
         if plan is None:
@@ -162,7 +172,7 @@ class Gateway:
         Credential, token and times are checked before a byte of the body is asked for."""
         identity, clock, kind = self.platform.identity, self.platform.clock, plan.family
         claim = sigv4.read_claim(request, kind)
-        if self._open:
+        if self.open:
             refuse_strangers_pages(request)
             return await self._unverified(request, plan, route, claim, body)
         if claim is None:
@@ -210,7 +220,7 @@ class Gateway:
             return await asyncio.get_running_loop().run_in_executor(self.pool, _read_all, coded, self.limits.gathered_bytes)
         return await gather(request.body, self.limits.gathered_bytes)
 
-    def _call(self, request: HttpRequest, request_id: str, route: Any, who: Authenticated) -> Call:
+    def call(self, request: HttpRequest, request_id: str, route: Any, who: Authenticated) -> Call:
         principal = who.principal
         return Call(
             self.platform,
@@ -255,6 +265,15 @@ class Gateway:
         if request.method == "HEAD":
             response.body = b""
         return response
+
+
+def _route_key(request: HttpRequest) -> tuple[str, ...]:
+    """All that a route which is kept depends on. The fourth is an Authorization header of the usual form without the signature at
+    its end, else "" """
+    get = request.index.get
+    authorization = get("authorization", "")
+    front = authorization[:-64] if authorization.endswith(_SIGNATURE_BEFORE, 0, -64) else ""
+    return request.method, request.path, request.query, front, get("x-amz-target", ""), get("content-type", "")
 
 
 class _Progress:

@@ -11,6 +11,18 @@ Headers = list[tuple[str, str]]
 """Names lower-case, in the order received; values latin-1 decoded and stripped."""
 
 
+class HeaderNames(dict[bytes, str]):
+    """Header names as sent → lower-cased, made when first seen: clients send the same ones over and over."""
+
+    MOST = 1024
+
+    def __missing__(self, name: bytes) -> str:
+        if len(self) >= self.MOST:
+            self.clear()
+        lower = self[name] = name.decode("latin-1").lower()
+        return lower
+
+
 @dataclass(slots=True)
 class HttpRequest:
     """One request. `path` and `query` are as received, still percent-encoded (signatures need them so).

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import unquote_plus
 
 from modelyard.kernel import models
@@ -37,6 +38,11 @@ class Route:
     protocol: str
     path_values: dict[str, str] = field(default_factory=dict)
     query: dict[str, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def name(self) -> str:
+        """`service:Operation`, for logs."""
+        return f"{self.service}:{self.operation}"
 
 
 class NeedsBody(Exception):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -58,12 +59,15 @@ def string_to_sign(moment: str, scope: str, canonical: str) -> str:
 
 def canonical_path(path: str, s3: bool) -> str:
     """The URI as it is signed: S3 signs it encoded once and as it is; all others normalise it and encode it again."""
-    if not path:
-        return "/"
-    if _PLAIN_PATH(path) and (s3 or ("//" not in path and "/." not in path)):
-        return path
     if s3:
-        return quote(unquote_to_bytes(path), safe="/-._~")
+        return path if path and _PLAIN_PATH(path) else quote(unquote_to_bytes(path), safe="/-._~") or "/"
+    return _doubly_encoded(path)
+
+
+@lru_cache(4096)
+def _doubly_encoded(path: str) -> str:
+    if _PLAIN_PATH(path) and "//" not in path and "/." not in path:
+        return path or "/"
     return quote(_normalise(path).encode("latin-1"), safe="/-._~")
 
 

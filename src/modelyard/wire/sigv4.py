@@ -12,6 +12,7 @@ import re
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import itemgetter
 from urllib.parse import unquote
 
 from modelyard.kernel.clock import Clock, real_now
@@ -38,7 +39,20 @@ _epochs: dict[str, float] = {}
 class Scope:
     """Whose key signs what, for which day, region and service: the part of a claim that stays the same all day."""
 
-    __slots__ = ("access_key", "date", "names", "region", "service", "signed_headers", "sound", "text")
+    __slots__ = (
+        "_key",
+        "_secret",
+        "access_key",
+        "date",
+        "lines",
+        "names",
+        "region",
+        "service",
+        "signed_headers",
+        "sound",
+        "text",
+        "values",
+    )
 
     def __init__(self, access_key: str, date: str, region: str, service: str, signed_headers: str) -> None:
         self.access_key, self.date, self.region, self.service = access_key, date, region, service
@@ -46,6 +60,16 @@ class Scope:
         self.text = f"{date}/{region}/{service}/aws4_request"
         self.sound = bool(_REGION(region)) and all(map(_PLAIN, (date, service, signed_headers)))
         """A region becomes part of ARNs: one with colons in it would be another resource than it is."""
+        self.lines = "".join(f"{name.replace('%', '%%')}:%s\n" for name in self.names)
+        """The canonical headers, to be filled with `values(index)`: (KeyError: not all of them are there)."""
+        self.values = itemgetter(*self.names) if len(self.names) > 1 else lambda index: (index[signed_headers],)
+        self._secret = self._key = None
+
+    def key(self, secret: str) -> bytes:
+        """The derived key."""
+        if self._secret != secret:
+            self._key, self._secret = signing.signing_key(secret, self.date, self.region, self.service), secret
+        return self._key
 
 
 @dataclass(slots=True)
@@ -204,9 +228,7 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     """Compares the signature; answers the signing key (for chunks). Raises the family's mismatch."""
     if family == "s3":
         _check_all_signed(request, claim)
-    scope = claim.of
-    key = signing.signing_key(credential.secret_key, scope.date, scope.region, scope.service)
-    names = scope.names
+    key, names = claim.of.key(credential.secret_key), claim.of.names
     if "host" not in names:
         raise auth_error(family, "mismatch")
     pairs = signing.query_pairs(request.query) if request.query else []
@@ -215,17 +237,18 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     path = signing.canonical_path(request.path, family == "s3")
     query = signing.canonical_query(pairs) if pairs else ""
     host = request.header("host")
-    if not _signs(request, claim, key, names, payload_hash, path, query, host) and not any(
-        _signs(request, claim, key, names, payload_hash, *reading) for reading in _other_readings(request, family, pairs, path, query, host)
+    if not _signs(request, claim, key, payload_hash, path, query, host) and not any(
+        _signs(request, claim, key, payload_hash, *reading) for reading in _other_readings(request, family, pairs, path, query, host)
     ):
         raise auth_error(family, "mismatch", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "mismatch")
     return key
 
 
-def _signs(request: HttpRequest, claim: Claim, key: bytes, names: list[str], payload_hash: str, path: str, query: str, host: str) -> bool:
-    headers = _canonical_headers(request, names, host)
-    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{claim.of.signed_headers}\n{payload_hash}"
-    signature = signing.sign(key, signing.string_to_sign(claim.moment, claim.of.text, canonical))
+def _signs(request: HttpRequest, claim: Claim, key: bytes, payload_hash: str, path: str, query: str, host: str) -> bool:
+    scope = claim.of
+    headers = _canonical_headers(request, scope, host)
+    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{scope.signed_headers}\n{payload_hash}"
+    signature = signing.sign(key, signing.string_to_sign(claim.moment, scope.text, canonical))
     return claim.signature.isascii() and hmac.compare_digest(signature, claim.signature)
 
 
@@ -242,14 +265,20 @@ def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, st
         yield path, query, f"{host}:{443 if request.secure else 80}"
 
 
-def _canonical_headers(request: HttpRequest, names: list[str], host: str) -> str:
-    index = request.index
-    if len(index) == len(request.headers):
-        values = [index.get(name, "") for name in names]
-    else:
-        values = [",".join(v for n, v in request.headers if n == name) for name in names]
-    values[names.index("host")] = host
-    lines = "".join([f"{name}:{value}\n" for name, value in zip(names, values, strict=True)])
+def _canonical_headers(request: HttpRequest, scope: Scope, host: str) -> str:
+    index, names = request.index, scope.names
+    try:
+        if len(index) != len(request.headers) or index["host"] is not host:
+            raise KeyError
+        values = scope.values(index)
+        lines = scope.lines % values
+    except KeyError:
+        if len(index) == len(request.headers):
+            values = [index.get(name, "") for name in names]
+        else:
+            values = [",".join(v for n, v in request.headers if n == name) for name in names]
+        values[names.index("host")] = host
+        lines = scope.lines % tuple(values)
     if "  " in lines or "\t" in lines:
         lines = "".join([f"{name}:{signing.fold(value)}\n" for name, value in zip(names, values, strict=True)])
     return lines

@@ -20,6 +20,9 @@ from modelyard.wire.shapes import Model, Shape
 MAX_TOLD = 50
 """At most so many violations are told in one message."""
 
+GOOD_KEPT, LONGEST_KEPT = 64, 128
+"""Texts that were found good are remembered, so many per shape of a model: clients send the same names all day."""
+
 Report = list[str]
 Check = Callable[[Any, str, Report], None]
 Test = tuple[Callable[[Any], bool], str]
@@ -112,7 +115,21 @@ class _Checks(Compiler):
         tests = _tests(shape)
         if not tests:
             return None
-        return lambda value, path, report: _run(tests, value, path, report, shape)
+        if shape.kind != "string" or shape.trait("sensitive"):
+            return lambda value, path, report: _run(tests, value, path, report, shape)
+        good: set[str] = set()
+
+        def run(value: Any, path: str, report: Report) -> None:
+            if value in good:
+                return
+            told = len(report)
+            _run(tests, value, path, report, shape)
+            if len(report) == told and len(value) <= LONGEST_KEPT:
+                if len(good) >= GOOD_KEPT:
+                    good.clear()
+                good.add(value)
+
+        return run
 
 
 def _run(tests: list[Test], value: Any, path: str, report: Report, shape: Shape) -> None:

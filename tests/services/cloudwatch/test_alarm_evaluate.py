@@ -9,11 +9,11 @@ from modelyard.services.cloudwatch.alarm import texts
 from modelyard.services.cloudwatch.alarm.evaluate import Point, judge, reason, reason_data
 
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
-I, R = "INSUFFICIENT_DATA", "RETAIN"
+NO_DATA, R = "INSUFFICIENT_DATA", "RETAIN"
 TABLE_3_OF_3 = [
     ("0 - X - X", "OK", "OK", "OK", "OK"),
     ("0 - - - -", "OK", "OK", "OK", "OK"),
-    ("- - - - -", I, R, "ALARM", "OK"),
+    ("- - - - -", NO_DATA, R, "ALARM", "OK"),
     ("0 X X - X", "ALARM", "ALARM", "ALARM", "ALARM"),
     ("- - X - -", "ALARM", R, "ALARM", "OK"),
     ("- - - - X", R, R, "ALARM", "OK"),

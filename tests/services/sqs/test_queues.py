@@ -389,7 +389,7 @@ def test_the_query_protocol(yard, sqs):
     status, got = ask(Action="ReceiveMessage", QueueUrl=url, **{"AttributeName.1": "All", "MessageAttributeName.1": "a"})
     assert got.findtext(".//Message/Body") == "x" and got.findtext(".//Message/MessageAttribute/Value/StringValue") == "v"
     assert "SentTimestamp" in [name.text for name in got.findall(".//Message/Attribute/Name")]
-    status, deleted = ask(Action="DeleteMessage", ReceiptHandle=got.findtext(".//ReceiptHandle"))
+    status, _ = ask(Action="DeleteMessage", ReceiptHandle=got.findtext(".//ReceiptHandle"))
     assert status == 200
     status, told = ask(Action="GetQueueAttributes", **{"AttributeName.1": "ApproximateNumberOfMessages"})
     assert told.findtext(".//Attribute/Value") == "0"

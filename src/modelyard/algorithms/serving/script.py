@@ -1,40 +1,27 @@
 """Serving with a user's handlers: model_fn, then input_fn, predict_fn and output_fn, or transform_fn.
 
 Signatures and defaults are those of AWS's inference toolkit; each function may take one more argument, the context.
+
+A module may declare `modelyard_batch = True`: predict_fn answers row by row, so it may get the rows of requests that wait at
+the same moment in one call (without a request in its context) and must return one prediction per row, in order. input_fn and
+output_fn still see one request each. Without the declaration a user's predict_fn gets one request at a time: it might count
+them or look at their headers.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import logging
 import os
-import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+import numpy as np
 
 from ..layout import Layout
+from .batch import Batch
 from .code import user_module
-from .codecs import JSON, TEXT, Undecodable, UnsupportedFormat, acceptable, decode, encode, media_type
+from .codecs import JSON, Undecodable, UnsupportedFormat, acceptable, decode, encode
+from .context import Context, body, call, content_type, failed, respond
 from .messages import Request, Response
-
-
-class Context:
-    """What a handler may know about the request: its headers, the model folder; and headers it adds to the answer."""
-
-    def __init__(self, request: Request | None, model_dir: str):
-        self.system_properties = {"model_dir": model_dir, "gpu_id": None}
-        self.request_headers = request.headers if request else {}
-        self.response_headers: dict[str, str] = {}
-
-    def get_request_header(self, _index: int, name: str) -> str | None:
-        return self.request_headers.get(name.lower())
-
-    def get_all_request_header(self, _index: int = 0) -> dict[str, str]:
-        return self.request_headers
-
-    def set_response_header(self, _index: int, name: str, value: str) -> None:
-        self.response_headers[name] = value
 
 
 class ScriptHandler:
@@ -62,6 +49,7 @@ class ScriptHandler:
         self.predict_fn = self._function("predict_fn", self.default_predict_fn)
         self.output_fn = self._function("output_fn", self.default_output_fn)
         model_fn = self._function("model_fn", self.default_model_fn)
+        self.batches = self.may_batch(False)
         self.model = call(model_fn, Context(None, self.layout.model), self.layout.model)
 
     def _function(self, name: str, default: Callable | None) -> Callable | None:
@@ -72,8 +60,27 @@ class ScriptHandler:
         function = self._function("execution_parameters_fn", None)
         return Response(200, encode(function(), JSON), JSON) if function else None
 
+    def may_batch(self, default: bool) -> bool:
+        """What the user's module declares with `modelyard_batch`, else `default`; never with a transform_fn, which does it all."""
+        declared = getattr(self.module, "modelyard_batch", None)
+        return not self.transform_fn and (default if declared is None else bool(declared))
+
     def handle(self, requests: list[Request]) -> list[Response]:
-        return [self.answer(request) for request in requests]
+        """Answer each; several (only when `batches`) are predicted together where that can be."""
+        return [self.answer(requests[0])] if len(requests) == 1 else Batch(self, requests).answers()
+
+    def predict_together(self, rows: object, counts: list[int]) -> object:
+        """predict_fn of the rows of several requests, of which each has `counts` rows."""
+        return call(self.predict_fn, Context(None, self.layout.model), rows, self.model)
+
+    def kind_of(self, data: object) -> object | None:
+        """What input_fn's results must have in common to be joined, None for one that must stay alone."""
+        if isinstance(data, np.ndarray) and data.ndim > 1 and data.dtype.kind in "fiub" and len(data):
+            return data.shape[1:], data.dtype
+        return None
+
+    def join(self, parts: list) -> object:
+        return np.concatenate(parts)
 
     def answer(self, request: Request) -> Response:
         """One request through the handlers, errors as the toolkit answers them."""
@@ -125,59 +132,3 @@ class ScriptHandler:
         if kind is None:
             raise UnsupportedFormat(accept)
         return encode(prediction, kind), kind
-
-
-def call(function: Callable, context: Context, *arguments: object) -> object:
-    """Call a handler function with its arguments, and with the context when it takes one more."""
-    count = _arity(function)
-    if count == len(arguments):
-        return function(*arguments)
-    if count == len(arguments) + 1:
-        return function(*arguments, context)
-    raise TypeError(f"{function.__name__} takes {count} arguments but {len(arguments)} were given.")
-
-
-@functools.lru_cache(64)
-def _arity(function: Callable) -> int:
-    return len(inspect.signature(function).parameters)
-
-
-def content_type(request: Request) -> str:
-    return request.headers.get("content-type") or request.headers.get("contenttype") or JSON
-
-
-def body(request: Request) -> bytes | str:
-    """Text for JSON and CSV, bytes for everything else."""
-    if media_type(content_type(request)) in TEXT:
-        try:
-            return request.body.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise Undecodable(f"The body is not UTF-8: {error}") from None
-    return request.body
-
-
-def respond(result: object, accept: str, context: Context) -> Response:
-    """What a handler returned, as an answer: a body, `(body, content type)`, or a generator of chunks."""
-    kind = accept
-    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str):
-        result, kind = result
-    headers = dict(context.response_headers)
-    if isinstance(result, str):
-        return Response(200, result.encode(), kind, headers)
-    if isinstance(result, bytes | bytearray | memoryview):
-        return Response(200, bytes(result), kind, headers)
-    if isinstance(result, Iterator):
-        return Response(200, result, kind, headers)
-    if result is None:
-        return Response(200, b"", kind, headers)
-    try:
-        return Response(200, encode(result, kind), kind, headers)
-    except (UnsupportedFormat, TypeError, AttributeError) as error:
-        return failed(500, error)
-
-
-def failed(status: int, error: BaseException) -> Response:
-    """An error's answer: its text and traceback, as the toolkit writes them."""
-    text = "".join(traceback.format_exception(error))
-    logging.error("%s", text)
-    return Response(status, f"{error}\n{text}".encode(), "text/plain; charset=utf-8")

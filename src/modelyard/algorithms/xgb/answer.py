@@ -47,6 +47,8 @@ def encode(predictions: np.ndarray, accept: str, version: tuple[int, int], batch
 
 
 def _csv(values: list) -> str:
+    if values and not isinstance(values[0], list):
+        return "".join(f"{value}\n" for value in values)
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(value if isinstance(value, list) else [value] for value in values)
     return stream.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..errors import UserError
 
 CSV, LIBSVM, PARQUET, RECORDIO = "csv", "libsvm", "parquet", "recordio-protobuf"
@@ -14,6 +16,7 @@ KINDS = {
 }  # fmt: skip
 
 
+@functools.lru_cache(256)
 def parse(value: str | None) -> tuple[str, dict[str, str]]:
     """`Text/CSV; label_size=1` as ("text/csv", {"label_size": "1"})."""
     main, *rest = (value or "").lower().split(";")

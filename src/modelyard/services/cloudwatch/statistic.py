@@ -46,7 +46,8 @@ class Extended:
         if self.kind == "ts":
             return sum(v * w for v, w in inside)
         if self.kind == "wm":
-            return _mean([(max(v if high is None else min(v, high), v if low is None else low), w) for v, w in ordered])
+            floor, roof = ordered[0][0] if low is None else low, ordered[-1][0] if high is None else high
+            return _mean([(min(max(v, floor), roof), w) for v, w in ordered])
         return _mean(inside) if weight else None
 
     def _bounds(self, ordered: Values) -> tuple[float | None, float | None]:

@@ -30,8 +30,45 @@ class _Check:
     unless: Hole | None
 
 
+NEEDS_KEPT = 4096
+_kept: dict[tuple[Any, ...], list[Need]] = {}
+
+
 def needs(call: Call, request: Request) -> list[Need]:
     """Every (action, resource) of this request; empty: no permission is needed, or the operation checks itself."""
+    members = _only_names(call.service, call.operation)
+    if members is None:
+        return _needs(call, request)
+    key = (call.service, call.operation, call.region, call.account, *map(request.get, members))
+    try:
+        found = _kept.get(key)
+    except TypeError:  # a member that should be a name is a list or a structure
+        return _needs(call, request)
+    if found is None:
+        found = _needs(call, request)
+        if all(value is None or type(value) is str for value in key):
+            if len(_kept) >= NEEDS_KEPT:
+                _kept.clear()
+            _kept[key] = found
+    return found
+
+
+@cache
+def _only_names(service: str, operation: str) -> tuple[str, ...] | None:
+    """The request members that this operation's ARNs are made of, where they are made of nothing else: then equal members mean
+    equal needs. None: they read more than top members (or lists, or the store)."""
+    checks, members = _checks(service, operation), []
+    for check in checks:
+        if check.only_if is not None or check.unless is not None:
+            return None
+        for template in (one for alternatives in check.resources for one in alternatives):
+            if template.top_members is None:
+                return None
+            members += template.top_members
+    return tuple(dict.fromkeys(members))
+
+
+def _needs(call: Call, request: Request) -> list[Need]:
     found = []
     for check in _checks(call.service, call.operation):
         if check.only_if is not None and not check.only_if.values(call, request):

@@ -31,6 +31,13 @@ class Template:
             None if self._whole or any(hole.is_deep for hole in self._holes) else list(zip(pieces[1::2], pieces[2::2], strict=True))
         )
 
+    @property
+    def top_members(self) -> list[str] | None:
+        """The request members it reads, where these are single top members; None: it reads more."""
+        if self._plain is None:
+            return None
+        return [name for name, _ in self._plain if name not in ("Region", "Account")]
+
     def fill(self, call: Call, request: Request) -> list[str]:
         """The ARNs, several where a hole has several values; [] where a hole has none."""
         return self._fill_deep(call, request) if self._plain is None else self._fill_plain(call, request, self._plain)
@@ -168,7 +175,9 @@ def _before_colon(call: Call, request: Request, member: str, value: str) -> str:
 
 
 def _queue(call: Call, request: Request, member: str, value: str) -> str:
-    """`account:name` of a queue URL."""
+    """`account:name` of a queue URL, or of a name and (GetQueueUrl) whose it is."""
+    if "/" not in value:
+        return f"{request.get('QueueOwnerAWSAccountId') or call.account}:{value}"
     account, _, name = value.rstrip("/").removeprefix("https://").removeprefix("http://").partition("/")[2].rpartition("/")
     return f"{account or call.account}:{name}"
 

@@ -24,6 +24,7 @@ from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.vault import Vault
 
 MAX_VERDICTS = 4096
+_NONE: Mapping[str, Any] = {}
 
 
 class IamIdentity:
@@ -100,7 +101,11 @@ class IamIdentity:
 
     def _check(self, call: Call, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any]) -> None:
         caller = self.directory.caller(call.principal)
-        policy, account = self._resource_policy(call, need, request)
+        service = need.action.partition(":")[0]
+        lookup = self._platform.parts.get("resource_policies", _NONE).get(service)
+        if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
+            return
+        policy, account = self._resource_policy(call, need, request, lookup)
         alone = policy is None and account in (None, call.principal.account)
         verdict = caller.verdicts.get(need) if alone else None
         if verdict is None:
@@ -111,11 +116,10 @@ class IamIdentity:
         if not verdict.allowed:
             raise denial.error(call.service, denial.explain(call.principal, caller.name, need.action, need.resource, verdict))
 
-    def _resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None]:
-        service = need.action.partition(":")[0]
-        lookup = self._platform.parts.get("resource_policies", {}).get(service)
+    def _resource_policy(self, call: Call, need: Need, request: Mapping[str, Any], lookup: Any) -> tuple[PolicySet | None, str | None]:
         if lookup is None:
             return None, _account_of(need.resource)
+        service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")

@@ -35,6 +35,11 @@ MIGRATIONS = [
     """,
 ]
 DEDUPLICATION_S = 300.0
+_FIRST = (
+    "(d.group_id IS NULL OR NOT EXISTS (SELECT 1 FROM sns_deliveries e WHERE e.subscription = d.subscription "
+    "AND e.group_id = d.group_id AND e.seq < d.seq AND e.due_at > ?))"
+)
+"""Not behind a delivery of its group that waits for its next attempt."""
 
 
 @dataclass(frozen=True)
@@ -74,30 +79,35 @@ class Outbox:
 
     # --- working it off --------------------------------------------------------------------------
 
-    def claim(self, lease_s: float, limit: int) -> list[str]:
-        """Lanes that have something due and that nobody works on; they are this caller's for `lease_s` real seconds."""
+    def claim(self, lease_s: float, limit: int) -> list[tuple[str, float]]:
+        """(subscription, lease) of lanes that have something due and that nobody works on: the caller's for `lease_s` real seconds."""
         now, real = self.clock.now(), real_now()
         if not self.db.read("SELECT 1 FROM sns_lanes WHERE due_at <= ? AND lease_until <= ? LIMIT 1", (now, real)):
             return []
         with self.db.write() as tx:
             rows = tx.execute(
                 "UPDATE sns_lanes SET lease_until = ? WHERE subscription IN "
-                "(SELECT subscription FROM sns_lanes WHERE due_at <= ? AND lease_until <= ? ORDER BY due_at LIMIT ?) RETURNING subscription",
+                "(SELECT subscription FROM sns_lanes WHERE due_at <= ? AND lease_until <= ? ORDER BY due_at LIMIT ?) "
+                "RETURNING subscription, lease_until",
                 (real + lease_s, now, real, limit),
             )
-        return [row[0] for row in rows]
+        return [(row[0], row[1]) for row in rows]
 
-    def renew(self, subscription: str, lease_s: float) -> None:
+    def renew(self, subscription: str, lease: float, lease_s: float) -> float | None:
+        """The lease anew; None: it had ended, and the lane is somebody else's."""
         with self.db.write() as tx:
-            tx.execute("UPDATE sns_lanes SET lease_until = ? WHERE subscription = ?", (real_now() + lease_s, subscription))
+            rows = tx.execute(
+                "UPDATE sns_lanes SET lease_until = ? WHERE subscription = ? AND lease_until = ? RETURNING lease_until",
+                (real_now() + lease_s, subscription, lease),
+            )
+        return rows[0][0] if rows else None
 
     def due(self, subscription: str, limit: int) -> list[Due]:
         """What is due in a lane, in order. Behind a delivery that waits for its next attempt its whole group waits."""
         now = self.clock.now()
         rows = self.db.read(
             "SELECT d.seq, d.subscription, d.message, d.group_id, d.attempts, m.body FROM sns_deliveries d JOIN sns_messages m ON m.id = d.message "
-            "WHERE d.subscription = ? AND d.due_at <= ? AND (d.group_id IS NULL OR NOT EXISTS (SELECT 1 FROM sns_deliveries e "
-            "WHERE e.subscription = d.subscription AND e.group_id = d.group_id AND e.seq < d.seq AND e.due_at > ?)) ORDER BY d.seq LIMIT ?",
+            f"WHERE d.subscription = ? AND d.due_at <= ? AND {_FIRST} ORDER BY d.seq LIMIT ?",
             (subscription, now, now, limit),
         )
         return [Due(*row[:5], orjson.loads(row[5])) for row in rows]
@@ -122,7 +132,7 @@ class Outbox:
         now = self.clock.now()
 
         def work(tx: Tx) -> bool:
-            ((due,),) = tx.execute("SELECT min(due_at) FROM sns_deliveries WHERE subscription = ?", (subscription,))
+            ((due,),) = tx.execute(f"SELECT min(d.due_at) FROM sns_deliveries d WHERE d.subscription = ? AND {_FIRST}", (subscription, now))
             if due is None:
                 tx.execute("DELETE FROM sns_lanes WHERE subscription = ?", (subscription,))
             elif due > now:

@@ -120,7 +120,10 @@ class RestCodec(Codec):
 
     def blob_answer(self, status: int, headers: Headers, value: Any) -> HttpResponse:
         """A payload that is bytes (or text, an iterator, a FileSlice) as it is."""
-        if not any(name == "content-type" for name, _ in headers):
+        for name, _ in headers:
+            if name == "content-type":
+                break
+        else:
             headers.append(("content-type", "application/octet-stream"))
         return HttpResponse(status, headers, value.encode() if isinstance(value, str) else b"" if value is None else value)
 

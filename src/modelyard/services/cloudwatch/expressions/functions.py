@@ -157,6 +157,9 @@ def running_sum(context: Context, value: Any) -> Any:
 
 @_function("FILL", 2, 2)
 def fill(context: Context, value: Any, filler: Any) -> Any:
+    if not isinstance(filler, Series) and filler not in ("REPEAT", "LINEAR"):
+        number(filler, "FILL")
+
     def work(series: Series) -> Series:
         points = dict(series.points)
         known = sorted(points)

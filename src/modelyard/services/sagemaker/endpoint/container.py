@@ -197,7 +197,7 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         hostname=hostname,
         hosts=[hostname],
         # The platform writes models there while the container runs: it may read them only, and no link of its leads a writer astray.
-        mounts=[Mount(str(ml / "models"), "/opt/ml/models")] if many else [],
+        mounts=[*network.pop("mounts", ()), *([Mount(str(ml / "models"), "/opt/ml/models")] if many else [])],
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         **network,
