@@ -1,22 +1,18 @@
 """SageMaker SDK v2: a PipelineModel (scikit-learn before built-in XGBoost) and MultiDataModels (built-in and script mode)."""
 
-import io
 import json
 import os
 import sys
-import tarfile
 
 import numpy as np
 import sagemaker
-import xgboost
-from sagemaker.deserializers import CSVDeserializer, JSONDeserializer
+from sagemaker.deserializers import CSVDeserializer
 from sagemaker.inputs import TrainingInput
 from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.pipeline import PipelineModel
 from sagemaker.predictor import Predictor
 from sagemaker.serializers import CSVSerializer
 from sagemaker.sklearn.estimator import SKLearn
-from sagemaker.xgboost.model import XGBoostModel  # noqa: F401
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
 
@@ -59,23 +55,21 @@ except Exception as problem:
 predictor.delete_endpoint()
 
 # --- many models --------------------------------------------------------------------------------------
-def pack(name, members):
-    with tarfile.open(name, "w:gz") as tar:
-        for member, data in members.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
+trained = {}
 for number in (1, 2):
-    made = xgboost.train({"seed": number}, xgboost.DMatrix(iris.data, iris.target * number), 20)
-    pack(f"times{number}.tar.gz", {"xgboost-model": bytes(made.save_raw("json"))})
+    np.savetxt(f"times{number}.csv", np.column_stack((iris.target * number, iris.data)), delimiter=",", fmt="%0.3f")
+    trained[number] = sagemaker.estimator.Estimator(
+        image, role, 1, "ml.m5.large", output_path=f"s3://{bucket}/pipe", sagemaker_session=session, hyperparameters={"num_round": 20},
+    )  # fmt: skip
+    data = session.upload_data(f"times{number}.csv", key_prefix=f"pipe/times{number}")
+    trained[number].fit({"train": TrainingInput(data, content_type="text/csv")}, wait=False, job_name=f"times{number}")
+for each in trained.values():
+    each.latest_training_job.wait(logs="None")
 models = MultiDataModel("many", f"s3://{bucket}/many/", image_uri=image, role=role, sagemaker_session=session)
-predictor = models.deploy(1, "ml.m5.large", endpoint_name="many", serializer=CSVSerializer(), deserializer=JSONDeserializer())
+predictor = models.deploy(1, "ml.m5.large", endpoint_name="many", serializer=CSVSerializer(), deserializer=CSVDeserializer())
 for number in (1, 2):
-    models.add_model(f"times{number}.tar.gz", f"times{number}.tar.gz")
+    models.add_model(trained[number].model_data, f"times{number}.tar.gz")
 facts["listed"] = sorted(models.list_models())
-predictor = Predictor("many", session, serializer=CSVSerializer(), deserializer=CSVDeserializer())
 facts["many"] = {n: float(predictor.predict(iris.data[149], target_model=f"times{n}.tar.gz")[0][0]) for n in (1, 2)}
 try:
     predictor.predict(iris.data[0], target_model="none.tar.gz")
