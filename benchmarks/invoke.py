@@ -252,7 +252,9 @@ def report(seen: dict[tuple[str, int], list[dict[str, float]]]) -> None:
         print(f"{name:10}{connections:>3}" + "".join(f"{v:>9.0f}" for v in row))
     t5 = median("gateway", 32, "cpu_us") / median("nginx", 32, "cpu_us")
     added = [median(n, 1, "p50") - median("direct", 1, "p50") for n in ("gateway", "nginx")]
-    print(f"T5  CPU per signed request: {t5:.1f} × nginx (target ≤ 6); one core does {1e6 / median('gateway', 32, 'cpu_us'):,.0f} of them per second")
+    print(
+        f"T5  CPU per signed request: {t5:.1f} × nginx (target ≤ 6); one core does {1e6 / median('gateway', 32, 'cpu_us'):,.0f} of them per second"
+    )
     print(f"T6  added p50 at c1: {added[0]:.0f} µs, nginx {added[1]:.0f} µs: {added[0] / added[1]:.2f} × (target ≤ 1.7)")
 
 

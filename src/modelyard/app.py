@@ -180,8 +180,10 @@ def _invoker(platform: Platform) -> Any:
     from modelyard.services.sagemaker.endpoint.shelf import shelf_of
     from modelyard.serving.invoker import Invoker
 
-    capture = platform.settings.data / "capture"
-    return Invoker(platform.store, platform.clock, platform.metrics.put, capture, platform.objects.put_bytes, shelf_of(platform))
+    data, objects = platform.settings.data, platform.objects
+    return Invoker(
+        platform.store, platform.clock, platform.metrics.put, data / "capture", objects.put_bytes, data / "meters", shelf_of(platform)
+    )
 
 
 def _async_queue(platform: Platform) -> Any:

@@ -54,6 +54,15 @@ def test_shell_example(yard):
     assert left(yard) == before
 
 
+def test_guardrail_theatre(fresh):
+    """A bad model, a canary, an alarm, a rollback, and the mended model in steps: the play asserts all of it itself."""
+    fresh.up("--clock-speed", "60")
+    said = fresh.run(sys.executable, str(EXAMPLES / "guardrail-theatre/theatre.py"), timeout=280).stdout
+    assert "every expectation held" in said and "NO " not in said, said[-4000:]
+    assert "Baking" in said, "the stage of the rollout was seen"
+    assert left(fresh) == [[], [], []]
+
+
 def test_every_example_is_tested():
-    tested = {"boto3_quickstart.py", "sdk2_xgboost.py", "sdk3_model_trainer.py", "aws_cli.sh"}
-    assert {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")} == tested
+    tested = {"boto3_quickstart.py", "sdk2_xgboost.py", "sdk3_model_trainer.py", "aws_cli.sh", "theatre.py"}
+    assert {path.name for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".sh")} == tested

@@ -31,6 +31,8 @@ from modelyard.serving.routes import RouteTable
 log = logging.getLogger("modelyard.capture")
 ROLL_SECONDS = 5.0
 """AWS rolls its files over after minutes; notebooks wait for the first one, so here it is seconds."""
+ROLL_PLATFORM_SECONDS = 15.0
+"""On a fast clock it is sooner: what was captured is in S3 within 30 s of platform time."""
 ROLL_BYTES = 32 << 20
 
 Put = Callable[[str, str, str, bytes], Any]
@@ -42,6 +44,7 @@ class Spool:
     path: Path
     fd: int
     opened: float
+    opened_at: float
     size: int = 0
 
 
@@ -80,8 +83,10 @@ class Capture:
 
     def rotate(self, everything: bool = False) -> None:
         """Lets go of spools that are old or big enough."""
+        real, now = monotonic(), self._now()
         for key, spool in list(self._spools.items()):
-            if everything or monotonic() - spool.opened > ROLL_SECONDS or spool.size > ROLL_BYTES:
+            old = real - spool.opened > ROLL_SECONDS or now - spool.opened_at > ROLL_PLATFORM_SECONDS
+            if everything or old or spool.size > ROLL_BYTES:
                 del self._spools[key]
                 os.close(spool.fd)
 
@@ -108,7 +113,7 @@ class Capture:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(fd, orjson.dumps({"account": table.account, "bucket": bucket, "key": key}) + b"\n")
-        return Spool(path, fd, monotonic())
+        return Spool(path, fd, monotonic(), at.timestamp())
 
     def _upload(self, path: Path) -> None:
         try:

@@ -32,6 +32,8 @@ log = logging.getLogger("modelyard.serving")
 POLL_SECONDS = 0.1
 IDLE_POLL_SECONDS = 0.5
 FLUSH_SECONDS = 1.0
+FLUSH_PLATFORM_SECONDS = 10.0
+"""Figures and captures are handed over once a second, on a fast clock more often."""
 
 Change = tuple[int, str, RouteTable | None]
 """(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
@@ -57,7 +59,7 @@ class Sent:
 class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
-    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None. `capture_folder` and `put_object`
+    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill. `capture_folder` and `put_object`
     (account, bucket, key, bytes) are for data capture; without them nothing is captured. `shelf_of` is for multi-model endpoints
     (serving/multimodel.py).
     """
@@ -69,6 +71,7 @@ class Invoker:
         put_metrics: Any = None,
         capture_folder: Path | None = None,
         put_object: Any = None,
+        meter_folder: Path | None = None,
         shelf_of: Any = None,
     ) -> None:
         self._store = store
@@ -78,7 +81,8 @@ class Invoker:
         self._read_lock = threading.Lock()
         self._bell = threading.Event()
         self._stopping = False
-        self._meter = metering.Meter(put_metrics or (lambda *_: None), clock.now)
+        self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
+        self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
@@ -109,6 +113,7 @@ class Invoker:
         self._bell.set()
         if self._thread is not None:
             self._thread.join(2.0)
+        self._meter.close()
         self._replicas.close()
 
     def ring(self) -> None:
@@ -118,7 +123,7 @@ class Invoker:
     # --- route tables ----------------------------------------------------------------------------------
 
     def _learn(self) -> None:
-        rotate_at = monotonic() + FLUSH_SECONDS
+        rotate_at = monotonic() + self._flush_s
         while not self._stopping:
             self._bell.wait(POLL_SECONDS if self._tables else IDLE_POLL_SECONDS)
             self._bell.clear()
@@ -128,7 +133,7 @@ class Invoker:
                     self._loop.call_soon_threadsafe(self._swap, changed)
                 self._hand_over()
                 if monotonic() >= rotate_at:
-                    rotate_at = monotonic() + FLUSH_SECONDS
+                    rotate_at = monotonic() + self._flush_s
                     self._loop.call_soon_threadsafe(self._rotate)
             except Exception:
                 log.exception("learning routes or handing metrics over failed; serving goes on with what is known")
@@ -144,6 +149,12 @@ class Invoker:
         if self._capture is not None:
             self._capture.rotate(everything)
         self._rotated = True
+
+    def _instances(self, key: metering.Key) -> int:
+        """How many replicas serve a variant now."""
+        account, region, endpoint, name = key
+        table = self._tables.get(endpoint_arn(account, region, endpoint))
+        return sum(len(v.replicas) for v in table.variants if v.name == name) if table is not None else 1
 
     def _hand_over(self) -> None:
         if self._rotated:

@@ -97,11 +97,17 @@ def delete_endpoint(call, request):
 def describe_endpoint(call, request):
     endpoint = the_endpoint(call, request["EndpointName"])
     status = status_of(endpoint)
-    if status in ON_THE_WAY:
+    if status in ON_THE_WAY and not _in_steps(endpoint):
         # A wish that the engine has not taken up: its next change only says so, the one after that is worth waking for.
         begins = status != endpoint.status
         call.hold(replace(endpoint, revision=endpoint.revision + 1) if begins else endpoint)
     return describe(endpoint, call.store.children(endpoint.uid, REPLICA.kind))
+
+
+def _in_steps(endpoint: Record) -> bool:
+    """Under way in steps that bake: whoever looks wants to see them, and the end is minutes off."""
+    plan = endpoint.spec["wanted"].get("plan") or {}
+    return not endpoint.spec.get("delete") and bool(plan.get("wait_s"))
 
 
 @api.operation
