@@ -43,8 +43,8 @@ first = scaler.create_model(env={"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/c
 pipeline = PipelineModel([first, booster.create_model()], role, name="scale-and-boost", sagemaker_session=session)
 pipeline.deploy(1, "ml.m5.large", endpoint_name="scale-and-boost")
 predictor = Predictor("scale-and-boost", session, serializer=CSVSerializer(), deserializer=CSVDeserializer())
-answers = np.array([float(row[0]) for row in (predictor.predict(iris.data[n : n + 1]) for n in range(0, 150, 3))]).reshape(-1)
-facts["pipeline"] = float(np.mean(answers[: len(iris.target[::3])] == iris.target[::3]))
+answers = np.array([float(rows[0][0]) for rows in (predictor.predict(iris.data[n : n + 1]) for n in range(0, 150, 3))])
+facts["pipeline"] = float(np.mean(answers == iris.target[::3]))
 logs = session.boto_session.client("logs")
 streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/scale-and-boost")["logStreams"]
 facts["streams"] = sorted(s["logStreamName"].split("/")[-1] for s in streams)

@@ -213,3 +213,32 @@ def test_what_goes_in_first_and_comes_out_last_is_captured(hosting):
     found = eventually(lambda: hosting.s3.list_objects_v2(Bucket="models", Prefix="captured/").get("Contents"))
     line = json.loads(hosting.s3.get_object(Bucket="models", Key=found[0]["Key"])["Body"].read().splitlines()[0])["captureData"]
     assert (line["endpointInput"]["data"], line["endpointOutput"]["data"]) == ("x", "three:two:one:x")
+
+
+# --- bad containers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place, body", [(1, "die"), (2, "then die"), (3, "then then die")])
+def test_a_container_that_hangs_up_is_named_and_the_others_are_unharmed(hosting, place, body):
+    said = refused(hosting, body.encode())
+    assert said["Error"]["Code"] == "ModelError" and said["OriginalStatusCode"] == 500
+    assert f"from container-{place} with message" in said["Error"]["Message"]
+    assert ask(hosting) == "three:two:one:x" and ask(hosting, endpoint="direct", TargetContainerHostname="one") == "one:x"
+
+
+def test_the_largest_body_goes_through_and_a_larger_answer_is_an_error(hosting):
+    most = 6_291_456
+    assert len(ask(hosting, b"x" * (most - 14))) == most  # each container puts its name before it
+    said = refused(hosting, b"x" * (most - 6))
+    assert said["Error"]["Code"] == "ModelError" and "is larger than" in said["OriginalMessage"]
+    assert "from container-2 with message" in said["Error"]["Message"], "one: and two: are 8 bytes"
+    assert ask(hosting) == "three:two:one:x"
+
+
+def test_a_client_that_hangs_up_in_mid_stream_leaves_nothing_busy(hosting):
+    for _ in range(3):
+        body = hosting.rt.invoke_endpoint_with_response_stream(EndpointName="serial", Body=b"then then parts " + b"a " * 50)["Body"]
+        assert next(iter(body))["PayloadPart"]["Bytes"]
+        body.close()
+    eventually(lambda: not any(pool.in_use for pool in hosting.platform.invoker._replicas._pools.values()))
+    assert ask(hosting) == "three:two:one:x"
