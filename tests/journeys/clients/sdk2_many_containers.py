@@ -66,7 +66,8 @@ for number in (1, 2):
 for each in trained.values():
     each.latest_training_job.wait(logs="None")
 models = MultiDataModel("many", f"s3://{bucket}/many/", image_uri=image, role=role, sagemaker_session=session)
-predictor = models.deploy(1, "ml.m5.large", endpoint_name="many", serializer=CSVSerializer(), deserializer=CSVDeserializer())
+models.deploy(1, "ml.m5.large", endpoint_name="many")
+predictor = Predictor("many", session, serializer=CSVSerializer(), deserializer=CSVDeserializer())
 for number in (1, 2):
     models.add_model(trained[number].model_data, f"times{number}.tar.gz")
 facts["listed"] = sorted(models.list_models())
