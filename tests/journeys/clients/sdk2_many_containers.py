@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 
 import numpy as np
 import sagemaker
@@ -45,13 +46,16 @@ pipeline.deploy(1, "ml.m5.large", endpoint_name="scale-and-boost")
 predictor = Predictor("scale-and-boost", session, serializer=CSVSerializer(), deserializer=CSVDeserializer())
 answers = np.array([float(rows[0][0]) for rows in (predictor.predict(iris.data[n : n + 1]) for n in range(0, 150, 3))])
 facts["pipeline"] = float(np.mean(answers == iris.target[::3]))
-logs = session.boto_session.client("logs")
-streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/scale-and-boost")["logStreams"]
-facts["streams"] = sorted(s["logStreamName"].split("/")[-1] for s in streams)
 try:
     predictor.predict("not,numbers,at,all")
 except Exception as problem:
     facts["error"] = str(problem)
+logs = session.boto_session.client("logs")
+until = time.monotonic() + 15  # the first container says nothing before that error
+while len(facts.get("streams", ())) < 2 and time.monotonic() < until:
+    streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/scale-and-boost")["logStreams"]
+    facts["streams"] = sorted(s["logStreamName"].split("/")[-1] for s in streams)
+    time.sleep(0.2)
 predictor.delete_endpoint()
 
 # --- many models --------------------------------------------------------------------------------------
