@@ -134,7 +134,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def label(answer: bytes) -> float:
-    """The one label in an answer of any of the servers: the last number of it."""
+    """The one label in an answer of any of the servers: the first number of its predictions."""
     told = json.loads(answer) if answer[:1] in b"{[" else answer.decode()
     if isinstance(told, dict):
         told = told["outputs"][0]["data"] if "outputs" in told else told["predictions"]

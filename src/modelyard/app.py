@@ -297,6 +297,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     way_out = await wayout.serve(platform, gateway, authority, own_ports, egress)
     gc.collect()
     gc.freeze()  # models and codecs stay: no collection walks them again in the middle of a request
+    gc.set_threshold(20_000, 20, 20)  # requests leave hardly any cycles; the default looks every few of them
     await ended.wait()
     await server.stop(GRACE_SECONDS)
     await proxy.stop(0.0)

@@ -69,7 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if box.models.pop(self.path.removeprefix("/models/"), None) else 404, b"")
 
     def do_POST(self) -> None:
-        """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `then …` (says the rest); else it comes back."""
+        """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `who`,
+        `open ID`, `close ID`, `then …` (says the rest); else it comes back."""
         box = self.server.box  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/models":
@@ -95,6 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(int(code), text.encode())
         elif word == "die":
             self._hang_up()
+        elif word in ("open", "close"):
+            self._session(box, word, rest)
+        elif word == "who":
+            self._answer(200, box.spec.id.encode())
         elif word == "headers":
             self._answer(200, repr(sorted((k.lower(), v) for k, v in self.headers.items())).encode())
         elif word == "parts":
@@ -103,6 +108,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, rest.encode())
         else:
             self._answer(200, said.encode() + b":" + body)
+
+    def _session(self, box: Box, word: str, name: str) -> None:
+        """A stateful model: `open ID [EXPIRY]` begins a session, `close ID` ends it; the answer names this instance."""
+        name, _, expiry = name.partition(" ")
+        body = box.spec.id.encode()
+        self.send_response(200)
+        told = f"{name}; Expires={expiry or '2099-01-01T00:00:00Z'}"
+        self.send_header(*(("X-Amzn-SageMaker-New-Session-Id", told) if word == "open" else ("X-Amzn-SageMaker-Closed-Session-Id", name)))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def _hang_up(self) -> None:
         self.close_connection = True
@@ -221,6 +237,10 @@ class FakeRuntime:
         if box.exit_code is None:
             return RunState("running", started_at=box.started_at)
         return RunState("exited", started_at=box.started_at, finished_at=time.time(), exit_code=box.exit_code, ended_by=box.ended_by)
+
+    def usage(self, run_ids) -> dict[str, tuple[float, int]]:
+        """Each box has used as many CPU seconds as its server had requests."""
+        return {run: (float(self.boxes[run].requests), 1 << 28) for run in run_ids if self.look(run).state == "running"}
 
     def stop(self, run_id: str, grace_s: float | None = None) -> None:
         box = self.boxes.get(run_id)

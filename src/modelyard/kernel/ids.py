@@ -10,5 +10,5 @@ os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 
 def new_uuid() -> str:
-    text = f"{_random.getrandbits(128):032x}"
+    text = "%032x" % _random.getrandbits(128)
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

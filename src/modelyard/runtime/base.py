@@ -7,7 +7,7 @@ so that a late `ensure` does not start it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -98,6 +98,9 @@ class Runtime(Protocol):
         """Start it unless it was started or stopped before; answer what it is now."""
 
     def look(self, run_id: str) -> RunState: ...
+
+    def usage(self, run_ids: Iterable[str]) -> dict[str, tuple[float, int]]:
+        """(CPU seconds, resident bytes) of each of these runs that is running."""
 
     def stop(self, run_id: str, grace_s: float | None = None) -> None:
         """Ask it to end (SIGTERM, after the grace SIGKILL of the whole tree); returns at once."""

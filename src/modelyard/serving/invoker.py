@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
-from modelyard.serving import faults, split
+from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
@@ -82,6 +82,7 @@ class Invoker:
         self._bell = threading.Event()
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
+        self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
         self._models = ManyModels(self._notes, shelf_of)
@@ -152,7 +153,7 @@ class Invoker:
 
     def _instances(self, key: metering.Key) -> int:
         """How many replicas serve a variant now."""
-        account, region, endpoint, name = key
+        account, region, endpoint, name, _ = key
         table = self._tables.get(endpoint_arn(account, region, endpoint))
         return sum(len(v.replicas) for v in table.variants if v.name == name) if table is not None else 1
 
@@ -218,7 +219,7 @@ class Invoker:
         `invoke` must be awaited."""
         began = perf_counter()
         table = self._tables.get(endpoint_arn(account, region, endpoint))
-        if table is None or not table.plain or wants is not NOTHING:
+        if table is None or not table.plain or wants is not NOTHING or sessions.HEADER in head:
             return None
         draw = self._random()
         variant = split.choose(table, draw) if target is None else split.named(table, target, draw)
@@ -278,12 +279,17 @@ class Invoker:
             return Outcome("no-variant" if sent.target is not None else "no-replica", table)
         if reason := refusal(variant, sent.wants):
             return Outcome("refused", table, variant, detail=reason)
+        in_session = sessions.HEADER in sent.head
+        if in_session:
+            variant = self._sessions.narrow(table, variant, sent.head, sent.target, self._replicas)
         sent_at = perf_counter()
         if variant.mode:
             outcome = await self._pipelines.send(table, variant, sent.head, sent.body, sent.streaming, sent.wants)
         else:
             outcome = await self._send(table, variant, sent)
         self.measure(outcome, began, sent_at, perf_counter())
+        if in_session:
+            self._sessions.heard(outcome)
         return outcome
 
     async def again(self, sent: Sent, table: RouteTable, variant: Variant, pool: Upstream, began: float) -> Outcome:
@@ -339,7 +345,7 @@ class Invoker:
     def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float) -> None:
         """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`."""
         table = outcome.table
-        cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name)
+        cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
         cell.invocations += 1
         if outcome.kind == "answered":
             if not 200 <= outcome.status < 300:

@@ -2,7 +2,7 @@
 
 Metric names, units and dimensions are those of "Monitor Amazon SageMaker AI with CloudWatch", endpoint invocation metrics:
 Invocations, Invocation4XXErrors, Invocation5XXErrors, InvocationModelErrors, InvocationsPerInstance (counts) and ModelLatency,
-OverheadLatency (microseconds) by EndpointName and VariantName.
+OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName.
 
 A variant has two halves of a mapped file: one is counted in while the other is handed over. What a `kill -9` leaves is
 in the file; its name and number go with it into the metric store, which takes each once.
@@ -29,8 +29,8 @@ SLOTS = 1024
 _NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL = range(7)
 _MODEL_US, _OVERHEAD_US, _WORDS = 8, 8 + SLOTS, 8 + 2 * SLOTS
 
-Key = tuple[str, str, str, str]
-"""(account, region, endpoint, variant)"""
+Key = tuple[str, str, str, str, str]
+"""(account, region, endpoint, variant, endpoint configuration or "")"""
 
 
 class Cell:
@@ -96,8 +96,8 @@ class Meter:
             self._lock = os.open(folder / f"{self._owner}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def cell(self, account: str, region: str, endpoint: str, variant: str) -> Cell:
-        key = (account, region, endpoint, variant)
+    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "") -> Cell:
+        key = (account, region, endpoint, variant, config)
         found = self._active.get(key)
         return self._new(key) if found is None else found
 
@@ -144,9 +144,11 @@ class Meter:
         self._lock = None
 
     def _hand_over(self, cell: Cell, at: float) -> None:
-        account, region, endpoint, variant = cell.key
-        dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
-        data = [{**d, "Dimensions": dimensions, "Timestamp": at} for d in _data(cell)]
+        account, region, endpoint, variant, config = cell.key
+        plain = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+        # By configuration too, so that an alarm can watch the new fleet alone while a deployment shifts traffic.
+        both = [plain, [*plain, {"Name": "EndpointConfigName", "Value": config}]] if config else [plain]
+        data = [{**d, "Dimensions": dimensions, "Timestamp": at} for dimensions in both for d in _data(cell)]
         if self._folder is None:
             self._put(account, region, NAMESPACE, data)
         else:

@@ -110,6 +110,11 @@ class RouteTable:
         """Every call is: choose a row, choose a replica, send, answer. Then it needs no coroutine (`Invoker.begin`)."""
         return not self.shadows and self.asynchronous is None and all(v.plain and not v.most_at_once for v in self.variants)
 
+    @cached_property
+    def weights(self) -> float:
+        """The sum of the variants' weights."""
+        return sum(v.weight for v in self.variants)
+
 
 def endpoint_arn(account: str, region: str, name: str) -> str:
     """AWS lower-cases the name in the ARN, so names that differ in case only are the same endpoint."""

@@ -14,7 +14,7 @@ def choose(table: RouteTable, key: float) -> Variant | None:
     variants = table.variants
     if len(variants) == 1:
         return variants[0] if variants[0].weight > 0 else None
-    mark = key * sum(v.weight for v in variants)
+    mark = key * table.weights
     last = None
     for variant in variants:
         if variant.weight <= 0:

@@ -75,8 +75,7 @@ class Errand:
         credential = sigv4.check_claim(claim, platform.identity, platform.clock, family)
         who = sigv4.finish(request, claim, credential, family, body)
         self.call = call = gateway.call(request, new_request_id(), self.route, who)
-        self.asked = asked = codec.parse(self.route, request, body)
-        codec.validate(asked)
+        self.asked = asked = codec.accept(self.route, request, body)
         platform.identity.authorize(call, asked)
         self.work = plan.operation.at_once.begin(call, asked, self.done)
 

@@ -221,7 +221,7 @@ class Gateway:
         return await gather(request.body, self.limits.gathered_bytes)
 
     def call(self, request: HttpRequest, request_id: str, route: Any, who: Authenticated) -> Call:
-        principal = who.principal
+        principal, header = who.principal, request.index.get
         return Call(
             self.platform,
             route.service,
@@ -231,9 +231,9 @@ class Gateway:
             principal,
             request_id,
             request.client,
-            request.header("user-agent"),
+            header("user-agent", ""),
             request.secure,
-            request.header("host"),
+            header("host", ""),
         )
 
     def _on_thread(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:

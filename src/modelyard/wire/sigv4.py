@@ -143,11 +143,11 @@ def _from_header(request: HttpRequest, authorization: str, family: str) -> Claim
                 _fronts.clear()
             _fronts[front] = scope
     date = scope.date
-    moment = request.header("x-amz-date") or _moment_of_date(request.header("date"), family)
+    header = request.index.get
+    moment = header("x-amz-date") or _moment_of_date(header("date", ""), family)
     if not moment.startswith(date):
         raise auth_error(family, "mismatch" if family == "s3" else "scope", _not_same_day(date, moment) if family != "s3" else None)
-    token = request.header("x-amz-security-token") or None
-    payload = request.header("x-amz-content-sha256")
+    token, payload = header("x-amz-security-token") or None, header("x-amz-content-sha256", "")
     return Claim(scope, signature, moment, _epoch(moment, family), token, payload)
 
 

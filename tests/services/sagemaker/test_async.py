@@ -49,7 +49,7 @@ class Async(Hosting):
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         return self.s3.get_object(Bucket=bucket, Key=key)
 
-    def keys(self):
+    def results(self):
         return [o["Key"] for o in self.s3.list_objects_v2(Bucket="results").get("Contents", [])]
 
     def metric(self, name, statistic="Sum", **dimensions):
@@ -65,6 +65,14 @@ class Async(Hosting):
             Statistics=[statistic],
         )
         return [p[statistic] for p in sorted(found["Datapoints"], key=lambda p: p["Timestamp"])]
+
+    def log_line(self):
+        logs = self.yard.client("logs")
+        streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/e")["logStreams"]
+        (stream,) = [s["logStreamName"] for s in streams if s["logStreamName"].endswith("/data-log")]
+        assert stream.startswith("m/i-")
+        (event,) = logs.get_log_events(logGroupName="/aws/sagemaker/Endpoints/e", logStreamName=stream)["events"]
+        return event["message"]
 
     def close(self):
         self.driver.close()
@@ -92,11 +100,11 @@ def test_output_is_written_where_the_answer_said(yard):
     assert answer["InferenceId"] == "i-1"
     assert answer["OutputLocation"].startswith("s3://results/out/") and answer["OutputLocation"].endswith(".out")
     assert answer["FailureLocation"] == answer["OutputLocation"].replace("/out/", "/bad/").replace(".out", "-error.out")
-    assert yard.keys() == []
+    assert yard.results() == []
     yard.driver.settle()
     there = yard.read(answer["OutputLocation"])
     assert (there["Body"].read(), there["ContentType"]) == (b"m:5.1,3.5", "application/json")
-    assert len(yard.keys()) == 1
+    assert len(yard.results()) == 1
 
 
 def test_container_sees_the_request_and_the_type_of_the_object(yard):
@@ -131,9 +139,9 @@ def test_model_error_becomes_the_failure_object_and_a_notification(yard):
     yard.serve(output={**OUTPUT, "NotificationConfig": {"SuccessTopic": TOPICS["good"], "ErrorTopic": TOPICS["bad"]}})
     answer = yard.send(b"status 500 it broke", ContentType="text/csv")
     yard.driver.settle()
-    text = yard.read(answer["FailureLocation"])["Body"].read().decode()
-    assert text.startswith('Received server error (500) from primary with message "it broke". See https://us-east-1.console.aws')
-    assert yard.keys() == [answer["FailureLocation"].removeprefix("s3://results/")]
+    assert yard.read(answer["FailureLocation"])["Body"].read() == b"it broke", "the model's own answer"
+    assert 'Received server error (500) from primary with message "it broke". See https://us-east-1' in yard.log_line()
+    assert yard.results() == [answer["FailureLocation"].removeprefix("s3://results/")]
     ((topic, told, _),) = yard.published
     assert topic == TOPICS["bad"]
     assert told["invocationStatus"] == "Failed"
@@ -189,12 +197,7 @@ def test_output_that_cannot_be_written_is_told_in_the_failure_object_and_the_log
     yard.driver.settle()
     assert "nowhere-at-all" in yard.read(answer["FailureLocation"])["Body"].read().decode()
     assert yard.metric("ResponseUploadFailures", EndpointName="e", VariantName="m") == [1.0]
-    logs = yard.yard.client("logs")
-    streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/e")["logStreams"]
-    (stream,) = [s["logStreamName"] for s in streams if s["logStreamName"].endswith("/data-log")]
-    assert stream.startswith("m/i-")
-    (event,) = logs.get_log_events(logGroupName="/aws/sagemaker/Endpoints/e", logStreamName=stream)["events"]
-    assert answer["InferenceId"] in event["message"] and "Inference request failed" in event["message"]
+    assert answer["InferenceId"] in yard.log_line() and "Inference request failed" in yard.log_line()
 
 
 def test_a_model_that_dies_of_a_request_gets_it_three_times(yard):
@@ -229,7 +232,7 @@ def test_most_at_once_per_instance(yard):
     yard.driver.settle()
     done.set()
     thread.join()
-    assert max(most) == 2 and len(yard.keys()) == 6
+    assert max(most) == 2 and len(yard.results()) == 6
 
 
 def test_each_kind_of_endpoint_takes_its_own_calls(yard):
@@ -281,7 +284,7 @@ def test_scale_to_zero_and_back_loses_nothing(yard):
     assert (there["ProductionVariants"][0]["CurrentInstanceCount"], there["ProductionVariants"][0]["DesiredInstanceCount"]) == (0, 0)
     answers = [yard.send(b"%d" % n, key=f"k{n}") for n in range(3)]
     yard.driver.settle()
-    assert yard.keys() == []
+    assert yard.results() == []
     assert yard.metric("HasBacklogWithoutCapacity", "Maximum", EndpointName="e") == [1.0]
     assert yard.metric("ApproximateBacklogSize", "Maximum", EndpointName="e") == [3.0]
     assert yard.metric("ApproximateBacklogSizePerInstance", "Maximum", EndpointName="e") == [3.0]
@@ -317,7 +320,7 @@ def test_an_engine_that_is_gone_leaves_its_requests_to_the_next(yard):
     # One of them was brought as far as its output.
     yard.s3.put_object(Bucket="results", Key=answers[0]["OutputLocation"].removeprefix("s3://results/"), Body=b"first")
     yard.driver.settle()
-    assert yard.keys() == [answers[0]["OutputLocation"].removeprefix("s3://results/")], "its owner lives"
+    assert yard.results() == [answers[0]["OutputLocation"].removeprefix("s3://results/")], "its owner lives"
     dead.close()
     yard.driver.settle()
     assert [yard.read(a["OutputLocation"])["Body"].read() for a in answers] == [b"first", b"m:1", b"m:2", b"m:3"]
@@ -336,7 +339,7 @@ def test_role_that_may_not_write_fails_the_request_not_the_queue(yard):
     yard.serve(output={**OUTPUT, "NotificationConfig": {"ErrorTopic": TOPICS["bad"]}})
     answer = yard.send(b"1")
     yard.driver.settle()
-    assert yard.keys() == [] and yard.published == [], answer
+    assert yard.results() == [] and yard.published == [], answer
     assert yard.metric("ResponseUploadFailures", EndpointName="e", VariantName="m") == [1.0]
     assert yard.metric("NotificationFailures", EndpointName="e", VariantName="m") == [1.0]
 
@@ -352,7 +355,7 @@ def test_captured_as_real_time_calls_are(yard):
     yard.serve(DataCaptureConfig=capture)
     yard.send(b"1,2", InferenceId="c-1", CustomAttributes="who")
     yard.driver.settle()
-    (key,) = [k for k in yard.keys() if k.startswith("captured/e/m/")]
+    (key,) = [k for k in yard.results() if k.startswith("captured/e/m/")]
     (line,) = yard.s3.get_object(Bucket="results", Key=key)["Body"].read().splitlines()
     line = json.loads(line)
     assert line["captureData"]["endpointInput"]["data"] == "1,2"
@@ -373,11 +376,11 @@ def test_request_ttl_runs_on_the_platform_clock(tmp_path):
         yard.send(b"2", key="k2")
         clock.advance(59)
         yard.driver.settle()
-        assert yard.keys() == []
+        assert yard.results() == []
         assert yard.metric("ApproximateAgeOfOldestRequest", "Maximum", EndpointName="e")[-1] == 59.0
         clock.advance(2)
         yard.driver.settle()
-        assert yard.keys() == [answer["FailureLocation"].removeprefix("s3://results/")]
+        assert yard.results() == [answer["FailureLocation"].removeprefix("s3://results/")]
         assert "RequestTTLSeconds (60 s)" in yard.read(answer["FailureLocation"])["Body"].read().decode()
         assert yard.metric("ExpiredRequests", EndpointName="e") == [1.0]
     finally:

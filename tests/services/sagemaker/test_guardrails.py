@@ -8,13 +8,11 @@ from collections import Counter
 import pytest
 from botocore.exceptions import ClientError
 
-from modelyard.kernel.lifecycle import static
-from modelyard.kernel.store import Step
+from modelyard import app
 from tests.support.clocks import JumpingClock
-from tests.support.hosting import ACCOUNT, Hosting, eventually
+from tests.support.hosting import Hosting, eventually
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/e"
-ALARM = static("metric-alarm")
 
 
 @pytest.fixture
@@ -75,19 +73,41 @@ def advance(hosting, seconds):
 
 
 def alarm(hosting, name, state="OK"):
-    """An alarm as CloudWatch keeps it, and what its evaluation would write."""
-    store = hosting.platform.store
-    record = store.get(ALARM.kind, ACCOUNT, "us-east-1", name)
-    if record is None:
-        arn = f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:{name}"
-        record = store.create(ALARM, account=ACCOUNT, region="us-east-1", name=name, arn=arn, spec={})
-    store.apply(ALARM, record, Step("Active", {"state": state}), None)
+    """A real alarm of CloudWatch, set to a state by hand; the bus and the engine of alarms do what they would do by themselves."""
+    cloudwatch = hosting.yard.client("cloudwatch")
+    rule = {
+        "Threshold": 1.0,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "EvaluationPeriods": 1,
+        "Period": 60,
+        "Statistic": "Sum",
+    }
+    if not cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
+        cloudwatch.put_metric_alarm(AlarmName=name, Namespace="Nothing", MetricName="Errors", TreatMissingData="ignore", **rule)
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="for the test")
+    app.event_bus(hosting.platform).drain()
 
 
 def calls(hosting, count, **more):
     """Who answered: {model: times}."""
     answers = (hosting.rt.invoke_endpoint(EndpointName="e", Body=b"x", **more)["Body"].read() for _ in range(count))
     return Counter(answer.decode().partition(":")[0] for answer in answers)
+
+
+def invocations(hosting, config=None):
+    """What CloudWatch counted of the variant, or of one fleet of it."""
+    names = {"EndpointName": "e", "VariantName": "all", **({"EndpointConfigName": config} if config else {})}
+    now = hosting.platform.clock.now()
+    answer = hosting.yard.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": k, "Value": v} for k, v in names.items()],
+        StartTime=now - 3600,
+        EndTime=now + 3600,
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in answer["Datapoints"])
 
 
 def refused(function, **request):
@@ -113,6 +133,10 @@ def test_canary_from_begin_to_end(hosting):
     assert abs(answered["green-all"] - 300) < 3 * (1000 * 0.3 * 0.7) ** 0.5 and answered.total() == 1000
     targeted = calls(hosting, 300, TargetVariant="all")
     assert abs(targeted["green-all"] - 90) < 4 * (300 * 0.3 * 0.7) ** 0.5, "TargetVariant is split among the fleets too"
+    total = answered + targeted
+    assert eventually(lambda: invocations(hosting, "green") >= total["green-all"])
+    assert invocations(hosting, "green") == total["green-all"] and invocations(hosting, "blue") == total["blue-all"]
+    assert invocations(hosting) == total.total(), "both fleets are in the variant's own metric"
     advance(hosting, 300)
     pending = eventually(lambda: (v := stage(hosting, "Baking"))["CurrentInstanceCount"] == 4 and v)
     assert pending["VariantStatus"][0]["StatusMessage"].startswith(
@@ -146,7 +170,6 @@ def test_alarm_in_the_bake_rolls_back_and_no_call_fails(hosting):
     stage(hosting, "Baking")
     eventually(lambda: calls(hosting, 5)["green-all"])
     alarm(hosting, "errors", "ALARM")
-    hosting.yard.settle({"none"})  # the reader of events hears of it; the bake is not over
     there = hosting.until("InService")
     eventually(lambda: len(hosting.runtime.running()) == 2)
     over.set()
@@ -218,7 +241,6 @@ def test_rolling_back_a_rolling_update(hosting):
     eventually(lambda: stage(hosting, "Baking")["CurrentInstanceCount"] == 4)
     eventually(lambda: Counter(b.name for b in hosting.runtime.running()) == {"blue-all": 2, "green-all": 4})
     alarm(hosting, "errors", "ALARM")
-    hosting.yard.settle({"none"})
     assert hosting.until("InService")["EndpointConfigName"] == "blue"
     eventually(lambda: Counter(b.name for b in hosting.runtime.running()) == {"blue-all": 4})
     assert calls(hosting, 20) == {"blue-all": 20}

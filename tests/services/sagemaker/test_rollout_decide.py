@@ -130,7 +130,7 @@ class Walk:
 
     def update(self, config: dict[str, Any] | None, count: int | None = None, **more: Any) -> Walk:
         edition = self.spec["wanted"]["edition"] + 1
-        new = wanted(edition, edition, count or self.count, **more)
+        new = wanted(edition, edition, self.count if count is None else count, **more)
         policy.check_config(config)
         self.spec = {"wanted": {**new, "plan": policy.plan_of(config, self.state["serving"], new, "mix" in self.state)}}
         self.alarms = {**dict.fromkeys(policy.alarms_of(config), "OK"), **self.alarms}
@@ -153,7 +153,7 @@ class Walk:
     def _do(self, action: Any) -> None:
         if isinstance(action, Publish):
             self.table = action.body
-            assert any(v["replicas"] for v in self.table["variants"]), "calls have somewhere to go"
+            assert not self.count or any(v["replicas"] for v in self.table["variants"]), "calls have somewhere to go"
         elif isinstance(action, StopReplica):
             [one] = [c for c in self.children.values() if c.uid == action.uid]
             assert one.route is None or one.route["id"] not in self.routed(), f"{one.name} is stopped while it is in the table"
@@ -406,6 +406,28 @@ def test_change_of_counts_keeps_what_runs():
     assert (walk.settle().status, walk.fleets(), walk.running()) == ("InService", {"2": (1.0, 5)}, {1: 5})
     walk.spec = {"wanted": {**wanted(3, 1, 1), "scale": True}}
     assert (walk.settle().fleets(), walk.running()) == ({"3": (1.0, 1)}, {1: 1})
+
+
+@pytest.mark.parametrize("config", [None, blue_green("CANARY", percent(25)), blue_green("LINEAR", percent(50)), rolling(percent(25))])
+def test_asynchronous_endpoint_at_zero_instances(config):
+    """Asynchronous variants scale to zero; an update that keeps the count finds nothing to start."""
+    walk = Walk(count=1)
+    walk.spec = {"wanted": {**wanted(2, 1, 0, asynchronous={}), "scale": True}}
+    walk.count = 0
+    walk.settle()
+    assert walk.status == "InService" and walk.running() == {}
+    walk.update(config, asynchronous={"OutputConfig": {}}).settle()
+    while walk.status == "Updating":
+        walk.after(300)
+    assert (walk.status, walk.running(), walk.state["serving"]["edition"]) == ("InService", {}, 3)
+    assert walk.table["asynchronous"]["OutputConfig"] == {}
+
+
+def test_a_canary_of_an_asynchronous_endpoint_stays_asynchronous():
+    walk = Walk()
+    walk.spec["wanted"] = walk.state["serving"] = {**walk.state["serving"], "asynchronous": {"OutputConfig": {}}}
+    walk.settle().update(blue_green("CANARY", percent(25)), asynchronous={"OutputConfig": {}}).settle()
+    assert walk.stage == "baking 1" and walk.fleets()["2"] == (0.25, 1) and walk.table["asynchronous"]["OutputConfig"] == {}
 
 
 # --- what may not be asked for -----------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         self.writable = asyncio.Event()
         self.on_message_begin()
         self.between = True
+        self.last: Request | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
             self.parser.feed_data(data)
             if self.between and 3 < end <= LONGEST_HEAD:
                 self._learn(data, end)
+            self.last = None  # Or each idle connection would keep its last body.
         except httptools.HttpParserUpgrade:
             self._refuse(400, b"Upgrade is not supported")
         except httptools.HttpParserError as error:
@@ -72,7 +74,7 @@ class Connection(asyncio.Protocol):
     def _learn(self, data: bytes, end: int) -> None:
         """Remember the head of the one whole message that `data` was (any other would be longer than this head and body)."""
         request = self.last
-        if len(data) == end + len(request.body) and "expect" not in request.headers and self.parser.should_keep_alive():
+        if request and len(data) == end + len(request.body) and "expect" not in request.headers and self.parser.should_keep_alive():
             if len(HEADS) >= MOST_HEADS:
                 HEADS.clear()
             HEADS[data[:end]] = (request.method, request.path, request.headers.copy(), len(request.body))

@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from modelyard.config import Settings
 from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.process import cgroup, plan, probe, rundir
+from modelyard.runtime.process.usage import of_trees
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 LEAVING = ".leaving-"
@@ -118,6 +119,11 @@ class ProcessRuntime:
         if state.state != "exited" and not locked:
             return RunState("lost", state.pid, state.started_at, detail="its shim is gone without a verdict")
         return state
+
+    def usage(self, run_ids: Iterable[str]) -> dict[str, tuple[float, int]]:
+        pids = {run: state.pid for run in run_ids if (state := self.look(run)).state == "running" and state.pid is not None}
+        trees = of_trees(pids.values())
+        return {run: trees[pid] for run, pid in pids.items() if pid in trees}
 
     def stop(self, run_id: str, grace_s: float | None = None) -> None:
         folder = self.folder(run_id)

@@ -73,9 +73,9 @@ def check_size(body: bytes) -> None:
 
 def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
     """The error for an outcome of the data plane, None for a good answer."""
+    if outcome.kind == "answered" and 200 <= outcome.status < 300:
+        return None
     match outcome.kind:
-        case "answered" if 200 <= outcome.status < 300:
-            return None
         case "answered":
             return _model_error(call, outcome, outcome.status, outcome.body.decode("utf-8", "replace"))
         case "timeout":

@@ -7,6 +7,7 @@ from typing import Any
 
 from modelyard.kernel.service import Body
 from modelyard.services.sagemaker_runtime import api, container
+from modelyard.serving.outcome import NOTHING
 
 
 @api.operation
@@ -14,13 +15,15 @@ async def invoke_endpoint(call, request):
     body = request.get("Body", b"")
     if not isinstance(body, bytes):
         body = await whole(body)
-    return finish(call, request, await call.platform.invoker.invoke(*_place(call, request), *_checked(request, body), **_told(request)))
+    invoker, head = call.platform.parts["invoker"], _checked(request, body)
+    return finish(call, request, await invoker.invoke(call.account, call.region, request["EndpointName"], head, body, **_told(request)))
 
 
 def begin(call, request, tell):
     """The same without a coroutine; None where the endpoint needs one."""
     body = request.get("Body", b"")
-    return call.platform.invoker.begin(*_place(call, request), *_checked(request, body), tell, **_told(request))
+    invoker, head = call.platform.parts["invoker"], _checked(request, body)
+    return invoker.begin(call.account, call.region, request["EndpointName"], head, body, tell, **_told(request))
 
 
 def finish(call, request, outcome) -> dict[str, Any]:
@@ -33,25 +36,20 @@ def finish(call, request, outcome) -> dict[str, Any]:
 api.at_once("InvokeEndpoint", begin, finish)
 
 
-def _place(call, request) -> tuple[str, str, str]:
-    return call.account, call.region, request["EndpointName"]
-
-
-def _checked(request: dict[str, Any], body: bytes) -> tuple[bytes, bytes]:
-    """Header lines and body for the container."""
+def _checked(request: dict[str, Any], body: bytes) -> bytes:
+    """The header lines for the container, of a request that may be sent."""
     container.check_size(body)
     container.refuse_not_built(request)
-    return container.header_lines(request), body
+    return container.header_lines(request)
 
 
 def _told(request: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "target": request.get("TargetVariant"),
-        "content_type": request.get("ContentType", ""),
-        "inference_id": request.get("InferenceId"),
-        "attributes": request.get("CustomAttributes"),
-        "wants": container.wants(request),
-    }
+    """What the data plane needs to know beside the header lines, under the names of `Invoker.invoke`."""
+    told = {name: request[member] for member, name in _TOLD if member in request}
+    return told if (wants := container.wants(request)) is NOTHING else {**told, "wants": wants}
+
+
+_TOLD = (("TargetVariant", "target"), ("ContentType", "content_type"), ("InferenceId", "inference_id"), ("CustomAttributes", "attributes"))
 
 
 async def whole(body: Any) -> bytes:

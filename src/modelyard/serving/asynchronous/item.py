@@ -125,7 +125,7 @@ class Processor:
         model_us = int((perf_counter() - began) * 1e6)
         output.seek(0)
         if not 200 <= answer.status < 300:
-            end = ends.model_error(item, answer.status, output.read(ends.MOST_INCLUDED_BYTES))
+            end = ends.model_error(item, answer.status, output.read(ends.MOST_INCLUDED_BYTES), answer.header(b"content-type"))
         else:
             small = answer.size <= ends.MOST_INCLUDED_BYTES or (kept is not None and answer.size <= IN_MEMORY_BYTES)
             end = Verdict("completed", status=answer.status, content_type=answer.header(b"content-type"))
@@ -181,7 +181,7 @@ class Processor:
                 )
                 end = failed
         if end.reason and end.text:
-            self._write_failure(item, end)
+            self._write_failure(item, end, output)
         topic = ends.topic_of(item, end)
         if topic:
             try:
@@ -190,15 +190,16 @@ class Processor:
                 end.notification_failed = f"The notification to {topic} failed: {problem.message} ({problem.code})."
         self._queue.finish(item, ends.result(item, end, self._now()))
 
-    def _write_failure(self, item: Item, end: Verdict) -> None:
+    def _write_failure(self, item: Item, end: Verdict, output: BinaryIO) -> None:
+        """What the model answered ("failure model responses"); where it answered nothing, why."""
         uri = item.request.get("failure")
         if not uri:
             return
-        with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=self._folder) as file:
-            file.write(end.text.encode())
-            file.seek(0)
+        with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=self._folder) as told:
+            told.write(end.text.encode())
+            answered = end.kind == "model" and bool(end.body)
             try:
-                self._hands.write(item, uri, file, "text/plain")
+                self._hands.write(item, uri, output if answered else told, (end.content_type if answered else "") or "text/plain")
             except ApiError as problem:
                 end.failure_not_written = f"The failure object {uri} was not written: {problem.message} ({problem.code})."
 

@@ -24,7 +24,8 @@ SUCCESS, ERROR = "SUCCESS_NOTIFICATION_TOPIC", "ERROR_NOTIFICATION_TOPIC"
 
 @dataclass
 class Verdict:
-    """How a request ended. `reason` is empty for a good end; `text` is the failure object's content. `kind`: completed, model
+    """How a request ended. `reason` is empty for a good end; `text` is told in the log, and in the failure object where
+    the model answered nothing. `kind`: completed, model
     (it answered an error), timeout, expired, download, upload, gone, lost (nobody could hear the model to the end). Durations as in the
     metric names."""
 
@@ -45,7 +46,7 @@ class Verdict:
 # --- how it failed ---------------------------------------------------------------------------------
 
 
-def model_error(item: Item, status: int, body: bytes) -> Verdict:
+def model_error(item: Item, status: int, body: bytes, content_type: str) -> Verdict:
     side = "client" if 400 <= status < 500 else "server"
     quoted = body[: 4 * MOST_MESSAGE_CHARACTERS].decode("utf-8", "replace")[:MOST_MESSAGE_CHARACTERS]
     group = f"/aws/sagemaker/Endpoints/{item.request['endpoint']}"
@@ -53,7 +54,7 @@ def model_error(item: Item, status: int, body: bytes) -> Verdict:
         f'Received {side} error ({status}) from primary with message "{quoted}". See https://{item.region}.console.aws.amazon.com/cloudwatch/'
         f"home?region={item.region}#logEventViewer:group={group} in account {item.account} for more information."
     )
-    return Verdict("model", f"ClientError: Received {side} error ({status}) from model. {SEE}", text, status, "text/plain", body)
+    return Verdict("model", f"ClientError: Received {side} error ({status}) from model. {SEE}", text, status, content_type, body)
 
 
 def timed_out(seconds: float) -> Verdict:

@@ -75,6 +75,12 @@ class Codec:
         if self._validator is not None:
             self._validator(parsed)
 
+    def accept(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
+        """`parse` and `validate` in one."""
+        parsed = self.parse(route, request, body)
+        self.validate(parsed)
+        return parsed
+
     def serialise(self, response: dict[str, Any], request_id: str, strict: bool = False) -> HttpResponse:
         """The answer. `strict`: a member the shape lacks raises `UnmodelledMember`; it is dropped otherwise."""
         raise NotImplementedError

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 Take = Callable[["Route", HttpRequest, dict[str, Any]], None]
 
 
+ACCEPTED_KEPT, ACCEPTED_BYTES = 256, 1024
+"""How many sets of members are remembered per operation, and how long they may be together."""
+
+
 class RestCodec(Codec):
     """Bindings both ways; subclasses read and write the body."""
 
@@ -43,6 +47,45 @@ class RestCodec(Codec):
             if take is not None:
                 takes.append(take)
         return takes
+
+    def accept(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
+        """Where all but a blob comes by path and headers, and these were seen and found good before, only the blob is looked at."""
+        bounds = self._blob_bounds
+        if bounds is None or len(request.index) != len(request.headers) or not isinstance(body, bytes):
+            return super().accept(route, request, body)
+        name, least, most = bounds
+        if not body or not least <= len(body) <= most:
+            return super().accept(route, request, body)
+        key = (*route.path_values.items(), *map(request.index.get, self._header_names))
+        kept = self._accepted.get(key)
+        if kept is None:
+            parsed = super().accept(route, request, body)
+            kept = {member: value for member, value in parsed.items() if member != name}
+            if sum(map(len, filter(None, key))) <= ACCEPTED_BYTES and all(isinstance(value, str) for value in kept.values()):
+                if len(self._accepted) >= ACCEPTED_KEPT:
+                    self._accepted.clear()
+                self._accepted[key] = kept
+        return {name: body, **kept}
+
+    @cached_property
+    def _accepted(self) -> dict[tuple[Any, ...], dict[str, str]]:
+        return {}
+
+    @cached_property
+    def _header_names(self) -> tuple[str, ...]:
+        return tuple(header for header, _, _ in self._header_members)
+
+    @cached_property
+    def _blob_bounds(self) -> tuple[str, int, int] | None:
+        """(payload, least, most bytes) of an operation whose payload is a plain blob and whose other members are single headers and
+        labels of the path; None: it is another one."""
+        payload = self.input.trait("payload") if self.input else None
+        if payload is None or self.streams_in or self._unpacks or self.hoisted_headers or self.input.members[payload].kind != "blob":
+            return None
+        if any(member.location not in ("uri", "header") for name, member in self.input.members.items() if name != payload):
+            return None
+        blob = self.input.members[payload]
+        return payload, blob.trait("min", 0), blob.trait("max", 1 << 62)
 
     def read(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
         out: dict[str, Any] = {}

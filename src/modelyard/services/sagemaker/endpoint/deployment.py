@@ -37,7 +37,14 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
             )
         asynchronous = {**asynchronous, "role": variants[0]["role"]}
         variants = [{**v, "drain_s": ASYNC_DRAIN_SECONDS} for v in variants]
-    return {"edition": edition, "config": config.name, "capture": capture, "variants": variants, "asynchronous": asynchronous}
+    return {
+        "edition": edition,
+        "config": config.name,
+        "capture": capture,
+        "variants": variants,
+        "asynchronous": asynchronous,
+        "metrics": config.spec.get("MetricsConfig"),
+    }
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _pending_variant(
         "DesiredWeight": variant["weight"],
         "CurrentInstanceCount": min(healthy, held["active"].get(variant["name"], 0)) if share > 0 else healthy,
         "DesiredInstanceCount": variant["count"],
-        "InstanceType": variant["instance_type"],
+        **({"InstanceType": variant["instance_type"]} if variant.get("instance_type") else {}),
         "VariantStatus": [_stage(endpoint, variant, rollout)],
     }
 

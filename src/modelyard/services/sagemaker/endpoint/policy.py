@@ -149,8 +149,9 @@ def _rolling(policy: Mapping[str, Any], old: Deployment, new: Deployment) -> lis
     batch, total = instances(size, green[name]), green[name]
     steps = []
     for up in [*range(batch, total, batch), total]:
-        left = ceil(blue[name] * (total - up) / total)
-        steps.append({"share": {name: up / total}, "active": {name: up}, "green": {name: up}, "blue": {name: left}})
+        share = up / total if total else 1.0  # an asynchronous variant may be at zero
+        left = ceil(blue[name] * (1 - share) - 1e-9)
+        steps.append({"share": {name: share}, "active": {name: up}, "green": {name: up}, "blue": {name: left}})
     return steps
 
 
@@ -193,7 +194,7 @@ def back_steps(plan: Mapping[str, Any], blue_left: Mapping[str, int], blue: Mapp
     if plan["kind"] != "rolling":
         return [whole]
     [(name, total)] = blue.items()
-    batch = instances(plan["rollback_batch"], total) if plan["rollback_batch"] else total
+    batch = instances(plan["rollback_batch"], total) if plan["rollback_batch"] else max(total, 1)
     green = plan["steps"][-1]["green"][name]
     steps = []
     for up in range(blue_left.get(name, total) + batch, total, batch):
