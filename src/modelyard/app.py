@@ -177,6 +177,7 @@ def _wayout(platform: Platform) -> Any:
 
 
 def _invoker(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.endpoint.shelf import shelf_of
     from modelyard.serving.invoker import Invoker
 
     data, put = platform.settings.data, platform.metrics.put
@@ -188,6 +189,7 @@ def _invoker(platform: Platform) -> Any:
         platform.objects.put_bytes,
         data / "meters",
         tell_needs=platform.serverless.tell,
+        shelf_of=shelf_of(platform),
     )
 
 

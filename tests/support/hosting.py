@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import socket
 import socketserver
@@ -56,13 +57,34 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         box = self.server.box  # type: ignore[attr-defined]
+        if self.path.startswith("/models"):
+            with box.lock:
+                self._answer(*box.listed(self.path.removeprefix("/models").strip("/")))
+            return
         self._answer(200 if box.healthy() else 503, b"")
+
+    def do_DELETE(self) -> None:
+        box = self.server.box  # type: ignore[attr-defined]
+        with box.lock:
+            self._answer(200 if box.models.pop(self.path.removeprefix("/models/"), None) else 404, b"")
 
     def do_POST(self) -> None:
         """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `who`,
-        `open ID`, `close ID`; else it comes back."""
+        `open ID`, `close ID`, `then …` (says the rest); else it comes back."""
         box = self.server.box  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/models":
+            time.sleep(float(box.spec.env.get("LOAD_SECONDS", "0")))
+            with box.lock:
+                self._answer(*box.load(json.loads(body)))
+            return
+        said = box.name
+        if self.path.startswith("/models/"):
+            url = box.models.get(self.path.split("/")[2])
+            if url is None:
+                self._answer(404, b"no such model")
+                return
+            said = (Path(box.spec.ml) / url.removeprefix("/opt/ml/") / "model.txt").read_text()
         word, _, rest = body.decode("utf-8", "replace").partition(" ")
         with box.lock:
             box.requests += 1
@@ -82,8 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, repr(sorted((k.lower(), v) for k, v in self.headers.items())).encode())
         elif word == "parts":
             self._parts(rest.split())
+        elif word == "then":
+            self._answer(200, rest.encode())
         else:
-            self._answer(200, box.name.encode() + b":" + body)
+            self._answer(200, said.encode() + b":" + body)
 
     def _session(self, box: Box, word: str, name: str) -> None:
         """A stateful model: `open ID [EXPIRY]` begins a session, `close ID` ends it; the answer names this instance."""
@@ -138,6 +162,26 @@ class Box:
     ended_by: str | None = None
     requests: int = 0
     lock: Any = field(default_factory=threading.Lock)
+    models: dict[str, str] = field(default_factory=dict)
+    loads: list[str] = field(default_factory=list)
+
+    def listed(self, name: str) -> tuple[int, bytes]:
+        rows = [{"modelName": n, "modelUrl": u} for n, u in self.models.items() if name in ("", n)]
+        return 404 if name and not rows else 200, json.dumps(rows[0] if name and rows else {"models": rows}).encode()
+
+    def load(self, asked: dict[str, str]) -> tuple[int, bytes]:
+        """A model whose text begins with `bad` does not load; no more than CAPACITY of them have room."""
+        name, url = asked["model_name"], asked["url"]
+        text = (Path(self.spec.ml) / url.removeprefix("/opt/ml/") / "model.txt").read_text()
+        if name in self.models:
+            return 409, b""
+        if len(self.models) >= int(self.spec.env.get("CAPACITY", "99")):
+            return 507, b"no memory"
+        if text.startswith("bad"):
+            return 500, b"cannot load it"
+        self.models[name] = url
+        self.loads.append(text)
+        return 200, b""
 
     @property
     def name(self) -> str:

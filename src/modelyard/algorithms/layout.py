@@ -19,7 +19,7 @@ class Layout:
         self.input = join(self.base, "input")
         self.config = join(self.input, "config")
         self.data = join(self.input, "data")
-        self.model = join(self.base, "model")
+        self.model = os.environ.get("MODELYARD_MODEL_DIR") or join(self.base, "model")
         self.output = join(self.base, "output")
         self.output_data = join(self.output, "data")
         self.intermediate = join(self.output, "intermediate")

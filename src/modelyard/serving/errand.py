@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from modelyard.serving.upstream import Connection, Reply, TimedOut, Upstream, UpstreamError
 
 if TYPE_CHECKING:
-    from modelyard.serving.invoker import Invoker, Outcome, Sent
+    from modelyard.serving.invoker import Invoker, Sent
+    from modelyard.serving.outcome import Outcome
     from modelyard.serving.routes import RouteTable, Variant
 
 

@@ -20,11 +20,15 @@ from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
+from modelyard.serving.multimodel import ManyModels
+from modelyard.serving.notes import Notes
+from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
+from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
 from modelyard.serving.serverless import Serverless
 from modelyard.serving.shadow import Shadows
-from modelyard.serving.upstream import PartStream, Reply, TimedOut, Upstream, UpstreamError
+from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
 POLL_SECONDS = 0.1
@@ -35,34 +39,6 @@ FLUSH_PLATFORM_SECONDS = 10.0
 
 Change = tuple[int, str, RouteTable | None]
 """(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of an invocation. `kind`:
-
-    answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
-    asynchronous nothing was sent: the endpoint takes only InvokeEndpointAsync
-    no-endpoint, no-variant, no-replica, full   nothing was sent
-    throttled    nothing was sent: a serverless variant has as many calls under way as it may
-    timeout      the model did not answer in the variant's time
-    broken       the connection to the model broke before a whole answer; `detail` says how
-    """
-
-    kind: str
-    table: RouteTable | None = None
-    variant: Variant | None = None
-    status: int = 0
-    headers: dict[bytes, bytes] | None = None
-    body: bytes = b""
-    stream: PartStream | None = None
-    detail: str = ""
-    waited_s: float = 0.0
-    """For an instance of a serverless variant to be there."""
-
-    def header(self, name: bytes) -> str | None:
-        value = self.headers.get(name) if self.headers else None
-        return None if value is None else value.decode("latin-1")
 
 
 @dataclass(slots=True)
@@ -79,6 +55,7 @@ class Sent:
     content_type: str
     inference_id: str | None
     attributes: str | None
+    wants: Wants = NOTHING
 
 
 class Invoker:
@@ -87,6 +64,7 @@ class Invoker:
     `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
     `capture_folder` and `put_object` (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     `tell_needs` stores what serverless variants need (serving/serverless.py).
+    `shelf_of` is for multi-model endpoints (serving/multimodel.py).
     """
 
     def __init__(
@@ -98,6 +76,7 @@ class Invoker:
         put_object: Any = None,
         meter_folder: Path | None = None,
         tell_needs: Any = None,
+        shelf_of: Any = None,
     ) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
@@ -109,6 +88,8 @@ class Invoker:
         self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
+        self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
+        self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
         self._random = random.random
@@ -126,6 +107,7 @@ class Invoker:
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
         self._serverless = Serverless(self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome)
+        self._pipelines = Pipelines(self._replicas, self._notes, self._models)
         try:
             self._swap(self._read())
         except Exception:
@@ -174,6 +156,7 @@ class Invoker:
         """On the loop: what was counted and captured so far is let go of; `_hand_over` takes it, on the thread."""
         self._meter.rotate()
         self._serverless.rotate()
+        self._notes.rotate()
         if self._capture is not None:
             self._capture.rotate(everything)
         self._rotated = True
@@ -189,6 +172,7 @@ class Invoker:
             self._rotated = False
             self._meter.flush()
             self._serverless.flush()
+            self._notes.flush()
             if self._capture is not None:
                 self._capture.upload()
 
@@ -241,12 +225,13 @@ class Invoker:
         content_type: str = "",
         inference_id: str | None = None,
         attributes: str | None = None,
+        wants: Wants = NOTHING,
     ) -> Errand | None:
         """`invoke` without a coroutine, for endpoints of plain variants: `tell(outcome)` is called later. None: nothing was done,
         `invoke` must be awaited."""
         began = perf_counter()
         table = self._tables.get(endpoint_arn(account, region, endpoint))
-        if table is None or not table.plain or sessions.HEADER in head:
+        if table is None or not table.plain or wants is not NOTHING or sessions.HEADER in head:
             return None
         draw = self._random()
         variant = split.choose(table, draw) if target is None else split.named(table, target, draw)
@@ -273,11 +258,12 @@ class Invoker:
         content_type: str = "",
         inference_id: str | None = None,
         attributes: str | None = None,
+        wants: Wants = NOTHING,
     ) -> Outcome:
-        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. The last three
-        arguments are in `head` already; they go into captured data."""
+        """Sends `POST /invocations` with the header lines `head` (each ended by CRLF) to a replica. `content_type`,
+        `inference_id` and `attributes` are in `head` already; they go into captured data."""
         began = perf_counter()
-        sent = Sent(account, region, endpoint, head, body, target, streaming, content_type, inference_id, attributes)
+        sent = Sent(account, region, endpoint, head, body, target, streaming, content_type, inference_id, attributes, wants)
         return await self._whole(sent, began, self._random())
 
     async def _whole(self, sent: Sent, began: float, draw: float) -> Outcome:
@@ -303,12 +289,17 @@ class Invoker:
         variant = split.choose(table, draw) if sent.target is None else split.named(table, sent.target, draw)
         if variant is None:
             return Outcome("no-variant" if sent.target is not None else "no-replica", table)
+        if reason := refusal(variant, sent.wants):
+            return Outcome("refused", table, variant, detail=reason)
         in_session = sessions.HEADER in sent.head
         if in_session:
             variant = self._sessions.narrow(table, variant, sent.head, sent.target, self._replicas)
         sent_at = perf_counter()
-        send = self._send if variant.kind == "instance" else self._serverless.through(self._send)
-        outcome = await send(table, variant, sent)
+        if variant.mode:
+            outcome = await self._pipelines.send(table, variant, sent.head, sent.body, sent.streaming, sent.wants)
+        else:
+            send = self._send if variant.kind == "instance" else self._serverless.through(self._send)
+            outcome = await send(table, variant, sent)
         self.measure(outcome, began, sent_at + outcome.waited_s, perf_counter())
         if in_session:
             self._sessions.heard(outcome)
@@ -403,7 +394,7 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
     """What went wrong, of which kind."""
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
-    if outcome.kind == "answered" and 400 <= outcome.status < 500:
+    if outcome.kind in ("no-model", "not-ready") or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1

@@ -34,7 +34,7 @@ class Replicas:
 
     def adopt(self, tables: Iterable[RouteTable]) -> None:
         """Holds exactly the replicas of these tables; others are let go as soon as their last request is done."""
-        wanted = {r.socket for t in tables for v in t.every for r in v.replicas}
+        wanted = {s for t in tables for v in t.every for r in v.replicas for s in (r.socket, *(stage.socket for stage in r.stages))}
         for socket in wanted - self._pools.keys():
             lock = hold(use_file(socket))
             if lock is not None:
@@ -45,6 +45,10 @@ class Replicas:
     def has(self, socket: str) -> bool:
         """Whether this gateway may send to the replica on this socket."""
         return socket in self._pools
+
+    def pool(self, socket: str) -> Upstream | None:
+        """The connections to one container, where this gateway may send to it."""
+        return self._pools.get(socket)
 
     def pick(self, variant: Variant, without: set[str] | None = None) -> Upstream | None:
         """The replica with the fewest requests under way; one that just refused a connection only if there is

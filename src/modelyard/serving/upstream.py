@@ -386,6 +386,14 @@ class Upstream:
     def in_use(self) -> bool:
         return bool(self._busy) or self.outstanding > 0
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def quiet(self) -> None:
+        """Whoever counted itself into `outstanding` has left: a pool that is closed may be let go of now."""
+        self._tell_quiet()
+
     def close(self) -> None:
         """No new requests; idle connections are closed now, busy ones when they are done."""
         self._closed = True

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.kernel import models
 from modelyard.kernel.errors import ApiError
-from modelyard.kernel.service import Call
 from modelyard.wire import payload, sigv4
 from modelyard.wire.body import InflowBody
 from modelyard.wire.http import HttpRequest, HttpResponse

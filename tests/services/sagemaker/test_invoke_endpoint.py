@@ -111,8 +111,8 @@ def test_time_out(hosting, monkeypatch):
     [
         ({"EndpointName": "nope"}, "Endpoint nope of account 123456789012 not found."),
         ({"TargetVariant": "zz"}, "Variant zz not found"),
-        ({"TargetModel": "a.tar.gz"}, "not built TargetModel"),
-        ({"TargetContainerHostname": "a"}, "not built TargetContainerHostname"),
+        ({"TargetModel": "a.tar.gz"}, "Endpoint e is not a multi-model endpoint and does not support target model header."),
+        ({"TargetContainerHostname": "a"}, "is not configured for direct invocation"),
         ({"InferenceComponentName": "a"}, "not built InferenceComponentName"),
     ],
 )

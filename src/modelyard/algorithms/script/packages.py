@@ -58,7 +58,7 @@ def _inherited(site: str) -> list[str]:
 
 def install(folder: str, variables: dict[str, str]) -> None:
     """Install `folder/requirements.txt`, if there is one, with its output in the log. Raises InstallError."""
-    if not os.path.exists(os.path.join(folder, "requirements.txt")):
+    if not os.path.exists(os.path.join(folder, "requirements.txt")) or os.environ.get("MODELYARD_INSTALLED") == folder:
         return
     command = [sys.executable, "-m", "pip", "install", "-r", "requirements.txt"]
     process = subprocess.Popen(

@@ -25,6 +25,10 @@ DRAIN = 20.0
 def serve(handler: Handler) -> int:
     """Serve until SIGTERM; the exit code is the container's."""
     logging.basicConfig(format="%(asctime)s %(levelname)s - %(name)s - %(message)s", level=logging.INFO, stream=sys.stderr)
+    if os.environ.get("SAGEMAKER_MULTI_MODEL") == "true":
+        from .multimodel import serve_many
+
+        return serve_many(type(handler), listen)
     sockets = listen()
     if not forks_safely():
         return Workers(sockets, handler, None, preloaded=False, wanted=workers()).run()

@@ -53,6 +53,11 @@ class RoleSession:
             return False
         return True
 
+    def head(self, bucket: str, key: str) -> tuple[str, int]:
+        """(ETag, size) of an object; raises NoSuchKey or AccessDenied."""
+        answer = self._call.invoke("s3", "HeadObject", {"Bucket": bucket, "Key": key})
+        return answer.get("ETag", ""), answer.get("ContentLength", 0)
+
     def read(self, bucket: str, key: str, limit: int) -> bytes | None:
         """A small object whole; None where it has more than `limit` bytes."""
         answer = self._call.invoke("s3", "GetObject", {"Bucket": bucket, "Key": key})

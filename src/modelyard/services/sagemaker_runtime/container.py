@@ -11,6 +11,7 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.services.sagemaker_runtime import api
+from modelyard.serving.outcome import NOTHING, Wants
 
 HEADERS = (
     ("ContentType", "Content-Type"),
@@ -20,12 +21,12 @@ HEADERS = (
     ("InferenceId", "X-Amzn-SageMaker-Inference-Id"),
     ("SessionId", "X-Amzn-SageMaker-Session-Id"),
 )
-NOT_BUILT = ("TargetModel", "TargetContainerHostname", "InferenceComponentName", "EnableExplanations")
+NOT_BUILT = ("InferenceComponentName", "EnableExplanations")
 _NOT_BUILT = frozenset(NOT_BUILT)
 MOST_BODY_BYTES = 6_291_456
 MOST_MESSAGE_CHARACTERS = 2048
 TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for each "
+    "Your invocation timed out while waiting for a response from container {}. Review the latency metrics for each "
     "container in Amazon CloudWatch, resolve the issue, and try again."
 )
 
@@ -42,15 +43,23 @@ def header_lines(request: dict[str, Any]) -> bytes:
     return "".join(lines).encode("latin-1", "replace")
 
 
+def wants(request: dict[str, Any]) -> Wants:
+    """Which model or container of the endpoint the caller asks for."""
+    model, hostname = request.get("TargetModel"), request.get("TargetContainerHostname")
+    if not model and not hostname:
+        return NOTHING
+    if model and not model.isprintable():
+        raise api.error.ValidationError("TargetModel must not contain control characters.")
+    return Wants(model, hostname)
+
+
 def refuse_not_built(request: dict[str, Any]) -> None:
     """Members that ask for kinds of endpoints that are not built: an error, never a call to the wrong model."""
     if _NOT_BUILT.isdisjoint(request):
         return
     for member in NOT_BUILT:
         if request.get(member):
-            raise api.error.ValidationError(
-                f"Modelyard has not built {member} yet: its endpoints run one container with one model per variant. The model was not called."
-            )
+            raise api.error.ValidationError(f"Modelyard has not built {member} yet. The model was not called.")
 
 
 def check_size(body: bytes) -> None:
@@ -68,11 +77,19 @@ def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
         return None
     match outcome.kind:
         case "answered":
-            return _model_error(call, outcome.table.endpoint, outcome.status, outcome.body.decode("utf-8", "replace"))
+            return _model_error(call, outcome, outcome.status, outcome.body.decode("utf-8", "replace"))
         case "timeout":
-            return _model_error(call, outcome.table.endpoint, 0, TIMED_OUT)
+            return _model_error(call, outcome, 0, TIMED_OUT.format(outcome.container))
         case "broken":
-            return _model_error(call, outcome.table.endpoint, 500, f"The container ended the connection: {outcome.detail}.")
+            return _model_error(call, outcome, 500, f"The container ended the connection: {outcome.detail}.")
+        case "refused":
+            return api.error.ValidationError(_refused(call, request, outcome))
+        case "no-model":
+            return api.error.ValidationError(outcome.detail)
+        case "not-ready":
+            return api.error.ModelNotReadyException(
+                f"Model {request.get('TargetModel')} of endpoint {outcome.table.endpoint} is still being downloaded or loaded. Please wait and try again."
+            )
         case "no-endpoint":
             return api.error.ValidationError(f"Endpoint {request['EndpointName']} of account {call.account} not found.")
         case "asynchronous":
@@ -96,12 +113,30 @@ def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
             return api.error.ServiceUnavailable("The endpoint has no healthy instance for this request. Please try again.")
 
 
-def _model_error(call, endpoint: str, status: int, message: str) -> ApiError:
+def _refused(call, request: dict[str, Any], outcome: Any) -> str:
+    """AWS's texts for a target that the endpoint's kind does not have, or needs."""
+    endpoint = outcome.table.endpoint
+    match outcome.detail:
+        case "needs-model":
+            return f"Request {call.request_id} is missing a target model header."
+        case "no-models":
+            return f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header."
+        case "needs-container":
+            return f"Request {call.request_id} is missing a target container hostname header: endpoint {endpoint} is for direct invocation."
+        case "no-containers":
+            return f"Endpoint {endpoint} is not configured for direct invocation and does not support target container hostname header."
+        case _:
+            hostname = request["TargetContainerHostname"]
+            return f"Container with hostname {hostname} not found for endpoint {endpoint} of account {call.account}."
+
+
+def _model_error(call, outcome: Any, status: int, message: str) -> ApiError:
+    endpoint = outcome.table.endpoint
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     side = "client" if 400 <= status < 500 else "server"
     quoted = message[:MOST_MESSAGE_CHARACTERS]
     text = (
-        f'Received {side} error ({status}) from primary with message "{quoted}". See https://{call.region}.console.aws.amazon.com/cloudwatch/'
+        f'Received {side} error ({status}) from {outcome.container} with message "{quoted}". See https://{call.region}.console.aws.amazon.com/cloudwatch/'
         f"home?region={call.region}#logEventViewer:group={group} in account {call.account} for more information."
     )
     arn = f"arn:aws:logs:{call.region}:{call.account}:log-group:{group}"

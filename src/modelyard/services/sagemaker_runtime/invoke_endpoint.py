@@ -7,6 +7,7 @@ from typing import Any
 
 from modelyard.kernel.service import Body
 from modelyard.services.sagemaker_runtime import api, container
+from modelyard.serving.outcome import NOTHING
 
 
 @api.operation
@@ -44,7 +45,8 @@ def _checked(request: dict[str, Any], body: bytes) -> bytes:
 
 def _told(request: dict[str, Any]) -> dict[str, Any]:
     """What the data plane needs to know beside the header lines, under the names of `Invoker.invoke`."""
-    return {name: request[member] for member, name in _TOLD if member in request}
+    told = {name: request[member] for member, name in _TOLD if member in request}
+    return told if (wants := container.wants(request)) is NOTHING else {**told, "wants": wants}
 
 
 _TOLD = (("TargetVariant", "target"), ("ContentType", "content_type"), ("InferenceId", "inference_id"), ("CustomAttributes", "attributes"))

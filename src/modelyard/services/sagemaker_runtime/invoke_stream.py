@@ -20,6 +20,7 @@ async def invoke_endpoint_with_response_stream(call, request):
         container.header_lines(request),
         body,
         target=request.get("TargetVariant"),
+        wants=container.wants(request),
         streaming=True,
     )
     error = container.problem(call, request, outcome)

@@ -186,7 +186,7 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         **({} if isolated else _role_environment(replica, world)),
         **network.pop("env"),
         **(part["environment"] or {}),
-        **({"SAGEMAKER_MULTI_MODEL": "true"} if many else {}),
+        **({"SAGEMAKER_MULTI_MODEL": "true", "MODELYARD_MEMORY_BYTES": str(kind.memory_here)} if many else {}),
     }
     return RunSpec(
         id=run_id(replica, number),

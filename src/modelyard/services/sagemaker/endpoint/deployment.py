@@ -55,8 +55,6 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
     containers = hosted_containers(model.spec)
     if variant.get("ServerlessConfig"):
         serverless.check_model(model.name, model.spec, mode_of(model.spec), containers)
-    if mode_of(model.spec):
-        raise validation(f"Model {model.name}: endpoints of mode {mode_of(model.spec)} are not built yet; the endpoint was not changed.")
     role = model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn")
     return {
         "name": variant["VariantName"],

@@ -10,9 +10,9 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint import serverless
-from modelyard.services.sagemaker.endpoint.shadows import everyone, wanted_count
 from modelyard.services.sagemaker.endpoint.fleets import plan_in
 from modelyard.services.sagemaker.endpoint.lifecycle import SETTLED, status_of
+from modelyard.services.sagemaker.endpoint.shadows import everyone, wanted_count
 
 
 def summary(endpoint: Record) -> dict[str, Any]:
@@ -128,11 +128,15 @@ def _stage(endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, A
     last = rollout["step"] == len(plan["steps"])
     capacity = "full capacity" if last else "canary capacity" if plan["routing"] == "CANARY" else "capacity"
     if rollout["stage"] == "shifting":
-        return _status("ActivatingTraffic", f"Activating traffic on {capacity} of {wanted_count(variant, step['active'])} instance(s).", since)
+        return _status(
+            "ActivatingTraffic", f"Activating traffic on {capacity} of {wanted_count(variant, step['active'])} instance(s).", since
+        )
     wait, member = (plan["final_wait_s"], "TerminationWaitInSeconds") if last else (plan["wait_s"], "WaitIntervalInSeconds")
     member = "WaitIntervalInSeconds" if plan["kind"] == "rolling" else member
     return _status(
-        "Baking", f"Baking for {wait:g} seconds ({member}) with traffic enabled on {capacity} of {wanted_count(variant, step['active'])} instance(s).", since
+        "Baking",
+        f"Baking for {wait:g} seconds ({member}) with traffic enabled on {capacity} of {wanted_count(variant, step['active'])} instance(s).",
+        since,
     )
 
 
