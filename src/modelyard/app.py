@@ -179,8 +179,22 @@ def _wayout(platform: Platform) -> Any:
 def _invoker(platform: Platform) -> Any:
     from modelyard.serving.invoker import Invoker
 
-    data = platform.settings.data
-    return Invoker(platform.store, platform.clock, platform.metrics.put, data / "capture", platform.objects.put_bytes, data / "meters")
+    data, put = platform.settings.data, platform.metrics.put
+    return Invoker(
+        platform.store,
+        platform.clock,
+        put,
+        data / "capture",
+        platform.objects.put_bytes,
+        data / "meters",
+        tell_needs=platform.serverless.tell,
+    )
+
+
+def _serverless(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.endpoint.serverless import Demand
+
+    return Demand(platform, f"{os.getpid()}-{os.urandom(4).hex()}")
 
 
 def _async_queue(platform: Platform) -> Any:
@@ -223,6 +237,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("topics", _topics, ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
+    ("serverless", _serverless, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
     ("async_queue", _async_queue, ("gateway", "engine")),
     ("tier", _tier, GATEWAY),

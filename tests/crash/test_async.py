@@ -63,13 +63,19 @@ class Metrics:
 
 class Simulation:
     def __init__(self, seed, folder, monkeypatch):
-        self.chaos, self.clock, self.folder = Chaos(seed, rate=0.02), ManualClock(), folder
+        self.chaos, self.clock, self.folder = Chaos(seed, rate=0.06), ManualClock(), folder
         self.store = Store(SQLite(folder / "s.db", durable=False), self.clock)
         self.queue = Queue(SQLite(folder / "q.db", durable=False))
         self.hands, self.metrics, self.lines = FakeHands(), Metrics(), []
         (folder / "run.use").touch()
         replicas = [{"id": "run-1", "socket": str(folder / "run")}]
-        table = {"account": "1", "region": "r", "endpoint": "e", "version": 1, "variants": [{"name": "v", "weight": 1.0, "replicas": replicas}]}
+        table = {
+            "account": "1",
+            "region": "r",
+            "endpoint": "e",
+            "version": 1,
+            "variants": [{"name": "v", "weight": 1.0, "replicas": replicas}],
+        }
         self.store.publish_routes("arn:e", 1, {**table, "key": "arn:e", "asynchronous": {"OutputConfig": {}, "incarnation": "uid"}})
         monkeypatch.setattr(item, "call", self.call)
         for number in range(REQUESTS):
@@ -99,7 +105,7 @@ class Simulation:
         report = Reporter(queue, metrics.put, lambda *place_and_events: self.lines.extend(place_and_events[-1]), self.clock, folder)
         made = Driver(self.store, queue, hands, self.clock, folder, report)
         try:
-            made.settle()
+            made.settle(5.0)
         finally:
             made.close()
             made._pool.shutdown(wait=True)
@@ -111,7 +117,7 @@ class Simulation:
 def test_killed_at_every_point(seed, tmp_path, monkeypatch):
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     sim = Simulation(seed, tmp_path, monkeypatch)
-    for turn in range(60):
+    for turn in range(120):
         if turn == 2:
             sim.clock.advance(61)
         try:

@@ -133,7 +133,10 @@ def deployment(edition: int, generation: int, *variants: tuple[str, int]) -> dic
         }
         for n, c in variants
     ]
-    return {"edition": edition, "config": f"c{edition}", "capture": None, "variants": rows}
+    made = {"edition": edition, "config": f"c{edition}", "capture": None, "variants": rows}
+    if len(rows) == 1 and generation % 2:  # a shadow comes and goes with every other update
+        made["shadows"] = [{**rows[0], "name": "shadow", "of": rows[0]["name"], "count": 2}]
+    return made
 
 
 @pytest.fixture
@@ -179,7 +182,8 @@ class Simulation:
         for _, key, body in self.store.routes_since(0):
             if endpoint and key != endpoint:
                 continue
-            for replica in (r for v in (body or {"variants": []})["variants"] for r in v["replicas"]):
+            rows = [*body["variants"], *(s["variant"] for s in body.get("shadows", ()))] if body else []
+            for replica in (r for v in rows for r in v["replicas"]):
                 sockets = [replica["socket"], *(s["socket"] for s in replica.get("stages", ()))]
                 found |= {Path(s).name.removesuffix(".sock") for s in sockets}
         return found

@@ -65,21 +65,25 @@ class Capture:
         answered: tuple[str, bytes],
         inference_id: str | None = None,
         attributes: str | None = None,
-    ) -> None:
-        """`sent` and `answered` are (content type, body). A call that cannot be captured is served all the same."""
+        event_id: str | None = None,
+    ) -> str | None:
+        """`sent` and `answered` are (content type, body). A call that cannot be captured is served all the same. Answers the event's id;
+        None for a call that is not in the sample. With `event_id` it is the other side of an event that is in it (shadow.py)."""
         config = table.capture
-        if config is None or self._sample() * 100 >= config["InitialSamplingPercentage"]:
-            return
+        if config is None or (event_id is None and self._sample() * 100 >= config["InitialSamplingPercentage"]):
+            return None
         form = self._forms.get(table.key)
         if form is None or form.config is not config:
             form = self._forms[table.key] = Form(config)
-        line = form.event(self._now(), sent, answered, inference_id, attributes)
+        event_id = event_id or new_uuid()
+        line = form.event(self._now(), sent, answered, inference_id, attributes, event_id)
         try:
             spool = self._spool(table, variant)
             os.write(spool.fd, line)
             spool.size += len(line)
         except OSError:
             log.exception("a call of %s was not captured", table.key)
+        return event_id
 
     def rotate(self, everything: bool = False) -> None:
         """Lets go of spools that are old or big enough."""
@@ -144,7 +148,13 @@ class Form:
         self._second: tuple[int, str] = (-1, "")
 
     def event(
-        self, now: float, sent: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None, attributes: str | None
+        self,
+        now: float,
+        sent: tuple[str, bytes],
+        answered: tuple[str, bytes],
+        inference_id: str | None,
+        attributes: str | None,
+        event_id: str | None = None,
     ) -> bytes:
         """One line of a capture file."""
         data: dict[str, Any] = {}
@@ -152,7 +162,7 @@ class Form:
             data["endpointInput"] = self._side("INPUT", *sent)
         if self.output:
             data["endpointOutput"] = self._side("OUTPUT", *answered)
-        metadata: dict[str, Any] = {"eventId": new_uuid()}
+        metadata: dict[str, Any] = {"eventId": event_id or new_uuid()}
         if attributes:
             metadata["customAttributes"] = [attributes]
         if inference_id:

@@ -22,6 +22,8 @@ from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
+from modelyard.serving.serverless import Serverless
+from modelyard.serving.shadow import Shadows
 from modelyard.serving.upstream import PartStream, Reply, TimedOut, Upstream, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
@@ -42,6 +44,7 @@ class Outcome:
     answered     the model answered: `status`, `headers` (lower-case byte names), `body` or `stream`
     asynchronous nothing was sent: the endpoint takes only InvokeEndpointAsync
     no-endpoint, no-variant, no-replica, full   nothing was sent
+    throttled    nothing was sent: a serverless variant has as many calls under way as it may
     timeout      the model did not answer in the variant's time
     broken       the connection to the model broke before a whole answer; `detail` says how
     """
@@ -54,6 +57,8 @@ class Outcome:
     body: bytes = b""
     stream: PartStream | None = None
     detail: str = ""
+    waited_s: float = 0.0
+    """For an instance of a serverless variant to be there."""
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name) if self.headers else None
@@ -79,8 +84,9 @@ class Sent:
 class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
-    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill. `capture_folder` and `put_object`
-    (account, bucket, key, bytes) are for data capture; without them nothing is captured.
+    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
+    `capture_folder` and `put_object` (account, bucket, key, bytes) are for data capture; without them nothing is captured.
+    `tell_needs` stores what serverless variants need (serving/serverless.py).
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class Invoker:
         capture_folder: Path | None = None,
         put_object: Any = None,
         meter_folder: Path | None = None,
+        tell_needs: Any = None,
     ) -> None:
         self._store = store
         self._tables: dict[str, RouteTable] = {}
@@ -105,8 +112,11 @@ class Invoker:
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
         self._random = random.random
+        self._now, self._put_metrics, self._tell_needs = clock.now, put_metrics, tell_needs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replicas: Replicas | None = None
+        self._shadows = Shadows(self._send, self.measure, self.failed, self._meter, self._capture)
+        self._serverless: Serverless | None = None
         self._thread: threading.Thread | None = None
 
     # --- life ----------------------------------------------------------------------------------------
@@ -115,6 +125,7 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
+        self._serverless = Serverless(self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome)
         try:
             self._swap(self._read())
         except Exception:
@@ -127,6 +138,7 @@ class Invoker:
         self._rotate(everything=True)
         self._stopping = True
         self._bell.set()
+        self._shadows.close()
         if self._thread is not None:
             self._thread.join(2.0)
         self._meter.close()
@@ -161,6 +173,7 @@ class Invoker:
     def _rotate(self, everything: bool = False) -> None:
         """On the loop: what was counted and captured so far is let go of; `_hand_over` takes it, on the thread."""
         self._meter.rotate()
+        self._serverless.rotate()
         if self._capture is not None:
             self._capture.rotate(everything)
         self._rotated = True
@@ -169,12 +182,13 @@ class Invoker:
         """How many replicas serve a variant now."""
         account, region, endpoint, name, _ = key
         table = self._tables.get(endpoint_arn(account, region, endpoint))
-        return sum(len(v.replicas) for v in table.variants if v.name == name) if table is not None else 1
+        return sum(len(v.replicas) for v in table.every if v.name == name) if table is not None else 1
 
     def _hand_over(self) -> None:
         if self._rotated:
             self._rotated = False
             self._meter.flush()
+            self._serverless.flush()
             if self._capture is not None:
                 self._capture.upload()
 
@@ -197,6 +211,7 @@ class Invoker:
                 self._tables[key] = table
         if changed:
             self._replicas.adopt(self._tables.values())
+            self._serverless.poke()
 
     async def table(self, account: str, region: str, endpoint: str) -> RouteTable | None:
         """The route table of an endpoint in service, None where there is none."""
@@ -292,8 +307,9 @@ class Invoker:
         if in_session:
             variant = self._sessions.narrow(table, variant, sent.head, sent.target, self._replicas)
         sent_at = perf_counter()
-        outcome = await self._send(table, variant, sent)
-        self.measure(outcome, began, sent_at, perf_counter())
+        send = self._send if variant.kind == "instance" else self._serverless.through(self._send)
+        outcome = await send(table, variant, sent)
+        self.measure(outcome, began, sent_at + outcome.waited_s, perf_counter())
         if in_session:
             self._sessions.heard(outcome)
         return outcome
@@ -362,6 +378,8 @@ class Invoker:
             _tally(cell, outcome)
 
     def capture(self, outcome: Outcome, sent: Sent) -> None:
+        """The last of its books: what is captured of it, and its copies."""
+        event_id = None
         if (
             self._capture is not None
             and outcome.kind == "answered"
@@ -370,9 +388,11 @@ class Invoker:
             and not sent.streaming
         ):
             said = (outcome.header(b"content-type") or "", outcome.body)
-            self._capture.record(
+            event_id = self._capture.record(
                 outcome.table, outcome.variant.name, (sent.content_type, sent.body), said, sent.inference_id, sent.attributes
             )
+        if outcome.table.shadows:
+            self._shadows.copy(outcome, sent, event_id)
 
 
 def _post(head: bytes, body: bytes) -> bytes:

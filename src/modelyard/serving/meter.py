@@ -24,9 +24,11 @@ import orjson
 log = logging.getLogger("modelyard.meter")
 NAMESPACE = "AWS/SageMaker"
 HEAD_BYTES = 4096
+DROPPED = "ShadowInvocationsDropped"
+"""Our own: copies that a shadow variant was not sent, because it had too many under way (shadow.py)."""
 SLOTS = 1024
 """Steps of 3 % or less, from 1 µs to 19 hours."""
-_NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL = range(7)
+_NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED = range(8)
 _MODEL_US, _OVERHEAD_US, _WORDS = 8, 8 + SLOTS, 8 + 2 * SLOTS
 
 Key = tuple[str, str, str, str, str]
@@ -69,7 +71,7 @@ def _at(place: int) -> property:
 
 for _name, _place in {"number": _NUMBER, "opened_ms": _OPENED_MS, "instances": _INSTANCES, "invocations": _INVOCATIONS}.items():
     setattr(Cell, _name, _at(_place))
-for _name, _place in {"errors_4xx": _4XX, "errors_5xx": _5XX, "model_errors": _MODEL}.items():
+for _name, _place in {"errors_4xx": _4XX, "errors_5xx": _5XX, "model_errors": _MODEL, "dropped": _DROPPED}.items():
     setattr(Cell, _name, _at(_place))
 _ZEROS = memoryview(bytes(_WORDS * 8)).cast("Q")
 
@@ -115,11 +117,11 @@ class Meter:
     def rotate(self) -> None:
         """On the loop, so that no cell is written any more once it is handed over. One whose other half still waits goes on."""
         for key, cell in self._active.items():
-            if cell.invocations and (spare := self._spare.pop(key, None)) is not None:
+            if (cell.invocations or cell.dropped) and (spare := self._spare.pop(key, None)) is not None:
                 self._open(spare)
                 self._active[key] = spare
                 self._closed.append((cell, self._now()))
-            elif not cell.invocations:
+            elif not (cell.invocations or cell.dropped):
                 cell.instances = max(1, self._instances(key))
 
     def flush(self) -> None:
@@ -137,7 +139,7 @@ class Meter:
         """Everything was rotated and flushed: the files go. Whatever is left in one is for the next gateway."""
         if self._lock is None:
             return
-        if not self._closed and not any(cell.invocations for cell in self._active.values()):
+        if not self._closed and not any(cell.invocations or cell.dropped for cell in self._active.values()):
             for path in self._folder.glob(f"{self._owner}*"):
                 path.unlink(missing_ok=True)
         os.close(self._lock)
@@ -185,7 +187,7 @@ class Meter:
             cells = _cells(memory, key, path.stem)
             try:
                 for cell in sorted(cells, key=lambda c: c.number):
-                    if cell.number and cell.invocations:
+                    if cell.number and (cell.invocations or cell.dropped):
                         self._hand_over(cell, min(cell.opened_ms / 1000 + 1.0, self._now()))
             finally:
                 for cell in cells:
@@ -233,7 +235,11 @@ def _values(latencies: memoryview) -> tuple[list[float], list[int]]:
 
 
 def _data(cell: Cell) -> list[dict[str, Any]]:
+    dropped = [{"MetricName": DROPPED, "Values": [1.0], "Counts": [cell.dropped], "Unit": "None"}] if cell.dropped else []
+    if not cell.invocations:
+        return dropped
     data = [
+        *dropped,
         _sum("Invocations", 1, cell.invocations),
         _sum("Invocation4XXErrors", cell.errors_4xx, cell.invocations),
         _sum("Invocation5XXErrors", cell.errors_5xx, cell.invocations),

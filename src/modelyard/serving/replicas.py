@@ -34,13 +34,17 @@ class Replicas:
 
     def adopt(self, tables: Iterable[RouteTable]) -> None:
         """Holds exactly the replicas of these tables; others are let go as soon as their last request is done."""
-        wanted = {r.socket for t in tables for v in t.variants for r in v.replicas}
+        wanted = {r.socket for t in tables for v in t.every for r in v.replicas}
         for socket in wanted - self._pools.keys():
             lock = hold(use_file(socket))
             if lock is not None:
                 self._pools[socket], self._locks[socket] = Upstream(socket, self._loop), lock
         for socket in self._pools.keys() - wanted:
             self._let_go(socket)
+
+    def has(self, socket: str) -> bool:
+        """Whether this gateway may send to the replica on this socket."""
+        return socket in self._pools
 
     def pick(self, variant: Variant, without: set[str] | None = None) -> Upstream | None:
         """The replica with the fewest requests under way; one that just refused a connection only if there is

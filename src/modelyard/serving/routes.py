@@ -80,7 +80,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Shadow:
-    """Gets copies of `percent` of the calls that production variant `of` answers; its answers reach nobody but metrics and capture."""
+    """Gets copies of `percent` of the calls that production variant `of` (of the same fleet) was sent; its answers reach nobody but
+    metrics and capture."""
 
     of: str
     percent: float
@@ -108,7 +109,12 @@ class RouteTable:
     @cached_property
     def plain(self) -> bool:
         """Every call is: choose a row, choose a replica, send, answer. Then it needs no coroutine (`Invoker.begin`)."""
-        return not self.shadows and self.asynchronous is None and all(v.plain and not v.most_at_once for v in self.variants)
+        return self.asynchronous is None and all(v.plain and not v.most_at_once for v in self.variants)
+
+    @property
+    def every(self) -> tuple[Variant, ...]:
+        """All rows that have replicas, those of shadows too."""
+        return (*self.variants, *(shadow.variant for shadow in self.shadows)) if self.shadows else self.variants
 
     @cached_property
     def weights(self) -> float:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Any
 
-from modelyard.serving.meter import NAMESPACE, count
+from modelyard.serving.meter import NAMESPACE
 from modelyard.serving.routes import Replica, RouteTable, Variant
 
 log = logging.getLogger("modelyard.serving.serverless")
@@ -36,7 +36,7 @@ class Counts:
     peak: int = 0
     provisioned: int = 0
     spilled: int = 0
-    setup_us: dict[int, int] = field(default_factory=dict)
+    setup_us: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Cell:
     needed: list[float] = field(default_factory=list)
     missing: bool = False
     dirty: bool = False
+    telling: bool = False
     counts: Counts = field(default_factory=Counts)
 
     def need(self, now: float) -> None:
@@ -70,7 +71,8 @@ class Cell:
 
 
 class Serverless:
-    """Lives on the gateway's loop. `table(key)` is the newest route table, `usable(socket)` whether this gateway may use a replica."""
+    """Lives on the gateway's loop. `table(key)` is the newest route table, `usable(socket)` whether this gateway may use a replica;
+    `outcome(kind, table, variant)` makes an Outcome (serving/invoker.py)."""
 
     def __init__(
         self,
@@ -79,20 +81,27 @@ class Serverless:
         now: Callable[[], float],
         tell: Tell | None,
         put: Any,
+        outcome: Callable[..., Any],
     ) -> None:
+        self._outcome = outcome
         self._table, self._usable, self._now, self._tell = table, usable, now, tell
         self._put = put or (lambda *_: None)
         self._cells: dict[tuple[str, str], Cell] = {}
-        self._telling: set[asyncio.Future[Any]] = set()
+        self._counted: list[tuple[RouteTable, Variant, Counts]] = []
 
-    async def send(
-        self, send: Callable[..., Awaitable[Any]], refuse: Callable[..., Any], table: RouteTable, variant: Variant, *rest: Any
-    ) -> Any:
-        """`send(table, variant, *rest)` through an idle instance; `refuse(kind)` makes the outcome where there is none."""
+    def through(self, send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """`send(table, variant, …)` by way of an idle instance."""
+
+        async def sent(table: RouteTable, variant: Variant, *rest: Any) -> Any:
+            return await self._send(send, table, variant, *rest)
+
+        return sent
+
+    async def _send(self, send: Callable[..., Awaitable[Any]], table: RouteTable, variant: Variant, *rest: Any) -> Any:
         cell = self._cells.setdefault((table.key, variant.name), Cell(table, variant))
         cell.table, cell.variant = table, variant
         if cell.under >= variant.most_at_once:
-            return refuse("throttled", table, variant)
+            return self._outcome("throttled", table, variant)
         cell.under += 1
         self._count(cell)
         deadline, waited = monotonic() + LONGEST_WAIT_SECONDS, 0.0
@@ -102,7 +111,7 @@ class Serverless:
                 replica, cold = await self._instance(cell, deadline)
                 waited += perf_counter() - began
                 if replica is None:
-                    return refuse("timeout", table, variant)
+                    return self._outcome("timeout", table, variant, waited_s=waited)
                 try:
                     outcome = await send(table, replace(variant, replicas=(replica,)), *rest)
                 finally:
@@ -112,7 +121,7 @@ class Serverless:
                     await asyncio.sleep(0)  # it was retired a moment ago, and the next table says so
                     continue
                 if cold:
-                    count(cell.counts.setup_us, waited)
+                    cell.counts.setup_us.append(waited * 1e6)
                 outcome.waited_s = waited
                 return outcome
         finally:
@@ -170,19 +179,20 @@ class Serverless:
         self._hand(cell)
 
     def _hand(self, cell: Cell) -> None:
-        if self._tell is None or not cell.dirty:
+        """One at a time, so that what was said later is what stands."""
+        if self._tell is None or not cell.dirty or cell.telling:
             return
-        cell.dirty, missing = False, cell.missing
-        cell.missing = False
+        missing, cell.dirty, cell.missing, cell.telling = cell.missing, False, False, True
         uid = (cell.variant.extra or {}).get("wake", "")
         future = asyncio.get_running_loop().run_in_executor(None, self._tell, uid, cell.variant.name, cell.times(), missing)
-        self._telling.add(future)
 
         def told(done: asyncio.Future[Any]) -> None:
-            self._telling.discard(done)
+            cell.telling = False
             if not done.cancelled() and done.exception() is not None:  # said again with the next second
                 log.error("the store did not take what a serverless variant needs: %s", done.exception())
-                cell.dirty, cell.missing = True, missing
+                cell.dirty, cell.missing = True, cell.missing or missing
+            elif cell.missing:
+                self._hand(cell)
 
         future.add_done_callback(told)
 
@@ -196,21 +206,19 @@ class Serverless:
             else:
                 counts.provisioned += 1
 
-    def rotate(self) -> list[tuple[RouteTable, Variant, Counts]]:
-        """Once a second, on the loop: what was counted, for `flush`; and the engine hears what was needed."""
-        found = []
+    def rotate(self) -> None:
+        """Once a second, on the loop: what was counted is for `flush`; and the engine hears what was needed."""
         for cell in self._cells.values():
-            if cell.under:
-                cell.need(self._now())
+            cell.need(self._now())
             if cell.counts.peak:
-                found.append((cell.table, cell.variant, cell.counts))
+                self._counted.append((cell.table, cell.variant, cell.counts))
                 cell.counts = Counts(peak=cell.under)
             self._hand(cell)
-        return found
 
-    def flush(self, counted: list[tuple[RouteTable, Variant, Counts]]) -> None:
+    def flush(self) -> None:
         """On a thread: to CloudWatch."""
-        for table, variant, counts in counted:
+        while self._counted:
+            table, variant, counts = self._counted.pop(0)
             dimensions = [{"Name": "EndpointName", "Value": table.endpoint}, {"Name": "VariantName", "Value": variant.name}]
             at = self._now()
             data = [{**d, "Dimensions": dimensions, "Timestamp": at} for d in data_of(variant, counts)]
@@ -221,9 +229,9 @@ def data_of(variant: Variant, counts: Counts) -> list[dict[str, Any]]:
     warm = (variant.extra or {}).get("provisioned", 0)
     data: list[dict[str, Any]] = [_one("ServerlessConcurrentExecutionsUtilization", counts.peak / (variant.most_at_once or 1))]
     if counts.setup_us:
-        values = sorted(counts.setup_us)
-        weights = [counts.setup_us[v] for v in values]
-        data.append({"MetricName": "ModelSetupTime", "Values": [float(v) for v in values], "Counts": weights, "Unit": "Microseconds"})
+        data.append(
+            {"MetricName": "ModelSetupTime", "Values": counts.setup_us, "Counts": [1] * len(counts.setup_us), "Unit": "Microseconds"}
+        )
     if warm:
         data.append(_one("ServerlessProvisionedConcurrencyExecutions", float(min(counts.peak, warm))))
         data.append(_one("ServerlessProvisionedConcurrencyUtilization", min(counts.peak, warm) / warm))

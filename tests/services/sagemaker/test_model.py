@@ -149,7 +149,6 @@ def test_endpoint_config(hosting):
         ([variant(ModelName="none")], {}, f'Could not find model "{PREFIX}model/none".'),
         ([variant(), variant()], {}, "unique"),
         ([variant(InitialVariantWeight=0)], {}, "InitialVariantWeight above 0"),
-        ([{"VariantName": "v", "ModelName": "mm", "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 1}}], {}, "not built"),
         ([{"VariantName": "v", "ModelName": "mm", "InstanceType": "ml.m5.large"}], {}, "InitialInstanceCount"),
         (
             [variant()],

@@ -132,7 +132,8 @@ def _bound(target: Record, capacity: int, now: float) -> Step:
 
 
 def _judge(target: Record, seen: Seen, now: float) -> Step:
-    """Scale out as far as any policy wants; in only where every target tracking policy is ready to, and as little as any wants."""
+    """Scale out as far as any policy wants; in only where every target tracking policy is ready to, and as little as any wants.
+    What was acted on is acted on again after a minute, or with the next delivery."""
     state, capacity = target.state, seen.capacity.desired if seen.capacity else 0
     zero = TellZero(target, state.get("told", now - AGAIN_SECONDS), now) if _tells_zero(seen) else None
     told = {"told": now // AGAIN_SECONDS * AGAIN_SECONDS} if zero else {}
@@ -141,8 +142,9 @@ def _judge(target: Record, seen: Seen, now: float) -> Step:
     next_look = _next_look(state.get("last"), bool(alarming), zero is not None, now)
     do = [zero] if zero and state.get("told") != told["told"] else []
     wishes = [w for p, a in alarming if (w := _wish(p, a, capacity, state.get("last"), now)) is not None]
-    if not wishes:
-        return Step("Active", changed, do=do, wake_at=next_look)
+    rests = "handled" not in changed and now < state.get("acted", 0.0) + AGAIN_SECONDS
+    if not wishes or rests:
+        return Step("Active", changed, do=do, wake_at=min(next_look, state["acted"] + AGAIN_SECONDS) if rests and alarming else next_look)
     outs = [w for w in wishes if w.capacity > capacity]
     ins = [] if outs else [w for w in wishes if w.capacity < capacity]
     chosen = max(outs or ins or wishes, key=lambda w: w.capacity)
@@ -155,7 +157,7 @@ def _judge(target: Record, seen: Seen, now: float) -> Step:
         return Step("Active", {**changed, **step[0]}, do=[*do, *step[1]], wake_at=next_look)
     last = state.get("last")
     base = last["from"] if outs and last and last["out"] and now < last["at"] + last["cooldown"] else capacity
-    begun = _begin(target, cause, capacity, wanted, now, {**changed, "cooldown": chosen.cooldown, "base": base})
+    begun = _begin(target, cause, capacity, wanted, now, {**changed, "cooldown": chosen.cooldown, "base": base, "acted": now})
     return Step(begun.status, begun.state, do=[*do, *begun.do], wake_at=begun.wake_at)
 
 

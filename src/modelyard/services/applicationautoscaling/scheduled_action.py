@@ -103,9 +103,10 @@ def decide(action: Record, target: Record | None, now: float) -> Step:
 
 def _after(spec: dict[str, Any], now: float, since: float) -> float | None:
     """The next run in [StartTime, EndTime]."""
-    begin = spec.get("StartTime", since)
+    begin = since if spec.get("StartTime") is None else spec["StartTime"]
     due = schedule.parse(spec["Schedule"], spec["Timezone"]).after(max(now, begin - 1e-3), begin)
-    return None if due is None or due > spec.get("EndTime", due) else due
+    end = spec.get("EndTime")
+    return None if due is None or (end is not None and due > end) else due
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,11 @@ class SetBounds:
                 low, high = (low, low) if "MinCapacity" in bounds else (high, high)
             ran = {**target.spec.get("ran", {}), action.uid: self.due}
             change = {"MinCapacity": low, "MaxCapacity": high, "ran": ran, "edition": target.spec["edition"] + 1}
+            self._note(world, bounds)  # before the bounds: after them a crash would leave it out
             try:
                 world.store.request(target, change)
             except Moved:
                 continue
-            self._note(world, bounds)
             world.ring(TARGET.kind)
 
     def _note(self, world: Any, bounds: dict[str, int]) -> None:

@@ -10,12 +10,16 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
-from modelyard.services.sagemaker.model import the_model
+from modelyard.services.sagemaker.endpoint import serverless, shadows
+from modelyard.services.sagemaker.model import mode_of, the_model
 
 LIFECYCLE = static("endpoint-config")
-ECHOED = ("ProductionVariants", "DataCaptureConfig", "AsyncInferenceConfig", "KmsKeyId", "ExecutionRoleArn", "VpcConfig", "MetricsConfig")
-NOT_BUILT = ("ExplainerConfig", "ShadowProductionVariants", "CrossRegionTrafficConfig")
-VARIANT_NOT_BUILT = ("ServerlessConfig", "InstancePools", "AcceleratorPartitionLayouts", "CapacityReservationConfig")
+ECHOED = (
+    "ProductionVariants", "ShadowProductionVariants", "DataCaptureConfig", "AsyncInferenceConfig", "KmsKeyId", "ExecutionRoleArn", "VpcConfig",
+    "MetricsConfig",
+)  # fmt: skip
+NOT_BUILT = ("ExplainerConfig", "CrossRegionTrafficConfig")
+VARIANT_NOT_BUILT = ("InstancePools", "AcceleratorPartitionLayouts", "CapacityReservationConfig")
 
 
 @api.operation
@@ -25,7 +29,7 @@ def create_endpoint_config(call, request):
         raise _taken(arn)
     _check(call, request)
     spec = {key: value for key, value in request.items() if key != "Tags"}
-    for variant in spec["ProductionVariants"]:
+    for variant in (*spec["ProductionVariants"], *spec.get("ShadowProductionVariants", ())):
         variant.setdefault("InitialVariantWeight", 1.0)
     try:
         call.store.create(LIFECYCLE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, tags=tags_of(request))
@@ -80,13 +84,20 @@ def _check(call, request: dict[str, Any]) -> None:
     names = [v["VariantName"] for v in variants]
     if len(names) != len(set(names)):
         raise validation("Production variant names must be unique within an endpoint configuration.")
+    serverless.check_request(request)
+    shadows.check_request(request)
     for variant in variants:
-        _check_variant(call, variant)
+        _check_variant(call, variant, f"production variant {variant['VariantName']}")
+    for variant in request.get("ShadowProductionVariants", ()):
+        _check_variant(call, variant, f"shadow variant {variant['VariantName']}")
     if not any(v.get("InitialVariantWeight", 1.0) > 0 for v in variants):
         raise validation("At least one production variant must have an InitialVariantWeight above 0.")
     if request.get("ExecutionRoleArn"):
         call.platform.identity.check_pass_role(call, request["ExecutionRoleArn"])
     _check_async(request)
+    if request.get("ShadowProductionVariants"):
+        for variant in (*variants, *request["ShadowProductionVariants"]):
+            shadows.check_model(variant["ModelName"], mode_of(the_model(call, variant["ModelName"]).spec))
     capture = request.get("DataCaptureConfig")
     if capture:
         parse_s3_uri(capture["DestinationS3Uri"], "dataCaptureConfig.destinationS3Uri")
@@ -116,8 +127,7 @@ def _check_async(request: dict[str, Any]) -> None:
         )
 
 
-def _check_variant(call, variant: dict[str, Any]) -> None:
-    where = f"production variant {variant['VariantName']}"
+def _check_variant(call, variant: dict[str, Any], where: str) -> None:
     for member in VARIANT_NOT_BUILT:
         if variant.get(member):
             raise validation(f"{member} of {where} is not built yet; nothing was created.")
@@ -125,7 +135,7 @@ def _check_variant(call, variant: dict[str, Any]) -> None:
         raise validation(f"ModelName is required for {where}: inference components are not built yet.")
     the_model(call, variant["ModelName"])
     for member in ("InstanceType", "InitialInstanceCount"):
-        if not variant.get(member):
+        if not variant.get(member) and not variant.get("ServerlessConfig"):
             raise validation(f"{member} is required for {where}, as it has no ServerlessConfig.")
 
 

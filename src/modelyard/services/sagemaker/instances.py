@@ -48,6 +48,9 @@ class Instance:
 def instance(kind: str) -> Instance:
     """The figures of `ml.m5.xlarge`, …; a type outside the pattern counts as an m-family one of its size."""
     short = kind.removeprefix("ml.")
+    if short.startswith("serverless."):  # by MemorySizeInMB; AWS gives virtual CPUs in proportion to memory
+        megabytes = int(short.rpartition(".")[2])
+        return Instance(max(1, megabytes // 1024), megabytes << 20, 0)
     if short in _ODD:
         cpus, gib = _ODD[short]
     else:

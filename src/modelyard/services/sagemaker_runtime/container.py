@@ -83,6 +83,13 @@ def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
             return api.error.ValidationError(
                 f"Variant {request['TargetVariant']} not found for endpoint {outcome.table.endpoint} of account {call.account}."
             )
+        case "throttled":
+            # AWS: 429, which clients take for throttling; the model of the service does not list it.
+            return ApiError(
+                "ThrottlingException",
+                f"Rate exceeded: the serverless endpoint has {outcome.variant.most_at_once} requests under way, its MaxConcurrency.",
+                429,
+            )
         case "full":
             return api.error.ServiceUnavailable("The endpoint has more requests under way than it can queue. Please try again.")
         case _:

@@ -10,6 +10,7 @@ rollout.py      the pure decide of an endpoint: what serves stays whole, what is
 shift.py        its way to another deployment, step by step and back again, pure
 fleets.py       who of which deployment there is and takes traffic, pure
 table.py        the route table of that, pure
+shadows.py      shadow variants, pure
 actions.py      what a rollout does: create a replica, stop one, publish a route table
 reconcile.py    what the two reconcilers look at
 replica.py      the walk of one replica: files → run → healthy → … → stopped

@@ -1,6 +1,7 @@
 """What an endpoint shall run: an endpoint configuration and its models, frozen when they are named.
 
-A deployment is plain data: `{"edition", "config", "capture", "variants": [variant…]}`. A variant has `name`, `weight`,
+A deployment is plain data: `{"edition", "config", "capture", "variants": [variant…], "shadows": [variant…]}`; a shadow has `of`, the
+name of its production variant (shadows.py). A variant has `name`, `weight`,
 `count`, `instance_type`, `generation` and what its replicas need to start. Replicas are named by variant,
 generation and number, so a change of weights or counts keeps the ones there are, and an update, which gives
 variants a new generation, replaces them all.
@@ -13,6 +14,7 @@ from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint import serverless, shadows
 from modelyard.services.sagemaker.model import hosted_containers, many_models, mode_of, the_model
 
 STARTUP_SECONDS = 480.0
@@ -44,12 +46,15 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
         "variants": variants,
         "asynchronous": asynchronous,
         "metrics": config.spec.get("MetricsConfig"),
+        **_shadows(call, config, variants, edition),
     }
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
     model = the_model(call, variant["ModelName"])
     containers = hosted_containers(model.spec)
+    if variant.get("ServerlessConfig"):
+        serverless.check_model(model.name, model.spec, mode_of(model.spec), containers)
     if mode_of(model.spec):
         raise validation(f"Model {model.name}: endpoints of mode {mode_of(model.spec)} are not built yet; the endpoint was not changed.")
     role = model.spec.get("ExecutionRoleArn") or config.spec.get("ExecutionRoleArn")
@@ -57,8 +62,7 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
         "name": variant["VariantName"],
         "generation": generation,
         "weight": variant.get("InitialVariantWeight", 1.0),
-        "count": variant["InitialInstanceCount"],
-        "instance_type": variant["InstanceType"],
+        **_size(variant),
         "model": model.name,
         "mode": mode_of(model.spec),
         "containers": containers,
@@ -72,6 +76,22 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
     }
 
 
+def _shadows(call, config: Record, variants: list[dict[str, Any]], generation: int) -> dict[str, Any]:
+    given = config.spec.get("ShadowProductionVariants")
+    if not given:
+        return {}
+    found = [{**_variant(call, config, v, generation), "of": variants[0]["name"]} for v in given]
+    for variant in (*variants, *found):
+        shadows.check_model(variant["model"], variant["mode"])
+    return {"shadows": found}
+
+
+def _size(variant: dict[str, Any]) -> dict[str, Any]:
+    if variant.get("ServerlessConfig"):
+        return serverless.frozen(variant["ServerlessConfig"])
+    return {"kind": "instance", "serverless": None, "count": variant["InitialInstanceCount"], "instance_type": variant["InstanceType"]}
+
+
 def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str]) -> dict[str, Any]:
     """UpdateEndpoint with RetainAllVariantProperties: counts and weights of variants of the same name stay as they
     are, but for the excluded kinds; DataCaptureConfig likewise."""
@@ -79,9 +99,14 @@ def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str])
         return new
     have = {v["name"]: v for v in old["variants"]}
     keep = [field for kind, field in KEPT_PROPERTIES.items() if kind not in excluded]
-    variants = [{**v, **{field: have[v["name"]][field] for field in keep}} if v["name"] in have else v for v in new["variants"]]
+    both = {v["name"] for v in new["variants"] if v["name"] in have and not (v.get("serverless") or have[v["name"]].get("serverless"))}
+    variants = [{**v, **{field: have[v["name"]][field] for field in keep}} if v["name"] in both else v for v in new["variants"]]
     capture = new["capture"] if "DataCaptureConfig" in excluded else old["capture"]
-    return {**new, "variants": variants, "capture": capture}
+    kept = {**new, "variants": variants, "capture": capture}
+    if new.get("shadows"):
+        before = {v["name"]: v for v in old.get("shadows", ())}
+        kept["shadows"] = [{**v, **{f: before[v["name"]][f] for f in keep}} if v["name"] in before else v for v in new["shadows"]]
+    return kept
 
 
 def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> dict[str, Any]:
@@ -89,30 +114,36 @@ def rescale(old: dict[str, Any], wishes: list[dict[str, Any]], edition: int) -> 
     by_name = {w["VariantName"]: w for w in wishes}
     if len(by_name) != len(wishes):
         raise validation("Each production variant may be named once.")
-    for name in by_name.keys() - {v["name"] for v in old["variants"]}:
+    for name in by_name.keys() - {v["name"] for v in shadows.everyone(old)}:
         raise validation(f"The endpoint has no production variant {name}.")
-    variants = []
-    for variant in old["variants"]:
-        wish = by_name.get(variant["name"], {})
-        if "ServerlessUpdateConfig" in wish:
-            raise validation(f"Production variant {variant['name']} is not serverless.")
-        variants.append(
-            {**variant, "weight": wish.get("DesiredWeight", variant["weight"]), "count": wish.get("DesiredInstanceCount", variant["count"])}
-        )
-    empty = [v["name"] for v in variants if v.get("kind", "instance") == "instance" and v["count"] < 1]
+    new = {**old, "edition": edition, "scale": True, "plan": None}
+    for kind in ("variants", "shadows"):
+        if old.get(kind):
+            new[kind] = [_rescaled(v, by_name.get(v["name"], {})) for v in old[kind]]
+    empty = [v for v in shadows.everyone(new) if v.get("kind", "instance") == "instance" and v["count"] < 1]
     if empty and not old.get("asynchronous"):
         raise validation(
-            f"DesiredInstanceCount of production variant {empty[0]} must be at least 1: only asynchronous endpoints scale to zero."
+            f"DesiredInstanceCount of {'shadow' if 'of' in empty[0] else 'production'} variant {empty[0]['name']} must be at least 1: only "
+            "asynchronous endpoints scale to zero."
         )
-    if not any(v["weight"] > 0 for v in variants):
+    if not any(v["weight"] > 0 for v in new["variants"]):
         raise validation("At least one production variant must have a DesiredWeight above 0.")
-    return {**old, "edition": edition, "variants": variants, "scale": True, "plan": None}
+    return new
+
+
+def _rescaled(variant: dict[str, Any], wish: dict[str, Any]) -> dict[str, Any]:
+    weight = wish.get("DesiredWeight", variant["weight"])
+    if variant.get("serverless"):
+        return {**variant, "weight": weight, **serverless.rescaled(variant, wish)}
+    if "ServerlessUpdateConfig" in wish:
+        raise validation(f"Production variant {variant['name']} is not serverless.")
+    return {**variant, "weight": weight, "count": wish.get("DesiredInstanceCount", variant["count"])}
 
 
 def replica_names(endpoint_uid: str, deployment: Mapping[str, Any], most: Mapping[str, int] | None = None) -> dict[str, Mapping[str, Any]]:
-    """The names of all replicas the deployment wants, each with its variant; with `most`, so many of each variant."""
+    """The names of all replicas the deployment wants, each with its variant; with `most`, so many of each production variant."""
     return {
         f"{endpoint_uid}/{v['name']}/{v['generation']}/{number}": v
-        for v in deployment["variants"]
-        for number in range(v["count"] if most is None else most.get(v["name"], 0))
+        for v in shadows.everyone(deployment)
+        for number in range(shadows.wanted_count(v, most))
     }

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint import serverless
+from modelyard.services.sagemaker.endpoint.shadows import everyone, wanted_count
 from modelyard.services.sagemaker.endpoint.fleets import plan_in
 from modelyard.services.sagemaker.endpoint.lifecycle import SETTLED, status_of
 
@@ -30,6 +32,8 @@ def describe(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
     answer = {**summary(endpoint), "EndpointConfigName": shown["config"]}
     if endpoint.status != "Failed":
         answer["ProductionVariants"] = [_variant(endpoint, v, replicas) for v in shown["variants"]]
+        if shown.get("shadows"):
+            answer["ShadowProductionVariants"] = [_variant(endpoint, v, replicas) for v in shown["shadows"]]
     if endpoint.state.get("failure") and status in (*SETTLED, "Failed"):
         answer["FailureReason"] = endpoint.state["failure"]
     if endpoint.spec.get("deployment_config"):
@@ -54,7 +58,7 @@ def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Re
     """A variant of what serves. Desired figures differ from current ones only while they are changed."""
     wanted, serving = endpoint.spec["wanted"], "serving" in endpoint.state
     scaled = wanted.get("scale") and status_of(endpoint) == "Updating"
-    desired = next((v for v in wanted["variants"] if v["name"] == variant["name"]), variant) if scaled else variant
+    desired = next((v for v in everyone(wanted) if v["name"] == variant["name"]), variant) if scaled else variant
     answer = {
         "VariantName": variant["name"],
         "DeployedImages": _images(endpoint, variant),
@@ -67,7 +71,7 @@ def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Re
         answer["VariantStatus"] = [_status("Creating", f"Launching {variant['count']} instance(s).", endpoint.created_at)]
     elif scaled:
         answer["VariantStatus"] = _scaling(endpoint, variant, desired)
-    return answer
+    return serverless.described(answer, variant, desired)
 
 
 def _scaling(endpoint: Record, variant: Mapping[str, Any], desired: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -83,48 +87,52 @@ def _pending(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
     wanted, rollout = endpoint.spec["wanted"], endpoint.state.get("rollout")
     if rollout is None or rollout["edition"] != wanted["edition"]:  # the engine has not looked yet
         rollout = {"stage": "creating", "step": 1, "started": endpoint.updated_at, "since": endpoint.updated_at, "steps": 1, "kind": ""}
-    return {
+    answer = {
         "EndpointConfigName": wanted["config"],
         "ProductionVariants": [_pending_variant(endpoint, v, rollout, replicas) for v in wanted["variants"]],
         "StartTime": rollout["started"],
     }
+    if wanted.get("shadows"):
+        answer["ShadowProductionVariants"] = [_pending_variant(endpoint, v, rollout, replicas) for v in wanted["shadows"]]
+    return answer
 
 
 def _pending_variant(
     endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, Any], replicas: Sequence[Record]
 ) -> dict[str, Any]:
     held = rollout.get("held")
-    share = held["share"].get(variant["name"], 0.0) if held else 0.0
+    share = held["share"].get(variant.get("of", variant["name"]), 0.0) if held else 0.0
     healthy = _healthy(replicas, variant)
-    return {
+    answer = {
         "VariantName": variant["name"],
         "DeployedImages": _images(endpoint, variant),
         "CurrentWeight": variant["weight"] if share > 0 else 0.0,
         "DesiredWeight": variant["weight"],
-        "CurrentInstanceCount": min(healthy, held["active"].get(variant["name"], 0)) if share > 0 else healthy,
+        "CurrentInstanceCount": min(healthy, wanted_count(variant, held["active"])) if share > 0 else healthy,
         "DesiredInstanceCount": variant["count"],
         **({"InstanceType": variant["instance_type"]} if variant.get("instance_type") else {}),
         "VariantStatus": [_stage(endpoint, variant, rollout)],
     }
+    return serverless.described(answer, variant, variant)
 
 
 def _stage(endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, Any]) -> dict[str, Any]:
-    name, since = variant["name"], rollout["since"]
+    since = rollout["since"]
     if rollout["stage"] == "rolling-back":
         return _status("Deleting", f"Terminating {variant['count']} instance(s). Rolling back: {rollout['reason']}", since)
     plan = plan_in(endpoint)
     step = plan["steps"][rollout["step"] - 1]
-    before = plan["steps"][rollout["step"] - 2]["green"][name] if rollout["step"] > 1 else 0
+    before = wanted_count(variant, plan["steps"][rollout["step"] - 2]["green"]) if rollout["step"] > 1 else 0
     if rollout["stage"] == "creating":
-        return _status("Creating", f"Launching {step['green'][name] - before} instance(s).", since)
+        return _status("Creating", f"Launching {wanted_count(variant, step['green']) - before} instance(s).", since)
     last = rollout["step"] == len(plan["steps"])
     capacity = "full capacity" if last else "canary capacity" if plan["routing"] == "CANARY" else "capacity"
     if rollout["stage"] == "shifting":
-        return _status("ActivatingTraffic", f"Activating traffic on {capacity} of {step['active'][name]} instance(s).", since)
+        return _status("ActivatingTraffic", f"Activating traffic on {capacity} of {wanted_count(variant, step['active'])} instance(s).", since)
     wait, member = (plan["final_wait_s"], "TerminationWaitInSeconds") if last else (plan["wait_s"], "WaitIntervalInSeconds")
     member = "WaitIntervalInSeconds" if plan["kind"] == "rolling" else member
     return _status(
-        "Baking", f"Baking for {wait:g} seconds ({member}) with traffic enabled on {capacity} of {step['active'][name]} instance(s).", since
+        "Baking", f"Baking for {wait:g} seconds ({member}) with traffic enabled on {capacity} of {wanted_count(variant, step['active'])} instance(s).", since
     )
 
 

@@ -17,6 +17,7 @@ from modelyard.services.modelyard import api
 from modelyard.services.sagemaker import api as sagemaker
 from modelyard.services.sagemaker.common import arn_of
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, status_of
+from modelyard.services.sagemaker.endpoint.shadows import everyone
 
 FAULT = Lifecycle("endpoint-fault", first="Active", arrows={"Active": {"Active"}})
 
@@ -26,7 +27,7 @@ def put_endpoint_fault(call, request):
     """A further fault of the same variant adds to those there are: the highest rate and the longest delay count."""
     endpoint = _endpoint(call, request["EndpointName"])
     variant = request["VariantName"]
-    if variant not in {v["name"] for v in endpoint.state.get("serving", endpoint.spec["wanted"])["variants"]}:
+    if variant not in {v["name"] for v in everyone(endpoint.state.get("serving", endpoint.spec["wanted"]))}:
         raise validation(f"The endpoint {endpoint.name} has no production variant {variant}.")
     spec = {
         "variant": variant,

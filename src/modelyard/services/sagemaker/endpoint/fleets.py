@@ -29,7 +29,7 @@ class Child:
 @dataclass(frozen=True)
 class Seen:
     """`alarms`: the state of each alarm the rollout watches, None for one that is gone. `real_now`: for what waits for processes.
-    `faults`: variant → the fault of a rehearsal (fault.py)."""
+    `needs`: what gateways need of serverless variants (serverless.py). `faults`: variant → the fault of a rehearsal (fault.py)."""
 
     children: Sequence[Child]
     routes_version: int
@@ -37,6 +37,7 @@ class Seen:
     alarms: Mapping[str, str | None] = field(default_factory=dict)
     real_now: float = 0.0
     faults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

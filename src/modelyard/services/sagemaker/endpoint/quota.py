@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.endpoint import shadows
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT
 
 MOST_INSTANCES = 32
@@ -29,6 +30,7 @@ def check_quota(call: Any, deployment: dict[str, Any], endpoint_arn: str) -> Non
 
 def _instances(deployment: dict[str, Any]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for variant in deployment["variants"]:
-        counts[variant["instance_type"]] += variant["count"]
+    for variant in shadows.everyone(deployment):
+        if not variant.get("serverless"):  # those have their MaxConcurrency
+            counts[variant["instance_type"]] += variant["count"]
     return counts

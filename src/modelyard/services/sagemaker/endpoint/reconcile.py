@@ -8,7 +8,7 @@ from modelyard.kernel.clock import real_now
 from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT
 from modelyard.services.sagemaker import api
-from modelyard.services.sagemaker.endpoint import alarms, container, replica, rollout
+from modelyard.services.sagemaker.endpoint import alarms, container, replica, rollout, serverless
 from modelyard.services.sagemaker.endpoint.fault import FAULT, by_variant
 from modelyard.services.sagemaker.endpoint.health import probes
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA
@@ -18,7 +18,8 @@ def see_endpoint(endpoint: Record, world: Any) -> rollout.Seen:
     children = [_child(r, world) for r in world.store.children(endpoint.uid, REPLICA.kind)]
     faults = by_variant(world.store.children(endpoint.uid, FAULT.kind))
     watched = alarms.states(world.store, endpoint.account, endpoint.region, alarms.watched(endpoint))
-    return rollout.Seen(children, *world.store.routes(endpoint.arn), watched, real_now(), faults)
+    needs = serverless.needs_of(endpoint, world)
+    return rollout.Seen(children, *world.store.routes(endpoint.arn), watched, real_now(), faults, needs)
 
 
 def _child(record: Record, world: Any) -> rollout.Child:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Step
-from modelyard.services.sagemaker.endpoint import shift
+from modelyard.services.sagemaker.endpoint import serverless, shift
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, Publish
 from modelyard.services.sagemaker.endpoint.fleets import Child, Seen, base_parts, kept_names
 from modelyard.services.sagemaker.endpoint.shift import LOOK_SECONDS, keep_routes, stops
@@ -23,7 +23,7 @@ def decide(endpoint: Record, seen: Seen, now: float) -> Step:
         return Step("Failed", do=stops(seen.children), wake_in_real_s=LOOK_SECONDS if seen.children else None)
     if endpoint.state.get("settled") != endpoint.spec["wanted"]["edition"]:
         return shift.roll(endpoint, seen, now)
-    return _serve(endpoint, seen)
+    return serverless.timed(endpoint, seen.needs, _serve(serverless.fitted(endpoint, seen.needs, now), seen), now)
 
 
 def _delete(endpoint: Record, seen: Seen, now: float) -> Step:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.services.sagemaker.endpoint import serverless, shadows
 from modelyard.services.sagemaker.endpoint.deployment import replica_names
 from modelyard.services.sagemaker.endpoint.fleets import Child, Part, is_ready
 
@@ -21,6 +22,11 @@ def table_of(
     the endpoint as a whole is the old deployment's until all traffic has moved."""
     routes = {c.name: c.route for c in children if is_ready(c)}
     asynchronous = parts[0].deployment.get("asynchronous")
+    shadowed = [
+        row
+        for part in parts
+        for row in shadows.rows(part.deployment, replica_names(endpoint.uid, part.deployment, part.active), routes, part.share, faults)
+    ]
     return {
         "key": endpoint.arn,
         "account": endpoint.account,
@@ -32,6 +38,7 @@ def table_of(
             for row in _rows(endpoint, part, routes, alone=len(parts) == 1)
         ],
         "capture": parts[0].deployment["capture"],
+        **({"shadows": shadowed} if shadowed else {}),
         **({"asynchronous": {**asynchronous, "incarnation": endpoint.uid}} if asynchronous else {}),
     }
 
@@ -44,7 +51,14 @@ def _rows(endpoint: Record, part: Part, routes: Mapping[str, Any], alone: bool) 
         if share > 0:
             weight = variant["weight"] if alone else variant["weight"] / total * share
             fleet = {"fleet": str(deployment["edition"]), "config": deployment["config"], "share": share}
-            rows[variant["name"]] = {"name": variant["name"], "weight": weight, "replicas": [], **fleet, **_calls(variant)}
+            rows[variant["name"]] = {
+                "name": variant["name"],
+                "weight": weight,
+                "replicas": [],
+                **fleet,
+                **_calls(variant),
+                **serverless.row(endpoint, variant),
+            }
     for name, variant in replica_names(endpoint.uid, deployment, part.active).items():
         if name in routes and variant["name"] in rows:
             rows[variant["name"]]["replicas"].append(routes[name])

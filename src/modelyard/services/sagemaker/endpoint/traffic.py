@@ -10,6 +10,7 @@ from modelyard.services.modelyard import api
 from modelyard.services.sagemaker.common import arn_of
 from modelyard.services.sagemaker.endpoint.fault import FAULT, shown
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA, status_of
+from modelyard.services.sagemaker.endpoint.shadows import everyone
 
 NAMESPACE = "AWS/SageMaker"
 WINDOW_SECONDS = 5
@@ -57,7 +58,7 @@ def describe_endpoint_traffic(call, request):
 
 def variant_names(endpoint: Record, table: Mapping[str, Any] | None) -> list[str]:
     """Those that have traffic, then those that shall have."""
-    names = [row["name"] for row in (table or {}).get("variants", ())] + [v["name"] for v in endpoint.spec["wanted"]["variants"]]
+    names = [row["name"] for row in (table or {}).get("variants", ())] + [v["name"] for v in everyone(endpoint.spec["wanted"])]
     return list(dict.fromkeys(names))
 
 
@@ -65,6 +66,9 @@ def _fleets(name: str, table: Mapping[str, Any], replicas: list[Record]) -> list
     total = sum(row["weight"] for row in table["variants"]) or 1.0
     share: dict[str, float] = {}
     used = set()
+    shadows = [shadow["variant"] for shadow in table.get("shadows", ())]  # they have instances, and no share of the traffic
+    for row in shadows:
+        used |= {replica["id"].rpartition("-")[0] for replica in row["replicas"]}
     for row in table["variants"]:
         used |= {replica["id"].rpartition("-")[0] for replica in row["replicas"]}
         if row["name"] == name:
