@@ -232,10 +232,13 @@ class FileBody(Body):
     def __init__(self, file: BinaryIO, length: int | None = None) -> None:
         self._file = file
         self.length = os.fstat(file.fileno()).st_size - file.tell() if length is None else length
+        self._left = self.length
         self.trailers = {}
 
     def read(self, size: int = 1 << 18) -> bytes:
-        return self._file.read(size)
+        piece = self._file.read(min(size, self._left) if size >= 0 else self._left)
+        self._left -= len(piece)
+        return piece
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from modelyard.runtime.base import Mount, RunSpec
 from modelyard.services.sagemaker.endpoint.artifact import NoModel, make_ml
 from modelyard.services.sagemaker.images import build_image, look_at_image
 from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.role_session import RoleSession
 
 __all__ = ["NoModel", "build", "fetch_model", "start"]
@@ -176,7 +177,7 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
     part = containers(replica)[place]
     image, many = world.images.find(part["image"]), part.get("mode") == MULTI_MODEL
     kind, isolated = instance(spec["instance_type"]), spec["isolated"]
-    network = {"env": {}} if isolated else _network(run_id(replica, number), world)
+    reached, network = network_of(world, run_id(replica, number), isolated)
     ml, hostname = ml_folder(replica, world, place), part["hostname"] or "model"
     environment = {
         "AWS_REGION": replica.region,
@@ -184,7 +185,7 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         "SAGEMAKER_REGION": replica.region,
         **image.variables,
         **({} if isolated else _role_environment(replica, world)),
-        **network.pop("env"),
+        **reached,
         **(part["environment"] or {}),
         **({"SAGEMAKER_MULTI_MODEL": "true", "MODELYARD_MEMORY_BYTES": str(kind.memory_here)} if many else {}),
     }
@@ -197,7 +198,7 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         hostname=hostname,
         hosts=[hostname],
         # The platform writes models there while the container runs: it may read them only, and no link of its leads a writer astray.
-        mounts=[*network.pop("mounts", ()), *([Mount(str(ml / "models"), "/opt/ml/models")] if many else [])],
+        mounts=[*network.pop("mounts"), *([Mount(str(ml / "models"), "/opt/ml/models")] if many else [])],
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         **network,
@@ -205,14 +206,6 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         grace_s=30.0,
         first_log_lines=[image.note] if image.note else [],
     )
-
-
-def _network(run: str, world: Any) -> dict[str, Any]:
-    """Fields of the RunSpec (and `env`) for a container that may use the network."""
-    if "wayout" in world.parts:
-        return world.wayout.of(run)
-    port = world.settings.port
-    return {"env": {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}, "platform_port": port}
 
 
 def _role_environment(replica: Record, world: Any) -> dict[str, str]:

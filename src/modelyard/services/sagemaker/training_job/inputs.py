@@ -1,140 +1,34 @@
-"""Channels: which S3 objects they mean, and those objects as files under /opt/ml/input/data/<channel>.
+"""Channels: their S3 objects as files under /opt/ml/input/data/<channel>.
 
 FastFile is a copy as well: a job sees the same files, only earlier than a lazy mount would show them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from modelyard.kernel.errors import ApiError, validation
-from modelyard.kernel.reserve import is_full
-from modelyard.services.sagemaker.common import client_error, parse_s3_uri
+from modelyard.kernel.errors import validation
+from modelyard.services.sagemaker.jobs.inputs import check_objects, copy, plan
 from modelyard.services.sagemaker.role_session import RoleSession
-
-MANIFEST_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Item:
-    """An object that goes to `name` (relative) in its channel's folder."""
-
-    bucket: str
-    key: str
-    name: str
-    size: int
 
 
 def check_channels(session: RoleSession, request: dict[str, Any], region: str) -> None:
-    """At create: every S3Prefix has objects and every manifest is there, in the text that AWS uses."""
+    """At create: every S3Prefix has objects and every manifest is there."""
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
             raise validation("FileSystemDataSource is not built yet; give an S3DataSource.")
         if source["S3DataType"] == "AugmentedManifestFile":
             raise validation("AugmentedManifestFile is not built yet; use S3Prefix or ManifestFile.")
-        uri = source["S3Uri"]
-        bucket, prefix = parse_s3_uri(uri, "inputDataConfig.dataSource.s3DataSource.s3Uri")
-        why = ""
-        try:
-            if next(session.list(bucket, prefix), None) is not None:
-                continue
-        except ApiError as problem:
-            why = f" Error message from S3: {problem.message}"
-        raise validation(
-            f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in the selected '
-            f'region ({region}), that objects exist under that S3 prefix, and that the role "{request["RoleArn"]}" has '
-            f'"s3:ListBucket" permissions on bucket "{bucket}".{why}'
-        )
-
-
-def plan(session: RoleSession, channel: dict[str, Any]) -> list[Item]:
-    """Everything the channel names. Raises ClientError for names that cannot be files side by side."""
-    source = channel["DataSource"]["S3DataSource"]
-    bucket, prefix = parse_s3_uri(source["S3Uri"], "s3Uri")
-    items = list(_manifest(session, bucket, prefix) if source["S3DataType"] == "ManifestFile" else _prefix(session, bucket, prefix))
-    if not items:
-        raise client_error(f"Data download failed:No objects found under {source['S3Uri']}")
-    names = {item.name for item in items}
-    for item in items:
-        parts = item.name.split("/")
-        if ".." in parts or item.name.startswith("/") or "\0" in item.name:
-            raise client_error(f"Data download failed:The key '{item.key}' would leave the folder of its channel")
-        if any("/".join(parts[:i]) in names for i in range(1, len(parts))):
-            raise client_error(
-                "Data download failed:Failed to download data. Please check your s3 objects and ensure that there is no object that is "
-                f"both a folder as well as a file ('{item.key}')"
-            )
-    return items
+        check_objects(session, source["S3Uri"], "inputDataConfig.dataSource.s3DataSource.s3Uri", request["RoleArn"], region)
 
 
 def fetch(session: RoleSession, channels: list[dict[str, Any]], data: Path, say: Callable[[str], None] = lambda text: None) -> int:
-    """Copies all channels into `data/<channel>/`; answers how many bytes. What is there already from an earlier
-    try is written again."""
+    """Copies all channels into `data/<channel>/`; answers how many bytes."""
     total = 0
     for channel in channels:
-        folder = data / channel["ChannelName"]
-        folder.mkdir(parents=True, exist_ok=True)
-        for item in plan(session, channel):
-            try:
-                session.download(item.bucket, item.key, folder / item.name)
-            except ApiError as problem:
-                raise client_error(
-                    f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})"
-                ) from None
-            except OSError as problem:
-                if is_full(problem):
-                    raise client_error("Data download failed:Insufficient disk space") from problem
-                raise client_error(f"Data download failed:{problem.strerror or problem} ('{item.key}')") from problem
-            total += item.size
-            say(f"s3://{item.bucket}/{item.key}")
+        source = channel["DataSource"]["S3DataSource"]
+        total += copy(session, plan(session, source["S3Uri"], source["S3DataType"]), data / channel["ChannelName"], say)
     return total
-
-
-def _prefix(session: RoleSession, bucket: str, prefix: str) -> Iterator[Item]:
-    try:
-        for key, size in session.list(bucket, prefix):
-            if not key.endswith("/"):
-                yield Item(bucket, key, _name(key, prefix), size)
-    except ApiError as problem:
-        raise client_error(f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{bucket}/{prefix})") from None
-
-
-def _name(key: str, prefix: str) -> str:
-    """The file's name in its channel: the key after the prefix's last folder; `train.csv` for the key itself."""
-    if prefix.endswith("/") or key.startswith(prefix + "/"):
-        return key[len(prefix) :].lstrip("/")
-    return key[prefix.rfind("/") + 1 :]
-
-
-def _manifest(session: RoleSession, bucket: str, key: str) -> Iterator[Item]:
-    """`[{"prefix": "s3://bucket/folder/"}, "relative/key", …]`: each key after the prefix, under its relative name."""
-    raw = _read_manifest(session, bucket, key)
-    try:
-        manifest = orjson.loads(raw)
-        head, names = manifest[0]["prefix"], manifest[1:]
-        if not all(isinstance(name, str) for name in (head, *names)):
-            raise TypeError
-        data_bucket, base = parse_s3_uri(head, "prefix")
-    except (ValueError, TypeError, KeyError, IndexError, ApiError):
-        raise client_error(
-            f"Data download failed:The manifest s3://{bucket}/{key} is not a JSON list that starts with a prefix: "
-            '[{"prefix": "s3://bucket/folder/"}, "relative/key", …]'
-        ) from None
-    for name in names:
-        yield Item(data_bucket, base + name, name.lstrip("/"), 0)
-
-
-def _read_manifest(session: RoleSession, bucket: str, key: str) -> bytes:
-    try:
-        raw = session.read(bucket, key, MANIFEST_BYTES)
-    except ApiError as problem:
-        raise client_error(f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{bucket}/{key})") from None
-    if raw is None:
-        raise client_error(f"Data download failed:The manifest s3://{bucket}/{key} has more than {MANIFEST_BYTES >> 20} MiB")
-    return raw

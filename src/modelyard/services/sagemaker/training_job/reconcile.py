@@ -19,16 +19,14 @@ from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, no_image, reason_of
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.inputs import fetch
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
 from modelyard.services.sagemaker.training_job.outputs import collect, failure_text
 
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
-MOST_ATTEMPTS = 3
 FINAL = ("Completed", "Failed", "Stopped")
-NO_IMAGE = "ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
-OUT_OF_MEMORY = "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an instance."
 
 
 @dataclass(frozen=True)
@@ -71,10 +69,8 @@ def decide(job: Record, seen: Seen, now: float) -> Step:
 def _image(job: Record, seen: Seen, now: float) -> Step:
     if job.spec.get("stop"):
         return _end(job, "Stopped", now)
-    if seen.image == "unknown":
-        return _end(job, "Failed", now, f"{NO_IMAGE} ({seen.image_reason})")
-    if seen.image == "failed":
-        return _end(job, "Failed", now, "ClientError: Cannot pull algorithm container. " + seen.image_reason)
+    if reason := no_image(seen.image, seen.image_reason):
+        return _end(job, "Failed", now, reason)
     if seen.image == "ready":
         state = {"phase": "inputs", "attempt": 1, "started_at": now, **moved(job.state, "Downloading", now)}
         return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
@@ -85,7 +81,7 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
     if job.spec.get("stop"):
         return _end(job, "Stopped", now)
     if seen.inputs.state == "failed":
-        return _end(job, "Failed", now, _reason(seen.inputs.error))
+        return _end(job, "Failed", now, reason_of(seen.inputs.error))
     if seen.inputs.state == "done":
         return Step(
             job.status, {"phase": "run", **moved(job.state, "Training", now)}, do=[StartRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG
@@ -103,7 +99,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     if run.state == "lost":
         return _lost(job, now, stop)
     if run.state == "absent" and seen.start.state == "failed":
-        return _end(job, "Failed", now, _reason(seen.start.error))
+        return _end(job, "Failed", now, reason_of(seen.start.error))
     if stop and job.status == "InProgress":
         return Step("Stopping", moved(job.state, "Stopping", now), do=[StopRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and run.state == "absent":
@@ -118,7 +114,7 @@ def _lost(job: Record, now: float, stop: bool) -> Step:
     if stop:
         return _end(job, "Stopped", now)
     if attempt > MOST_ATTEMPTS:
-        return _end(job, "Failed", now, f"InternalServerError: The instance of the job was lost {MOST_ATTEMPTS} times. Please try again.")
+        return _end(job, "Failed", now, LOST)
     restarting = moved(job.state, "Restarting", now)
     state = {"phase": "inputs", "attempt": attempt, **moved({**job.state, **restarting}, "Downloading", now)}
     return Step(job.status, state, do=[FetchInputs(job, attempt)], wake_in_real_s=LOOK_SECONDS_YOUNG)
@@ -127,7 +123,7 @@ def _lost(job: Record, now: float, stop: bool) -> Step:
 def _outputs(job: Record, seen: Seen, now: float) -> Step:
     outcome = job.state["outcome"]
     if seen.outputs.state == "failed":
-        return _end(job, "Failed", now, job.state.get("reason") or _reason(seen.outputs.error))
+        return _end(job, "Failed", now, job.state.get("reason") or reason_of(seen.outputs.error))
     if seen.outputs.state == "done":
         return _end(job, outcome, now, job.state.get("reason"), job.state["last"], seen.outputs.result)
     again = [CollectOutputs(job, outcome != "Failed")] if seen.outputs.state == "absent" else []
@@ -157,12 +153,6 @@ def _end(
     if reason:
         state["reason"] = reason
     return Step(status, {**state, **(left or {})}, wake_at=now, detail={"reason": reason} if reason else None)
-
-
-def _reason(problem: BaseException | None) -> str:
-    if isinstance(problem, ApiError):
-        return f"ClientError: {problem.message}" if problem.sender_fault else f"InternalServerError: {problem.message}"
-    return f"InternalServerError: We encountered an internal error. Please try again. ({type(problem).__name__}: {problem})"
 
 
 # --- actions: ensure-shaped, done before the write -----------------------------------------------

@@ -13,10 +13,10 @@ from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
 
-ISOLATED = {"env": {}, "mounts": [], "platform_port": None, "egress": False, "egress_port": None}
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
@@ -94,7 +94,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
     algorithm = spec["AlgorithmSpecification"]
     kind = instance(spec["ResourceConfig"].get("InstanceType", ""))
     isolated = spec.get("EnableNetworkIsolation", False)
-    network = ISOLATED if isolated else world.wayout.of(run_id(job))
+    reached, network = network_of(world, run_id(job), isolated)
     environment = {
         "TRAINING_JOB_NAME": job.name,
         "TRAINING_JOB_ARN": job.arn,
@@ -103,7 +103,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         "AWS_DEFAULT_REGION": job.region,
         **image.variables,
         **({} if isolated else role.environment()),
-        **network["env"],
+        **reached,
         **spec.get("Environment", {}),
     }
     entry = algorithm.get("ContainerEntrypoint")
@@ -116,10 +116,7 @@ def run_spec(job: Record, world: Any, role: RoleSession) -> RunSpec:
         env_path=str(world.images.path(image)),
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
-        mounts=network["mounts"],
-        platform_port=network["platform_port"],
-        egress=network["egress"],
-        egress_port=network["egress_port"],
+        **network,
         max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
         first_log_lines=[note for note in [image.note] if note],
     )
