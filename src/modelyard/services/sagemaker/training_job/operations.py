@@ -26,15 +26,12 @@ SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "
 
 @api.operation
 def create_training_job(call, request):
-    _check(request)
+    check_request(request)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
-    spec = {key: value for key, value in request.items() if key != "Tags"}
-    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
-    spec["AlgorithmSpecification"] = _algorithm(request)
     try:
         job = call.store.create(
             LIFECYCLE,
@@ -42,7 +39,7 @@ def create_training_job(call, request):
             region=call.region,
             name=request["TrainingJobName"],
             arn=arn_of(call, "training-job", request["TrainingJobName"]),
-            spec=spec,
+            spec=_spec(request),
             state=first_state(call.now()),
             tags=tags_of(request),
         )
@@ -85,6 +82,35 @@ def stop_training_job(call, request):
         return {}
 
 
+# --- training jobs that another job makes ----------------------------------------------------------
+
+
+def check_definition(call: Any, request: dict[str, Any]) -> None:
+    """What CreateTrainingJob would refuse of a request that will be made later, in the name of the caller."""
+    check_request(request)
+    call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_channels(RoleSession(call.platform, call.account, call.region, request["RoleArn"]), request, call.region)
+
+
+def create_child(world: Any, owner: Record, uid: str, request: dict[str, Any], more: dict[str, Any], tags: dict[str, str]) -> Record:
+    """The training job of a checked request; `more` goes into its spec. Raises Taken where the name is."""
+    name = request["TrainingJobName"]
+    job = world.store.create(
+        LIFECYCLE,
+        account=owner.account,
+        region=owner.region,
+        name=name,
+        arn=f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{name.lower()}",
+        owner=owner.uid,
+        uid=uid,
+        spec={**_spec(request), **more},
+        state=first_state(world.clock.now()),
+        tags=tags,
+    )
+    world.ring(LIFECYCLE.kind)
+    return job
+
+
 # --- shapes --------------------------------------------------------------------------------------
 
 
@@ -105,6 +131,8 @@ def describe(job: Record) -> dict[str, Any]:
         "ProfilingStatus": "Disabled" if spec.get("ProfilerConfig", {}).get("DisableProfiler", True) else "Enabled",
     }
     said.update({member: spec[member] for member in ECHOED if member in spec})
+    if "tuning" in spec:
+        said["TuningJobArn"] = spec["tuning"]["arn"]
     said.update({member: spec.get(member, False) for member in SWITCHES})
     if not state.get("model") and job.status in ("InProgress", "Stopping"):
         said["ModelArtifacts"] = {"S3ModelArtifacts": model_uri(job)}
@@ -155,7 +183,7 @@ def _taken(name: str) -> Exception:
     )
 
 
-def _check(request: dict[str, Any]) -> None:
+def check_request(request: dict[str, Any]) -> None:
     """What the model cannot say."""
     algorithm, resources = request.get("AlgorithmSpecification"), request.get("ResourceConfig")
     if not algorithm:
@@ -186,6 +214,13 @@ def _check(request: dict[str, Any]) -> None:
         raise validation(f"A channel's name is the name of its folder: it cannot be '{bad[0]}'.")
     if len(set(names)) != len(names):
         raise validation("Channel names must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
+
+
+def _spec(request: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
+    spec["AlgorithmSpecification"] = _algorithm(request)
+    return spec
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
 from modelyard.services.sagemaker.training_job.operations import model_uri
 
+CURVE_VALUES = 2000
+"""How much of the objective's way is kept for the tuning job: it compares trials step by step."""
+
 
 def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[float, str]], *, keep_model: bool) -> dict[str, Any]:
     """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `lines` is the whole log. Repeatable: the
@@ -26,7 +29,10 @@ def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[f
             answer["model"] = _upload_model(session, job, ml)
         _upload_data(session, job, ml)
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
-    answer["metrics"] = final_metrics(found(definitions, lines)) if definitions else []
+    matches = list(found(definitions, lines)) if definitions else []
+    answer["metrics"] = final_metrics(matches)
+    if (tuning := job.spec.get("tuning")) and tuning["curve"]:
+        answer["curve"] = [value for name, value, _ in matches if name == tuning["metric"]][:CURVE_VALUES]
     return answer
 
 
