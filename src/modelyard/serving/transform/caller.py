@@ -17,7 +17,7 @@ from modelyard.serving.transform.errors import ALGORITHM, CLIENT, Refused
 from modelyard.serving.upstream import Reply, Upstream, UpstreamError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
-LOOK_S = 0.05
+LOOK_S = 0.02
 PARAMETERS_S = 60.0
 MOST_REPLY_BYTES = 1 << 30
 NO_ANSWER = "Unable to get response from algorithm"
@@ -33,7 +33,9 @@ class Instance(Protocol):
 class Caller:
     """On one loop. `close()` it."""
 
-    def __init__(self, instance: Instance, content_type: str | None, accept: str | None, timeout_s: float = 600.0, retries: int = 3) -> None:
+    def __init__(
+        self, instance: Instance, content_type: str | None, accept: str | None, timeout_s: float = 600.0, retries: int = 3
+    ) -> None:
         self._instance, self._timeout_s, self._retries = instance, timeout_s, retries
         self.head = b"".join(
             f"{name}: {value}\r\n".encode() for name, value in (("Content-Type", content_type), ("Accept", accept)) if value is not None

@@ -23,7 +23,13 @@ from modelyard.serving.transform.records import Payload
 
 CSV, JSON = "CSV", "JSON"
 LONGEST_FIELD = 128 << 20
-_KINDS = {"text/csv": CSV, "application/json": JSON, "application/jsonlines": JSON, "application/x-jsonlines": JSON, "application/jsonl": JSON}
+_KINDS = {
+    "text/csv": CSV,
+    "application/json": JSON,
+    "application/jsonlines": JSON,
+    "application/x-jsonlines": JSON,
+    "application/jsonl": JSON,
+}
 _DECODER = json.JSONDecoder()
 
 

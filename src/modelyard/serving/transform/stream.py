@@ -28,9 +28,7 @@ def stream(path: str, pieces: Iterator[bytes], headers: dict[str, str], timeout_
     """Sends the pieces and writes the answer's body as it comes. Raises Refused; it cannot be tried again."""
     connection = _Connection(path, timeout_s)
     try:
-        connection.request(
-            "POST", "/invocations", body=pieces, headers={**headers, "Transfer-Encoding": "chunked"}, encode_chunked=True
-        )
+        connection.request("POST", "/invocations", body=pieces, headers={**headers, "Transfer-Encoding": "chunked"}, encode_chunked=True)
         reply = connection.getresponse()
         if not 200 <= reply.status < 300:
             raise refusal(Reply(reply.status, {}, reply.read(PIECE_BYTES)))

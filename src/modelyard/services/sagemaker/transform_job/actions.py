@@ -17,6 +17,8 @@ from modelyard.services.sagemaker.transform_job import instances
 from modelyard.services.sagemaker.transform_job.capture import write_manifests
 from modelyard.services.sagemaker.transform_job.ledger import Ledger
 
+SMALL_BYTES = 4 << 20
+
 
 def list_key(job: Record) -> str:
     return f"{job.uid}-list"
@@ -63,7 +65,7 @@ class ListObjects:
     def perform(self, world: Any) -> None:
         job, source = self.job, self.job.spec["TransformInput"]["DataSource"]["S3DataSource"]
 
-        def work() -> int:
+        def work() -> tuple[int, int]:
             return Ledger(job, world).write_list(objects(session(job, world), source["S3Uri"], source["S3DataType"]))
 
         world.tasks.ensure(list_key(job), work, on_end=lambda: world.wake(job.uid))
@@ -78,16 +80,20 @@ class StartInstance:
         CreateReplica(self.job, instances.name(self.job, self.host), instances.replica_spec(self.job)).perform(world)
 
 
+def is_apart(job: Record, world: Any) -> bool:
+    """Whether the job's workers are processes of their own. A few megabytes are through before such a process has begun."""
+    return "apart" in world.parts and job.state.get("bytes", SMALL_BYTES) >= SMALL_BYTES
+
+
 @dataclass(frozen=True)
 class Work:
-    """Beside the engine where the platform has a way to (a process of its own), else on a thread of it."""
-
     job: Record
     host: int
     again: bool = False
 
     def perform(self, world: Any) -> None:
-        job, host, apart = self.job, self.host, world.parts.get("apart")
+        job, host = self.job, self.host
+        apart = world.apart if is_apart(job, world) else None
         if self.again:
             world.tasks.forget(work_key(job, host))
 

@@ -19,6 +19,9 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.inputs import Item
 from modelyard.serving.transform.errors import Refused
 
+UNKNOWN_BYTES = 1 << 20
+"""What an object counts whose size a manifest does not tell."""
+
 
 class Ledger:
     def __init__(self, job: Record, world: Any) -> None:
@@ -28,16 +31,16 @@ class Ledger:
 
     # --- the list --------------------------------------------------------------------------------
 
-    def write_list(self, items: Iterable[Item]) -> int:
-        """Answers how many objects there are. The list is there whole, or not."""
+    def write_list(self, items: Iterable[Item]) -> tuple[int, int]:
+        """Answers how many objects there are, and their bytes. The list is there whole, or not."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        half, count = self._list.with_suffix(".half"), 0
+        half, count, size = self._list.with_suffix(".half"), 0, 0
         with half.open("wb") as file:
             for item in items:
                 file.write(orjson.dumps([item.bucket, item.key, item.name, item.size], option=orjson.OPT_APPEND_NEWLINE))
-                count += 1
+                count, size = count + 1, size + (item.size or UNKNOWN_BYTES)
         os.rename(half, self._list)
-        return count
+        return count, size
 
     def items(self) -> Iterator[Item]:
         with self._list.open("rb") as file:

@@ -29,6 +29,7 @@ from modelyard.services.sagemaker.transform_job.actions import (
     Work,
     capture_key,
     image_uris,
+    is_apart,
     list_key,
     work_key,
 )
@@ -44,7 +45,7 @@ LOST = f"InternalServerError: The worker of the job was lost {MOST_TRIES} times.
 @dataclass(frozen=True)
 class Seen:
     """`instances` has (status, reason) by host, of those that are there; `work` the worker of each host; `done` what the ledger
-    has of objects: number → None or [side, text], read only where no worker is under way."""
+    has of objects: number → None or [side, text], read only where no worker is under way. `apart`: workers are processes of their own."""
 
     image: str = "ready"
     image_reason: str = ""
@@ -53,6 +54,7 @@ class Seen:
     work: Mapping[int, TaskState] = field(default_factory=dict)
     done: Mapping[int, list[str] | None] = field(default_factory=dict)
     capture: TaskState = ABSENT
+    apart: bool = False
 
     @property
     def at_work(self) -> bool:
@@ -71,7 +73,7 @@ def observe(job: Record, world: Any) -> Seen:
     work = {host: world.tasks.look(work_key(job, host)) for host in hosts}
     ledger = Ledger(job, world)
     done = {number: told for host in hosts if work[host].state != "running" for number, told in ledger.done(host).items()}
-    return Seen(instances=states, work=work, done=done, capture=world.tasks.look(capture_key(job)))
+    return Seen(instances=states, work=work, done=done, capture=world.tasks.look(capture_key(job)), apart=is_apart(job, world))
 
 
 def _images(job: Record, world: Any) -> tuple[str, str]:
@@ -102,8 +104,9 @@ def _list(job: Record, seen: Seen, now: float) -> Step:
     if seen.listed.state == "failed":
         return _end(job, "Failed", now, reason_of(seen.listed.error))
     if seen.listed.state == "done" and seen.image == "ready":
-        hosts = min(job.spec["TransformResources"]["InstanceCount"], seen.listed.result)
-        state = {"phase": "run", "objects": seen.listed.result, "hosts": hosts, "started_at": now}
+        objects, size = seen.listed.result
+        hosts = min(job.spec["TransformResources"]["InstanceCount"], objects)
+        state = {"phase": "run", "objects": objects, "bytes": size, "hosts": hosts, "started_at": now}
         return Step(job.status, state, do=[StartInstance(job, host) for host in range(1, hosts + 1)], wake_in_real_s=QUICK_SECONDS)
     do = [BuildImages(job)] if seen.image != "ready" else []
     return Step(job.status, do=[*do, ListObjects(job)], wake_in_real_s=QUICK_SECONDS if seen.image == "ready" else LOOK_SECONDS)
@@ -127,7 +130,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
             do.append(Work(job, host, again=True))
         elif not status:
             do.append(StartInstance(job, host))
-        elif status == "InService":
+        elif status == "InService" or seen.apart:  # a process starts while the model does
             do.append(Work(job, host))
     if len(seen.done) == objects and not seen.at_work:
         return _to_end(job, *_verdict(seen), now)
