@@ -1,4 +1,4 @@
-"""The walk of a training job: image → inputs → run → outputs → the end. `decide` is pure.
+"""The walk of a training job: image → a place (jobs/admission.py) → inputs → run → outputs → the end. `decide` is pure.
 
 Where each phase stands is looked up each time (the image store, the tasks of this engine, the run's shim), so an
 engine that died anywhere is continued by the next one: a copy of inputs begins again, a run that is going on is
@@ -19,10 +19,11 @@ from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.jobs.admission import Place, leave
 from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, no_image, reason_of
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.inputs import fetch
-from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
+from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, NO_ROOM, moved
 from modelyard.services.sagemaker.training_job.outputs import collect, failure_text
 
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
@@ -31,10 +32,11 @@ FINAL = ("Completed", "Failed", "Stopped")
 
 @dataclass(frozen=True)
 class Seen:
-    """`image` is unknown, absent, building, ready or failed; `failure` is the text a failed run left."""
+    """`image` is unknown, absent, building, ready or failed; `place` what admission.py says; `failure` is the text a failed run left."""
 
     image: str = "ready"
     image_reason: str = ""
+    place: Place = Place(True)
     inputs: TaskState = ABSENT
     start: TaskState = ABSENT
     run: RunState = RunState("absent")
@@ -48,7 +50,9 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen()
     if phase == "image":
-        return Seen(*look_at_image(world, job_run.image_uri(job)))
+        image, why = look_at_image(world, job_run.image_uri(job))
+        wants_place = image == "ready" and not job.spec.get("stop")
+        return Seen(image, why, job_run.place(job, world) if wants_place else Place(False))
     if phase == "inputs":
         return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")))
     run = world.runtime.look(job_run.run_id(job))
@@ -71,6 +75,8 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
         return _end(job, "Stopped", now)
     if reason := no_image(seen.image, seen.image_reason):
         return _end(job, "Failed", now, reason)
+    if seen.image == "ready" and not seen.place:
+        return Step(job.status, moved(job.state, "Starting", now, NO_ROOM), wake_in_real_s=seen.place.look_in_real_s)
     if seen.image == "ready":
         state = {"phase": "inputs", "attempt": 1, "started_at": now, **moved(job.state, "Downloading", now)}
         return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
@@ -245,3 +251,4 @@ class CleanUp:
                 world.runtime.remove(job_run.run_id(job, attempt))
         for part in ("inputs", "start", "outputs"):
             world.tasks.forget(job_run.task_key(job, part))
+        leave(world, job.uid)

@@ -13,6 +13,7 @@ from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
@@ -63,6 +64,12 @@ def build(job: Record, world: Any) -> None:
 
 def say_in_log(job: Record, world: Any, line: str) -> None:
     world.logs.append(job.account, job.region, LOG_GROUP, log_stream(job), [(int(world.clock.now() * 1000), line)])
+
+
+def place(job: Record, world: Any) -> Place:
+    """Asks for the job's place among all jobs of this machine."""
+    kind = instance(job.spec["ResourceConfig"].get("InstanceType", ""))
+    return admit(world, job, kind.cpus_here, kind.memory_here)
 
 
 # --- run -----------------------------------------------------------------------------------------
