@@ -19,7 +19,7 @@ from modelyard.runtime.process.cheap import signal, suppress
 from modelyard.runtime.process.netns import CLONE_NEWNET, CLONE_NEWUSER
 
 INTERFACE, BRIDGE, MOST_HOSTS = "eth0", "hosts", 100
-FIRST_WAIT_MS, LINGER_MS = 20_000, 3_000
+FIRST_WAIT_MS, LINGER_MS = 20_000, 1_000
 JOIN_SECONDS = 10
 
 
@@ -46,6 +46,15 @@ def enter(fds: list[int]) -> None:
     libc = _libc()
     _check(libc.setns(fds[0], CLONE_NEWUSER), "user namespace of the network")
     _check(libc.setns(fds[1], CLONE_NEWNET), "network namespace")
+
+
+def try_out(path: str) -> None:
+    """Two hosts of a network at `path`, made in this process; raises OSError where the kernel refuses."""
+    with _unix() as listener:
+        listener.bind(path)
+        holder = Holder(listener)
+        holder._host(-1, 1)
+        holder._host(-2, 2)
 
 
 def is_dead(path: str) -> bool:
