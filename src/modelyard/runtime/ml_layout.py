@@ -27,14 +27,16 @@ __all__ = [
 FAILURE_CHARACTERS = 1024
 
 
-def resource_config(current_host: str, hosts: list[str], instance_type: str, group: str = "homogeneousCluster") -> dict:
-    """`resourceconfig.json` of one host of a job."""
+def resource_config(
+    current_host: str, hosts: list[str], instance_type: str, group: str = "homogeneousCluster", groups: list[dict] | None = None
+) -> dict:
+    """`resourceconfig.json` of one host of a job; `groups` are all instance groups where there are several."""
     return {
         "current_host": current_host,
         "current_instance_type": instance_type,
         "current_group_name": group,
         "hosts": hosts,
-        "instance_groups": [{"instance_group_name": group, "instance_type": instance_type, "hosts": hosts}],
+        "instance_groups": groups or [{"instance_group_name": group, "instance_type": instance_type, "hosts": hosts}],
         "network_interface_name": "eth0",
     }
 
@@ -64,6 +66,8 @@ def lay_out_training(
     hosts: tuple[str, ...] = ("algo-1",),
     current_host: str = "algo-1",
     checkpoints: dict | None = None,
+    group: str = "homogeneousCluster",
+    groups: list[dict] | None = None,
 ) -> None:
     """Make the folders and configuration files of a training job. Doing it twice is doing it once.
 
@@ -77,7 +81,7 @@ def lay_out_training(
     for channel in channels:
         channel_folder(ml, channel["ChannelName"]).mkdir(exist_ok=True)
     _write(config / "hyperparameters.json", hyperparameters)
-    _write(config / "resourceconfig.json", resource_config(current_host, list(hosts), instance_type))
+    _write(config / "resourceconfig.json", resource_config(current_host, list(hosts), instance_type, group, groups))
     data = input_data_config(channels, input_mode)
     _write(config / "inputdataconfig.json", data)
     distribution = {name: {"s3DistributionType": entry["S3DistributionType"]} for name, entry in data.items()}
