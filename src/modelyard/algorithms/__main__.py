@@ -11,7 +11,7 @@ import sys
 
 from .builtin import NAMES
 
-USAGE = "usage: python -m modelyard_algorithms train|serve xgboost|scikit-learn|script|<built-in algorithm>, or run <command …>"
+USAGE = "usage: python -m modelyard_algorithms train|serve xgboost|scikit-learn|script|<built-in algorithm>, run <command …>, spark-submit …"
 
 
 def built_in(verb: str, algorithm: str) -> int:
@@ -33,6 +33,10 @@ def main(arguments: list[str]) -> int:
 
         packages = {name: value for name, value in overlay().items() if value}
         os.execvpe(arguments[1], arguments[1:], os.environ | packages | {"PYTHONUNBUFFERED": "1"})
+    if arguments[:1] == ["spark-submit"]:
+        from .spark.submit import main as submit
+
+        return submit(arguments[1:])
     if len(arguments) != 2:
         print(USAGE, file=sys.stderr)
         return 2

@@ -6,6 +6,8 @@ serve = ["python", "-m", …]             argv of a model server; [] when the im
 process = ["python", "-m", …]           argv of a processing job without its own entry point; [] when it must name one
 batches = true                          its server may answer several waiting requests in one go
 variables = { … }                       environment variables of every run of the image
+commands = { name = ["python", …] }     programs of AWS's image that a job's entry point may name, and what runs in their place
+needs = { java = "Debian: apt …" }      programs that this machine must have, and how to get them
 [[tag]]                                 tried from top to bottom
 pattern = '1\\.0-1(-cpu-py3)?'          regular expression that the whole tag must match
 env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes)
@@ -37,6 +39,8 @@ class Image:
     variables: dict[str, str] = field(default_factory=dict)
     note: str | None = None
     process: tuple[str, ...] = ()
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Recipe:
     variables: dict[str, str]
     tags: tuple[dict, ...]
     process: tuple[str, ...] = ()
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 def parse_uri(uri: str) -> tuple[str, str]:
@@ -88,7 +94,10 @@ def of_environment(env: str) -> Image | None:
 
 def _image(recipe: Recipe, row: dict, uri: str) -> Image:
     variables = recipe.variables | row.get("variables", {})
-    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, row.get("note"), recipe.process)
+    return Image(
+        uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, row.get("note"),
+        recipe.process, recipe.commands, recipe.needs,
+    )  # fmt: skip
 
 
 @functools.cache
@@ -99,7 +108,7 @@ def load(folder: Path = FOLDER) -> tuple[Recipe, ...]:
 
 def _read(path: Path) -> Recipe:
     data = tomllib.loads(path.read_text())
-    known = {"repository", "train", "serve", "process", "batches", "variables", "tag"}
+    known = {"repository", "train", "serve", "process", "batches", "variables", "commands", "needs", "tag"}
     if unknown := set(data) - known:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
     names = data["repository"]
@@ -118,4 +127,6 @@ def _read(path: Path) -> Recipe:
         {key: str(value) for key, value in data.get("variables", {}).items()},
         tuple(data["tag"]),
         tuple(data.get("process", ())),
+        data.get("commands", {}),
+        data.get("needs", {}),
     )
