@@ -167,6 +167,12 @@ def _topics(platform: Platform) -> Any:
     return install(platform)
 
 
+def _model_package_policies(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.registry.access import install
+
+    return install(platform)
+
+
 def _own_ports(platform: Platform) -> Any:
     """Ports of the platform itself: what it sends on a user's word never goes there."""
     return lambda: {port for port in (platform.settings.port, wayout.known_port(platform.settings)) if port}
@@ -237,6 +243,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("s3", _s3, ("gateway", "engine")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
+    ("model_package_policies", _model_package_policies, ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),

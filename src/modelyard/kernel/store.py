@@ -200,6 +200,7 @@ class Store:
         account: str | None = None,
         region: str | None = None,
         *,
+        owner: str | None = None,
         contains: str | None = None,
         status: str | Sequence[str] | None = None,
         created_after: float | None = None,
@@ -217,7 +218,7 @@ class Store:
         if order_by not in ("name", "created_at", "updated_at", "status"):
             raise ValueError(order_by)
         where, values = ["kind = ?"], [kind]
-        for column, value in (("account", account), ("region", region)):
+        for column, value in (("account", account), ("region", region), ("owner", owner)):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
