@@ -173,6 +173,18 @@ def _model_package_policies(platform: Platform) -> Any:
     return install(platform)
 
 
+def _experiment_links(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.experiments.links import install
+
+    return install(platform)
+
+
+def _run_metrics(platform: Platform) -> Any:
+    from modelyard.services.sagemaker.experiments.run_metrics import install
+
+    return install(platform)
+
+
 def _own_ports(platform: Platform) -> Any:
     """Ports of the platform itself: what it sends on a user's word never goes there."""
     return lambda: {port for port in (platform.settings.port, wayout.known_port(platform.settings)) if port}
@@ -244,6 +256,8 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
     ("model_package_policies", _model_package_policies, ("gateway", "engine")),
+    ("experiment_links", _experiment_links, ("gateway", "engine")),
+    ("run_metrics", _run_metrics, ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),

@@ -214,7 +214,10 @@ def test_batch_describe(sm):
             {"ModelPackageGroupName": "churn", "SourceAlgorithmSpecification": {"SourceAlgorithms": [{"AlgorithmName": "x"}]}},
             "SourceAlgorithmSpecification is not built yet",
         ),
-        ({"ModelPackageGroupName": "churn", "ModelApprovalStatus": "Yes"}, "failed to satisfy constraint: Member must satisfy enum value set"),
+        (
+            {"ModelPackageGroupName": "churn", "ModelApprovalStatus": "Yes"},
+            "failed to satisfy constraint: Member must satisfy enum value set",
+        ),
         ({"ModelPackageGroupName": "-x"}, "failed to satisfy constraint: Member must satisfy regular expression pattern"),
     ],
 )
@@ -226,7 +229,9 @@ def test_bad_packages(sm, request_, text):
 
 
 def test_a_package_without_versions(sm):
-    arn = sm.create_model_package(ModelPackageName="Alone", InferenceSpecification=SPEC, Tags=[{"Key": "k", "Value": "v"}])["ModelPackageArn"]
+    arn = sm.create_model_package(ModelPackageName="Alone", InferenceSpecification=SPEC, Tags=[{"Key": "k", "Value": "v"}])[
+        "ModelPackageArn"
+    ]
     assert arn == f"{PREFIX}model-package/alone"
     there = sm.describe_model_package(ModelPackageName="Alone")
     assert there["ModelPackageName"] == "Alone" and "ModelApprovalStatus" not in there and "ModelPackageVersion" not in there
@@ -263,7 +268,11 @@ def test_a_model_of_a_package(yard, sm, role):
     assert code == "ValidationException" and "PendingManualApproval" in text and arn in text
     sm.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
     sm.create_model(ModelName="m", PrimaryContainer=container, ExecutionRoleArn=role)
-    assert sm.describe_model(ModelName="m")["PrimaryContainer"] == {"ModelPackageName": arn, "Environment": {"B": "2"}, "Mode": "SingleModel"}
+    assert sm.describe_model(ModelName="m")["PrimaryContainer"] == {
+        "ModelPackageName": arn,
+        "Environment": {"B": "2"},
+        "Mode": "SingleModel",
+    }
     from modelyard.services.sagemaker.model import hosted_containers
 
     hosted = hosted_containers(yard.platform.store.by_arn(f"{PREFIX}model/m").spec)
@@ -274,7 +283,9 @@ def test_a_model_of_a_package(yard, sm, role):
     none = {"ModelPackageName": arn, "InferenceSpecificationName": "big"}
     assert "inference specification big" in refused(sm.create_model, ModelName="o", PrimaryContainer=none, ExecutionRoleArn=role)[1]
     gone = {"ModelPackageName": arn + "9"}
-    assert f"ModelPackage {arn}9 does not exist." == refused(sm.create_model, ModelName="o", PrimaryContainer=gone, ExecutionRoleArn=role)[1]
+    assert (
+        f"ModelPackage {arn}9 does not exist." == refused(sm.create_model, ModelName="o", PrimaryContainer=gone, ExecutionRoleArn=role)[1]
+    )
     both = {"ModelPackageName": arn, "Image": IMAGE}
     assert "cannot be given together" in refused(sm.create_model, ModelName="o", PrimaryContainer=both, ExecutionRoleArn=role)[1]
 
@@ -288,9 +299,10 @@ def test_a_package_of_a_model_and_of_a_package(sm, role):
     for arn in (first, second):
         brought = sm.describe_model_package(ModelPackageName=arn)["InferenceSpecification"]["Containers"]
         assert [(c["Image"], c["ModelDataUrl"]) for c in brought] == [(IMAGE, "s3://models/m/model.tar.gz")]
-    assert "together with a SourceUri" in refused(
-        sm.create_model_package, ModelPackageGroupName="Churn", SourceUri=model, InferenceSpecification=SPEC
-    )[1]
+    assert (
+        "together with a SourceUri"
+        in refused(sm.create_model_package, ModelPackageGroupName="Churn", SourceUri=model, InferenceSpecification=SPEC)[1]
+    )
 
 
 # --- policies ------------------------------------------------------------------------------------

@@ -50,7 +50,10 @@ def create_model(call, request):
 
 @api.operation
 def describe_model(call, request):
-    model = the_model(call, request["ModelName"])
+    return describe(the_model(call, request["ModelName"]))
+
+
+def describe(model: Record) -> dict[str, Any]:
     answer = {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created_at}
     answer |= {member: model.spec[member] for member in ECHOED if model.spec.get(member)}
     return {**answer, "EnableNetworkIsolation": model.spec.get("EnableNetworkIsolation", False)}

@@ -27,7 +27,9 @@ def containers_of_package(call: Any, container: dict[str, Any]) -> list[dict[str
     if package is None or package.kind != "model-package":
         raise validation(f"ModelPackage {arn} does not exist.")
     if package.status != "Completed":
-        raise validation(f"Cannot create a model from ModelPackage {arn}: its ModelPackageStatus is {package.status}, it must be Completed.")
+        raise validation(
+            f"Cannot create a model from ModelPackage {arn}: its ModelPackageStatus is {package.status}, it must be Completed."
+        )
     approval = package.spec.get("ModelApprovalStatus")
     if approval not in (None, "Approved"):
         raise validation(

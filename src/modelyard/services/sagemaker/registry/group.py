@@ -86,7 +86,9 @@ def find_group(call: Any, name: str) -> Record | None:
 
 def next_version(call: Any, group: Record) -> int:
     """Counts up: a version number is never given twice, also when its package is deleted or its making failed."""
-    return changed(call, lambda: the_group(call, group.arn), lambda now: {"last_version": now.spec["last_version"] + 1}).spec["last_version"]
+    return changed(call, lambda: the_group(call, group.arn), lambda now: {"last_version": now.spec["last_version"] + 1}).spec[
+        "last_version"
+    ]
 
 
 def _taken(arn: str) -> ApiError:
@@ -103,7 +105,9 @@ def put_model_package_group_policy(call, request):
         document = checked(request["ResourcePolicy"], "sagemaker")
     except BadDocument as problem:
         raise validation(f"Invalid resource policy: {problem}.") from None
-    group = changed(call, lambda: _the_named(call, request), lambda _: {"policy": {"text": request["ResourcePolicy"], "document": document}})
+    group = changed(
+        call, lambda: _the_named(call, request), lambda _: {"policy": {"text": request["ResourcePolicy"], "document": document}}
+    )
     return {"ModelPackageGroupArn": group.arn}
 
 

@@ -19,7 +19,9 @@ OF_A_CONTAINER = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource
 def check(request: dict[str, Any], *, versioned: bool) -> None:
     inference = request.get("InferenceSpecification")
     if request.get("SourceAlgorithmSpecification"):
-        raise validation("SourceAlgorithmSpecification is not built yet (there are no algorithm resources): give an InferenceSpecification.")
+        raise validation(
+            "SourceAlgorithmSpecification is not built yet (there are no algorithm resources): give an InferenceSpecification."
+        )
     if not versioned:
         if not inference and not _brings(request):
             raise validation("InferenceSpecification is required for a model package without a group.")
@@ -49,7 +51,9 @@ def check_names(specifications: Iterable[dict[str, Any]]) -> None:
 
 def _check_source(request: dict[str, Any]) -> None:
     if _brings(request) and request.get("InferenceSpecification"):
-        raise validation("InferenceSpecification cannot be given together with a SourceUri of a model or model package, which brings its own.")
+        raise validation(
+            "InferenceSpecification cannot be given together with a SourceUri of a model or model package, which brings its own."
+        )
 
 
 def _check_containers(containers: list[dict[str, Any]]) -> None:

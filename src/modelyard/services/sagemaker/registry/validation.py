@@ -22,7 +22,9 @@ def profiles_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
         return []
     profiles = (spec.get("ValidationSpecification") or {}).get("ValidationProfiles", [])
     if profiles:
-        raise validation("ValidationProfiles are not built yet (they are batch transform jobs): give SkipModelValidation=All, or leave them out.")
+        raise validation(
+            "ValidationProfiles are not built yet (they are batch transform jobs): give SkipModelValidation=All, or leave them out."
+        )
     return []
 
 
