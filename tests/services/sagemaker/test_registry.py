@@ -290,6 +290,54 @@ def test_a_model_of_a_package(yard, sm, role):
     assert "cannot be given together" in refused(sm.create_model, ModelName="o", PrimaryContainer=both, ExecutionRoleArn=role)[1]
 
 
+def profile(**more):
+    job = {
+        "TransformInput": {
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://models/rows"}},
+            "ContentType": "text/csv",
+        },
+        "TransformOutput": {"S3OutputPath": "s3://models/validated"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    return {"ProfileName": "small", "TransformJobDefinition": job | more}
+
+
+@pytest.mark.parametrize(("end", "status"), [("Completed", "Completed"), ("Failed", "Failed"), ("Stopped", "Failed")])
+def test_a_validation_profile_is_a_transform_job(yard, sm, role, end, status):
+    from modelyard.kernel.store import Step
+    from modelyard.services.sagemaker.transform_job.lifecycle import LIFECYCLE as TRANSFORM
+
+    sm.create_model_package_group(ModelPackageGroupName="Churn")
+    validation = {"ValidationRole": role, "ValidationProfiles": [profile()]}
+    code, text = refused(registered, sm=sm, ValidationSpecification=validation)
+    assert code == "ValidationException" and 'No S3 objects found under S3 URL "s3://models/rows"' in text
+    yard.client("s3").put_object(Bucket="models", Key="rows/1.csv", Body=b"1,2\n")
+    arn = registered(sm, ValidationSpecification=validation, ModelApprovalStatus="Approved")
+    there = sm.describe_model_package(ModelPackageName=arn)
+    assert there["ModelPackageStatus"] == "Pending"
+    assert there["ModelPackageStatusDetails"]["ValidationStatuses"] == [{"Name": "small", "Status": "NotStarted"}]
+    for _ in range(2):
+        yard.settle(kinds={"model-package"})
+        assert sm.describe_model_package(ModelPackageName=arn)["ModelPackageStatus"] == "InProgress"
+    assert (
+        "must be Completed" in refused(sm.create_model, ModelName="m", PrimaryContainer={"ModelPackageName": arn}, ExecutionRoleArn=role)[1]
+    )
+    assert refused(sm.delete_model_package, ModelPackageName=arn)[0] == "ConflictException"
+    (job,) = yard.platform.store.list(TRANSFORM.kind)
+    assert [(c["image"], c["environment"]) for c in job.spec["model"]["containers"]] == [(IMAGE, {"A": "1", "B": "1"})]
+    reason = {"reason": "ClientError: bad row"} if end == "Failed" else {}
+    assert yard.platform.store.apply(TRANSFORM, job, Step(end if end != "Stopped" else "Stopped", reason), None)
+    yard.settle(kinds={"model-package"})
+    there = sm.describe_model_package(ModelPackageName=arn)
+    assert there["ModelPackageStatus"] == status
+    (item,) = there["ModelPackageStatusDetails"]["ValidationStatuses"]
+    assert item["Status"] == status and ("bad row" in item.get("FailureReason", "")) == (end == "Failed")
+    events = yard.platform.store.events_of(yard.platform.store.by_arn(arn).uid)
+    assert [e.detail["eventbridge"]["detail"]["ModelPackageStatus"] for e in events] == ["Pending", "InProgress", status]
+    skipped = registered(sm, ValidationSpecification=validation, SkipModelValidation="All")
+    assert sm.describe_model_package(ModelPackageName=skipped)["ModelPackageStatus"] == "Completed"
+
+
 def test_a_package_of_a_model_and_of_a_package(sm, role):
     sm.create_model_package_group(ModelPackageGroupName="Churn")
     container = {"Image": IMAGE, "ModelDataUrl": "s3://models/m/model.tar.gz"}

@@ -135,7 +135,7 @@ def _training_message(job: Record) -> str:
 
 
 def _processing_message(job: Record) -> str:
-    said = job.state.get("exit_message")
+    said = job.state.get("message")
     return f"Status: {job.status}, exit message: {said or 'null'}, failure reason: {job.state.get('reason') or 'null'}"
 
 

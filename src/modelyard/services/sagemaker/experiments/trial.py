@@ -9,7 +9,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, changed, list_page, tags_of
-from modelyard.services.sagemaker.experiments.common import COMPONENT, EXPERIMENT, TRIAL, taken, delete, page_of, shown, the
+from modelyard.services.sagemaker.experiments.common import COMPONENT, EXPERIMENT, TRIAL, delete, page_of, shown, taken, the
 
 
 @api.operation

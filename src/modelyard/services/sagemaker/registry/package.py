@@ -14,7 +14,7 @@ from modelyard.services.sagemaker.registry import specification
 from modelyard.services.sagemaker.registry.group import LIFECYCLE as GROUP
 from modelyard.services.sagemaker.registry.group import find_group, next_version, the_group
 from modelyard.services.sagemaker.registry.shown import batch_summary, describe, state_change, summary
-from modelyard.services.sagemaker.registry.validation import READY, VALIDATED, first_state, profiles_of
+from modelyard.services.sagemaker.registry.validation import READY, VALIDATED, check_profiles, first_state, profiles_of
 
 KIND = READY.kind
 PENDING = "PendingManualApproval"
@@ -163,6 +163,7 @@ def _spec(call: Any, request: dict[str, Any], group: Record | None) -> dict[str,
         spec["AdditionalInferenceSpecifications"] = [specification.completed(call, one) for one in more]
     if request.get("ValidationSpecification"):
         call.platform.identity.check_pass_role(call, request["ValidationSpecification"]["ValidationRole"])
+        check_profiles(call, spec)
     if group is not None:
         spec["ModelApprovalStatus"] = request.get("ModelApprovalStatus", PENDING)
         if request.get("CertifyForMarketplace"):

@@ -13,11 +13,13 @@ from modelyard.services.sagemaker.endpoint import describe as endpoint
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.experiments import component, experiment, trial
 from modelyard.services.sagemaker.experiments.common import COMPONENT, EXPERIMENT, TRIAL
+from modelyard.services.sagemaker.processing_job.operations import describe as describe_processing_job
 from modelyard.services.sagemaker.registry import group
 from modelyard.services.sagemaker.registry.package import KIND as PACKAGE
 from modelyard.services.sagemaker.registry.shown import describe as describe_package
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE as TRAINING_JOB
 from modelyard.services.sagemaker.training_job.operations import describe as describe_training_job
+from modelyard.services.sagemaker.transform_job.operations import describe as describe_transform_job
 
 Make = Callable[[Any, Record], Any]
 
@@ -79,7 +81,11 @@ def _lineage_group(call: Any, record: Record) -> Any:
     return arn_of(call, "lineage-group", component.LINEAGE_GROUP)
 
 
-SOURCE_DETAILS: dict[str, tuple[str, Make]] = {"training-job": ("TrainingJob", lambda _, job: describe_training_job(job))}
+SOURCE_DETAILS: dict[str, tuple[str, Make]] = {
+    "training-job": ("TrainingJob", lambda _, job: describe_training_job(job)),
+    "processing-job": ("ProcessingJob", lambda _, job: describe_processing_job(job)),
+    "transform-job": ("TransformJob", lambda _, job: describe_transform_job(job)),
+}
 """Kind of a job → (member of TrialComponentSourceDetail, document)."""
 TAGS: dict[str, Make] = {"Tags": _tags}
 RESOURCES: dict[str, Resource] = {
