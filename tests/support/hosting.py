@@ -470,7 +470,9 @@ class Hosting:
         platform.settings.socket_dir.mkdir(parents=True, exist_ok=True)
         self.runtime = FakeRuntime(folder / "runs")
         platform.parts.update(runtime=self.runtime, images=FakeImages(), tasks=Tasks(), follower=LogFollower(platform.logs, platform.clock))
-        reconcilers = [r for r in platform.services["sagemaker"].reconcilers if r.lifecycle.kind.startswith("endpoint")]
+        reconcilers = [
+            r for r in platform.services["sagemaker"].reconcilers if r.lifecycle.kind.startswith(("endpoint", "inference-experiment"))
+        ]
         self.engine = Engine(platform, reconcilers)
         self._loop = inproc.loop()
         self._on_loop(platform.invoker.start)
