@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "modelyard.services": [
         "modelyard.services", "modelyard.kernel", "modelyard.config",
         "modelyard.runtime.base", "modelyard.runtime.ml_layout", "modelyard.runtime.archives", "modelyard.serving.routes",
-        "modelyard.serving.outcome", "modelyard.serving.shelf",
+        "modelyard.serving.outcome", "modelyard.serving.shelf", "modelyard.serving.transform",
     ],
 }  # fmt: skip
 """Layer → what it may import. Only `app`, the commands and what starts processes stand above all of them."""

@@ -236,8 +236,8 @@ class Connection(asyncio.Protocol):
             self._stream.feed(part)
             return
         self._held += len(part)
-        if self._held > MOST_REPLY_BYTES:
-            self.abort(UpstreamError(f"the model's answer is larger than {MOST_REPLY_BYTES} bytes", sent=True))
+        if self._held > self._pool.most_reply_bytes:
+            self.abort(UpstreamError(f"the model's answer is larger than {self._pool.most_reply_bytes} bytes", sent=True))
             return
         self._body.append(part)
 
@@ -284,6 +284,7 @@ class Upstream:
     turn: int = 0
     peak: int = 0
     """The most requests under way at once since `take_peak`."""
+    most_reply_bytes: int = MOST_REPLY_BYTES
     _idle: list[Connection] = field(default_factory=list)
     _busy: set[Connection] = field(default_factory=set)
     _sweeping: bool = False

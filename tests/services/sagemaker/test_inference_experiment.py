@@ -14,9 +14,13 @@ from tests.support.hosting import Hosting, eventually
 DAY = 86400
 
 
+class WithExperiments(Hosting):
+    kinds = ("endpoint", "inference-experiment")
+
+
 @pytest.fixture
 def hosting(tmp_path):
-    made = Hosting(tmp_path, clock=JumpingClock())
+    made = WithExperiments(tmp_path, clock=JumpingClock())
     yield made
     made.close()
 

@@ -230,13 +230,14 @@ def end(replica: Record, number: int, world: Any) -> None:
 
 
 def log_group(replica: Record) -> str:
-    return LOG_GROUP + replica.spec["endpoint"]
+    return replica.spec.get("log_group") or LOG_GROUP + replica.spec["endpoint"]
 
 
 def log_stream(replica: Record, place: int = 0) -> str:
-    """`<variant>/<instance>`, with the container's hostname where a model has several."""
+    """`<variant>/<instance>`, with the container's hostname where a model has several. Instances of jobs have a suffix."""
     hostname = containers(replica)[place].get("hostname")
-    return f"{replica.spec['name']}/{instance_id(replica.uid)}" + (f"/{hostname}" if hostname else "")
+    suffix = replica.spec.get("log_suffix", "")
+    return f"{replica.spec['name']}/{instance_id(replica.uid)}{suffix}" + (f"/{hostname}" if hostname else "")
 
 
 def follow(replica: Record, number: int, world: Any) -> None:
