@@ -10,6 +10,7 @@ from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
+from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
@@ -31,6 +32,7 @@ def create_training_job(call, request):
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
+    check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
     check_quota(call, LIFECYCLE.kind, "training job usage", instances(request["ResourceConfig"]))
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
@@ -202,7 +204,9 @@ def _check_hosts(request: dict[str, Any], resources: dict[str, Any]) -> None:
     for channel in request.get("InputDataConfig", []):
         for name in channel["DataSource"].get("S3DataSource", {}).get("InstanceGroupNames", []):
             if name not in names:
-                raise validation(f"The channel '{channel['ChannelName']}' names the instance group '{name}', which ResourceConfig does not have.")
+                raise validation(
+                    f"The channel '{channel['ChannelName']}' names the instance group '{name}', which ResourceConfig does not have."
+                )
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:
