@@ -19,6 +19,7 @@ from modelyard.kernel.store import Moved, Store
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
+from modelyard.services.sagemaker.training_job import actions as job_actions
 from modelyard.services.sagemaker.training_job import operations
 from modelyard.services.sagemaker.training_job import reconcile as job_reconcile
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
@@ -110,12 +111,14 @@ class FakeIdentity:
 
 @pytest.fixture
 def fakes(monkeypatch):
-    monkeypatch.setattr(job_reconcile, "fetch", lambda *a, **k: 0)
-    monkeypatch.setattr(job_reconcile, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})
+    monkeypatch.setattr(job_actions, "fetch", lambda *a, **k: 0)
+    monkeypatch.setattr(job_actions, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})
     monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
-    monkeypatch.setattr(job_reconcile.job_run, "lay_out", lambda job, world, attempt: world.settings.data)
+    monkeypatch.setattr(job_reconcile.job_run, "lay_out", lambda job, world, attempt, host: world.settings.data)
     monkeypatch.setattr(
-        job_reconcile.job_run, "run_spec", lambda job, world, role: type("S", (), {"id": job_reconcile.job_run.run_id(job)})
+        job_reconcile.job_run,
+        "run_spec",
+        lambda job, world, role, host: type("S", (), {"id": job_reconcile.job_run.run_id(job, host=host.number)}),
     )
     real = [1000.0]
     monkeypatch.setattr(reconcile, "real_now", lambda: real[0])

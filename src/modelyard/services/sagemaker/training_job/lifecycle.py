@@ -30,6 +30,8 @@ MESSAGES = {
     "Restarting": "Restarting the training job: the instance was lost",
 }
 STARTING_FIRST = "Starting the training job"
+NO_ROOM = "Insufficient capacity error from EC2 while launching instances, retrying!"
+"""AWS's words while there is no instance to be had: here, while other jobs have all the places (jobs/admission.py)."""
 
 
 def first_state(now: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.jobs.quota import check_quota, instances
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
@@ -30,6 +31,7 @@ def create_training_job(call, request):
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
+    check_quota(call, LIFECYCLE.kind, "training job usage", instances(request["ResourceConfig"]))
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
     spec = {key: value for key, value in request.items() if key != "Tags"}
@@ -166,8 +168,7 @@ def _check(request: dict[str, Any]) -> None:
         raise validation("You must specify either TrainingImage or AlgorithmName, and not both, in AlgorithmSpecification.")
     if "AlgorithmName" in algorithm:
         raise validation("Algorithm resources and Marketplace algorithms (AlgorithmName) are not built yet; give a TrainingImage.")
-    if resources.get("InstanceGroups") or resources.get("InstanceCount", 1) != 1:
-        raise validation("Training on several instances is not built yet: InstanceCount must be 1.")
+    _check_hosts(request, resources)
     if algorithm["TrainingInputMode"] == "Pipe" or any(c.get("InputMode") == "Pipe" for c in request.get("InputDataConfig", [])):
         raise validation("Pipe input mode is not built yet; use File or FastFile.")
     if bad := bad_pattern(algorithm.get("MetricDefinitions", [])):
@@ -186,6 +187,22 @@ def _check(request: dict[str, Any]) -> None:
         raise validation(f"A channel's name is the name of its folder: it cannot be '{bad[0]}'.")
     if len(set(names)) != len(names):
         raise validation("Channel names must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
+
+
+def _check_hosts(request: dict[str, Any], resources: dict[str, Any]) -> None:
+    """One type and a count, or groups of instances; a channel's groups are among them."""
+    groups = resources.get("InstanceGroups")
+    if groups and (resources.get("InstanceType") or resources.get("InstanceCount")):
+        raise validation("You cannot specify InstanceGroups together with InstanceType or InstanceCount in ResourceConfig.")
+    if any(group.get("InstanceCount", 1) < 1 for group in groups or [resources]):
+        raise validation("ResourceConfig: InstanceCount must be at least 1.")
+    names = [group["InstanceGroupName"] for group in groups or []]
+    if len(set(names)) != len(names):
+        raise validation("The names of InstanceGroups must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
+    for channel in request.get("InputDataConfig", []):
+        for name in channel["DataSource"].get("S3DataSource", {}).get("InstanceGroupNames", []):
+            if name not in names:
+                raise validation(f"The channel '{channel['ChannelName']}' names the instance group '{name}', which ResourceConfig does not have.")
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:

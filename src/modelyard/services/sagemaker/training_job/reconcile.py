@@ -1,4 +1,4 @@
-"""The walk of a training job: image → inputs → run → outputs → the end. `decide` is pure.
+"""The walk of a training job: image → a place (jobs/admission.py) → inputs → run → outputs → the end. `decide` is pure.
 
 Where each phase stands is looked up each time (the image store, the tasks of this engine, the run's shim), so an
 engine that died anywhere is continued by the next one: a copy of inputs begins again, a run that is going on is
@@ -7,23 +7,22 @@ found again, an upload is repeated with the same keys.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from modelyard.kernel.errors import ApiError
 from modelyard.kernel.reconcile import Step
 from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.jobs.admission import Place
 from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, no_image, reason_of
 from modelyard.services.sagemaker.training_job import run as job_run
-from modelyard.services.sagemaker.training_job.inputs import fetch
-from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
-from modelyard.services.sagemaker.training_job.outputs import collect, failure_text
+from modelyard.services.sagemaker.training_job.actions import BuildImage, CleanUp, CollectOutputs, FetchInputs, FollowLog, StartRun, StopRun
+from modelyard.services.sagemaker.training_job.hosts import hosts_of, together
+from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, NO_ROOM, moved
+from modelyard.services.sagemaker.training_job.outputs import failure_text
 
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
 FINAL = ("Completed", "Failed", "Stopped")
@@ -31,13 +30,17 @@ FINAL = ("Completed", "Failed", "Stopped")
 
 @dataclass(frozen=True)
 class Seen:
-    """`image` is unknown, absent, building, ready or failed; `failure` is the text a failed run left."""
+    """`image` is unknown, absent, building, ready or failed; `place` what admission.py says; `run` what the
+    runs of all hosts say together, `failing` that one of them has failed and others still run; `failure` is the text a failed
+    run left."""
 
     image: str = "ready"
     image_reason: str = ""
+    place: Place = Place(True)
     inputs: TaskState = ABSENT
     start: TaskState = ABSENT
     run: RunState = RunState("absent")
+    failing: bool = False
     outputs: TaskState = ABSENT
     failure: str = ""
     run_age_s: float = 0.0
@@ -48,14 +51,18 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen()
     if phase == "image":
-        return Seen(*look_at_image(world, job_run.image_uri(job)))
+        image, why = look_at_image(world, job_run.image_uri(job))
+        wants_place = image == "ready" and not job.spec.get("stop")
+        return Seen(image, why, job_run.place(job, world) if wants_place else Place(False))
     if phase == "inputs":
         return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")))
-    run = world.runtime.look(job_run.run_id(job))
-    failure = failure_text(job_run.ml_folder(job, world), job_run.log_file(job, world)) if run.state == "exited" and run.exit_code else ""
-    age = job_run.age_s(run)
-    start = world.tasks.look(job_run.task_key(job, "start"))
-    return Seen(start=start, run=run, outputs=world.tasks.look(job_run.task_key(job, "outputs")), failure=failure, run_age_s=age)
+    found = together([world.runtime.look(run_id) for run_id in job_run.run_ids(job)])
+    run, failure = found.run, ""
+    if run.state == "exited" and run.exit_code:
+        host = hosts_of(job.spec)[found.host - 1]
+        failure = failure_text(job_run.ml_folder(job, world, host=host), job_run.log_file(job, world, host))
+    start, outputs = (world.tasks.look(job_run.task_key(job, part)) for part in ("start", "outputs"))
+    return Seen(start=start, run=run, failing=found.failing, outputs=outputs, failure=failure, run_age_s=job_run.age_s(run))
 
 
 @api.reconciler(LIFECYCLE, observe)
@@ -71,6 +78,8 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
         return _end(job, "Stopped", now)
     if reason := no_image(seen.image, seen.image_reason):
         return _end(job, "Failed", now, reason)
+    if seen.image == "ready" and not seen.place:
+        return Step(job.status, moved(job.state, "Starting", now, NO_ROOM), wake_in_real_s=seen.place.look_in_real_s)
     if seen.image == "ready":
         state = {"phase": "inputs", "attempt": 1, "started_at": now, **moved(job.state, "Downloading", now)}
         return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
@@ -100,6 +109,8 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
         return _lost(job, now, stop)
     if run.state == "absent" and seen.start.state == "failed":
         return _end(job, "Failed", now, reason_of(seen.start.error))
+    if seen.failing:
+        return Step(job.status, do=[StopRun(job), FollowLog(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and job.status == "InProgress":
         return Step("Stopping", moved(job.state, "Stopping", now), do=[StopRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and run.state == "absent":
@@ -117,7 +128,7 @@ def _lost(job: Record, now: float, stop: bool) -> Step:
         return _end(job, "Failed", now, LOST)
     restarting = moved(job.state, "Restarting", now)
     state = {"phase": "inputs", "attempt": attempt, **moved({**job.state, **restarting}, "Downloading", now)}
-    return Step(job.status, state, do=[FetchInputs(job, attempt)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, state, do=[StopRun(job, 0.0), FetchInputs(job, attempt)], wake_in_real_s=LOOK_SECONDS_YOUNG)
 
 
 def _outputs(job: Record, seen: Seen, now: float) -> Step:
@@ -153,95 +164,3 @@ def _end(
     if reason:
         state["reason"] = reason
     return Step(status, {**state, **(left or {})}, wake_at=now, detail={"reason": reason} if reason else None)
-
-
-# --- actions: ensure-shaped, done before the write -----------------------------------------------
-
-
-@dataclass(frozen=True)
-class BuildImage:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job_run.build(self.job, world)
-
-
-@dataclass(frozen=True)
-class FetchInputs:
-    job: Record
-    attempt: int
-
-    def perform(self, world: Any) -> None:
-        job, attempt = self.job, self.attempt
-        key = job_run.task_key(job, "inputs", attempt)
-
-        def work() -> None:
-            session = job_run.session(job, world)
-            ml = job_run.lay_out(job, world, attempt)
-            try:
-                fetch(session, job.spec.get("InputDataConfig", []), ml / "input" / "data")
-            except Exception:
-                shutil.rmtree(ml, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
-                raise
-
-        world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
-
-
-@dataclass(frozen=True)
-class StartRun:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        """A role that is gone, or a command no process can have, will not get better: the job fails. A machine that is
-        short of something may: the engine tries again."""
-        world.tasks.attempt(job_run.task_key(self.job, "start"), lambda: job_run.start(self.job, world), (ApiError, ValueError))
-        job_run.follow(self.job, world)
-
-
-@dataclass(frozen=True)
-class FollowLog:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job_run.follow(self.job, world)
-
-
-@dataclass(frozen=True)
-class StopRun:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        world.runtime.stop(job_run.run_id(self.job))
-
-
-@dataclass(frozen=True)
-class CollectOutputs:
-    job: Record
-    keep_model: bool
-
-    def perform(self, world: Any) -> None:
-        job, keep = self.job, self.keep_model
-
-        def work() -> dict[str, Any]:
-            job_run.drain_if_room(job, world)
-            lines = world.follower.lines(job_run.log_file(job, world))
-            return collect(job_run.session(job, world), job, job_run.ml_folder(job, world), lines, keep_model=keep)
-
-        world.tasks.ensure(job_run.task_key(job, "outputs"), work, on_end=lambda: world.wake(job.uid))
-
-
-@dataclass(frozen=True)
-class CleanUp:
-    """Frees the run and its folders; the log lives in CloudWatch Logs, what it made in S3."""
-
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job = self.job
-        shutil.rmtree(Path(world.settings.data) / "jobs" / job.uid, ignore_errors=True)
-        if "attempt" in job.state:
-            job_run.drain_if_room(job, world)
-            for attempt in range(1, job.state["attempt"] + 1):
-                world.runtime.remove(job_run.run_id(job, attempt))
-        for part in ("inputs", "start", "outputs"):
-            world.tasks.forget(job_run.task_key(job, part))
