@@ -9,7 +9,21 @@ from __future__ import annotations
 import os
 import sys
 
-USAGE = "usage: python -m modelyard_algorithms train|serve xgboost|scikit-learn|script, or run <command …>"
+from .builtin import NAMES
+
+USAGE = "usage: python -m modelyard_algorithms train|serve xgboost|scikit-learn|script|<built-in algorithm>, or run <command …>"
+
+
+def built_in(verb: str, algorithm: str) -> int:
+    from .cpus import cpus, share_cores
+
+    if verb == "serve":
+        share_cores()
+        from .builtin.serve import main as run
+    else:
+        os.environ.setdefault("OMP_NUM_THREADS", str(cpus()))
+        from .builtin.train import main as run
+    return run(algorithm)
 
 
 def main(arguments: list[str]) -> int:
@@ -23,6 +37,8 @@ def main(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     verb, framework = arguments
+    if verb in ("train", "serve") and framework in NAMES:
+        return built_in(verb, framework)
     if verb == "serve":
         from .cpus import share_cores
 

@@ -16,6 +16,7 @@ __all__ = [
     "channel_folder",
     "failure",
     "input_data_config",
+    "lay_out_processing",
     "lay_out_serving",
     "lay_out_training",
     "left_behind",
@@ -93,6 +94,18 @@ def lay_out_training(
 def channel_folder(ml: Path, channel: str) -> Path:
     """Where the data of a channel goes."""
     return ml / "input/data" / channel
+
+
+def lay_out_processing(ml: Path, config: dict, outputs: list[str], instance_type: str, hosts: list[str], current_host: str) -> None:
+    """Make the folders and configuration files of one host of a processing job; `outputs` are folders below /opt/ml that exist
+    before the payload, `config` is the request as processingjobconfig.json has it.
+
+    Source: AWS, "How Amazon SageMaker Processing Configures Your Processing Container".
+    """
+    for folder in ("config", "output", "processing", *outputs):
+        (ml / folder).mkdir(parents=True, exist_ok=True)
+    _write(ml / "config/processingjobconfig.json", config)
+    _write(ml / "config/resourceconfig.json", resource_config(current_host, hosts, instance_type))
 
 
 def lay_out_serving(ml: Path, archive: Path | None) -> None:

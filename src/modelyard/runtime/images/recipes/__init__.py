@@ -3,6 +3,7 @@
 repository = ["sagemaker-xgboost"]      matched whole, without registry, account and region; a string or a list
 train = ["python", "-m", …]             argv of a training job without its own entry point
 serve = ["python", "-m", …]             argv of a model server; [] when the image serves nothing
+process = ["python", "-m", …]           argv of a processing job without its own entry point; [] when it must name one
 batches = true                          its server may answer several waiting requests in one go
 variables = { … }                       environment variables of every run of the image
 [[tag]]                                 tried from top to bottom
@@ -35,6 +36,7 @@ class Image:
     batches: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     note: str | None = None
+    process: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Recipe:
     batches: bool
     variables: dict[str, str]
     tags: tuple[dict, ...]
+    process: tuple[str, ...] = ()
 
 
 def parse_uri(uri: str) -> tuple[str, str]:
@@ -85,7 +88,7 @@ def of_environment(env: str) -> Image | None:
 
 def _image(recipe: Recipe, row: dict, uri: str) -> Image:
     variables = recipe.variables | row.get("variables", {})
-    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, row.get("note"))
+    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, row.get("note"), recipe.process)
 
 
 @functools.cache
@@ -96,7 +99,7 @@ def load(folder: Path = FOLDER) -> tuple[Recipe, ...]:
 
 def _read(path: Path) -> Recipe:
     data = tomllib.loads(path.read_text())
-    known = {"repository", "train", "serve", "batches", "variables", "tag"}
+    known = {"repository", "train", "serve", "process", "batches", "variables", "tag"}
     if unknown := set(data) - known:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
     names = data["repository"]
@@ -114,4 +117,5 @@ def _read(path: Path) -> Recipe:
         bool(data.get("batches", False)),
         {key: str(value) for key, value in data.get("variables", {}).items()},
         tuple(data["tag"]),
+        tuple(data.get("process", ())),
     )

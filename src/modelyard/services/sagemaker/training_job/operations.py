@@ -9,7 +9,9 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
+from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
@@ -32,9 +34,11 @@ def create_training_job(call, request):
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
+    check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
     check_quota(call, LIFECYCLE.kind, "training job usage", instances(request["ResourceConfig"]))
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
+    check_config(call, request.get("ExperimentConfig"))
     spec = {key: value for key, value in request.items() if key != "Tags"}
     spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
     spec["AlgorithmSpecification"] = _algorithm(request)

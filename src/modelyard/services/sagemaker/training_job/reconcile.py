@@ -53,6 +53,8 @@ from modelyard.services.sagemaker.training_job.spot import (
 
 NO_MARKET = Market()
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
+CUSTOMER_ERROR = 2
+"""How AWS's built-in algorithms end when the user has to change something; their failure text begins with ClientError."""
 FINAL = ("Completed", "Failed", "Stopped")
 
 
@@ -251,7 +253,8 @@ def _outcome(run: RunState, failure: str, stop: bool) -> tuple[str, str, str | N
         return "Failed", "Failed", f"{OUT_OF_MEMORY}, exit code: 137"
     if run.exit_code == 0:
         return "Completed", "Completed", None
-    return "Failed", "Failed", f"AlgorithmError: {failure}, exit code: {run.exit_code}"
+    kind = "" if run.exit_code == CUSTOMER_ERROR and failure.startswith("ClientError: ") else "AlgorithmError: "
+    return "Failed", "Failed", f"{kind}{failure}, exit code: {run.exit_code}"
 
 
 def _end(
