@@ -16,7 +16,6 @@ from sagemaker.lineage.context import EndpointContext
 from sagemaker.lineage.visualizer import LineageTableVisualizer
 from sagemaker.model import Model, ModelPackage
 from sagemaker.model_metrics import MetricsSource, ModelMetrics
-from sagemaker.serializers import CSVSerializer
 
 facts = {}
 session, role = sagemaker.Session(), sagemaker.get_execution_role()
@@ -42,11 +41,11 @@ with Run(experiment_name="Churn-exp", run_name="first", sagemaker_session=sessio
         run.log_metric("loss", 1.0 / (step + 1), step=step)
     run.log_artifact("source", "s3://somewhere/source.tar.gz", media_type="application/gzip", is_output=False)
     run.log_confusion_matrix([0, 1, 1], [0, 1, 0], title="matrix")
-    with open("/tmp/notes.txt" if not sys.argv[1:] else sys.argv[1], "w") as notes:
+    with open(sys.argv[1], "w") as notes:
         notes.write("hello")
     run.log_file(notes.name, name="notes")
     estimator = Estimator(
-        image, role, 1, "ml.m5.large", sagemaker_session=session, output_path=f"s3://{bucket}/exp/out",
+        image, role, 1, "ml.m5.large", sagemaker_session=session, base_job_name="churn", output_path=f"s3://{bucket}/exp/out",
         hyperparameters={"objective": "binary:logistic", "num_round": "8", "eta": "0.3", "eval_metric": "error,logloss"},
     )  # fmt: skip
     data = TrainingInput(f"s3://{bucket}/exp/train", content_type="text/csv")
@@ -64,8 +63,7 @@ facts["job"] = job
 facts["runs"] = [one.run_name for one in list_runs(experiment_name="churn-exp", sagemaker_session=session)]
 frame = ExperimentAnalytics(experiment_name="churn-exp", sagemaker_session=session).dataframe()
 facts["frame"] = {"columns": list(frame.columns), "names": sorted(frame["TrialComponentName"])}
-table = until(lambda: (t := LineageTableVisualizer(session).show(training_job_name="churn-one")) is not None and len(t) >= 3 and t)
-facts["lineage"] = table.values.tolist()
+facts["lineage"] = until(lambda: len(t := LineageTableVisualizer(session).show(training_job_name="churn-one").values.tolist()) >= 3 and t)
 
 metrics = ModelMetrics(model_statistics=MetricsSource("application/json", f"s3://{bucket}/exp/statistics.json"))
 model = Model(image, estimator.model_data, role=role, sagemaker_session=session)
