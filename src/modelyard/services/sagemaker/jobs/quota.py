@@ -29,7 +29,7 @@ def check_quota(call: Any, kind: str, usage: str, asked: Mapping[str, int]) -> N
         return
     used: Counter[str] = Counter()
     for job in call.store.list(kind, call.account, call.region, status=("InProgress", "Stopping")):
-        used.update(instances(job.spec.get("ResourceConfig", {})))
+        used.update(instances(job.spec.get("ResourceConfig") or job.spec.get("TransformResources", {})))
     for name, count in asked.items():
         if used[name] + count > MOST_INSTANCES:
             raise _exceeded(f"{name} for {usage}", MOST_INSTANCES, used[name], count)

@@ -10,6 +10,7 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, StopReplica
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.images import build_image
+from modelyard.services.sagemaker.jobs.admission import leave
 from modelyard.services.sagemaker.jobs.inputs import objects
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.transform_job import host as worker
@@ -141,6 +142,7 @@ class CleanUp:
         job = self.job
         for replica in world.store.children(job.uid, REPLICA.kind):
             StopReplica(replica.uid).perform(world)
+        leave(world, job.uid)
         shutil.rmtree(Ledger(job, world).folder, ignore_errors=True)
         for key in (list_key(job), capture_key(job), *(work_key(job, host) for host in range(1, job.state.get("hosts", 0) + 1))):
             world.tasks.forget(key)
