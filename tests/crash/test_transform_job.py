@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from types import SimpleNamespace
 
@@ -174,10 +175,8 @@ def test_killed_at_every_point(seed, tmp_path, fakes, monkeypatch):  # noqa: F81
         runtime.sick = turn < 2000
         victim = store.by_uid(jobs[2].uid)
         if chaos.random.random() < 0.01 and victim.status == "InProgress" and not victim.spec.get("stop"):
-            try:
+            with contextlib.suppress(Moved):
                 store.request(victim, {"stop": True})
-            except Moved:
-                pass
         try:
             engine()
         except Crash:

@@ -2,7 +2,7 @@
 
 Metric names, units and dimensions are those of "Monitor Amazon SageMaker AI with CloudWatch", endpoint invocation metrics:
 Invocations, Invocation4XXErrors, Invocation5XXErrors, InvocationModelErrors, InvocationsPerInstance (counts) and ModelLatency,
-OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName.
+OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName; by InstanceId with enhanced metrics.
 
 A variant has two halves of a mapped file: one is counted in while the other is handed over. What a `kill -9` leaves is
 in the file; its name and number go with it into the metric store, which takes each once.
@@ -31,8 +31,8 @@ SLOTS = 1024
 _NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED = range(8)
 _MODEL_US, _OVERHEAD_US, _WORDS = 8, 8 + SLOTS, 8 + 2 * SLOTS
 
-Key = tuple[str, str, str, str, str]
-"""(account, region, endpoint, variant, endpoint configuration or "")"""
+Key = tuple[str, str, str, str, str, str]
+"""(account, region, endpoint, variant, endpoint configuration or "", instance or "" for all)"""
 
 
 class Cell:
@@ -98,8 +98,8 @@ class Meter:
             self._lock = os.open(folder / f"{self._owner}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "") -> Cell:
-        key = (account, region, endpoint, variant, config)
+    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "", instance: str = "") -> Cell:
+        key = (account, region, endpoint, variant, config, instance)
         found = self._active.get(key)
         return self._new(key) if found is None else found
 
@@ -146,10 +146,12 @@ class Meter:
         self._lock = None
 
     def _hand_over(self, cell: Cell, at: float) -> None:
-        account, region, endpoint, variant, config = cell.key
+        account, region, endpoint, variant, config, instance = cell.key
         plain = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
         # By configuration too, so that an alarm can watch the new fleet alone while a deployment shifts traffic.
         both = [plain, [*plain, {"Name": "EndpointConfigName", "Value": config}]] if config else [plain]
+        if instance:
+            both = [[*plain, {"Name": "InstanceId", "Value": instance}]]
         data = [{**d, "Dimensions": dimensions, "Timestamp": at} for dimensions in both for d in _data(cell)]
         if self._folder is None:
             self._put(account, region, NAMESPACE, data)
@@ -181,9 +183,10 @@ class Meter:
         """In the order of their numbers: the store takes only what is beyond the last."""
         with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
             try:
-                key = tuple(orjson.loads(memory[:HEAD_BYTES].rstrip(b"\0")))
+                account, region, endpoint, variant, config, *instance = orjson.loads(memory[:HEAD_BYTES].rstrip(b"\0"))
             except orjson.JSONDecodeError:  # killed before it was counted in
                 return
+            key = (account, region, endpoint, variant, config, *(instance or [""]))
             cells = _cells(memory, key, path.stem)
             try:
                 for cell in sorted(cells, key=lambda c: c.number):
@@ -238,13 +241,19 @@ def _data(cell: Cell) -> list[dict[str, Any]]:
     dropped = [{"MetricName": DROPPED, "Values": [1.0], "Counts": [cell.dropped], "Unit": "None"}] if cell.dropped else []
     if not cell.invocations:
         return dropped
+    per_instance = {
+        "MetricName": "InvocationsPerInstance",
+        "Values": [1 / max(1, cell.instances)],
+        "Counts": [cell.invocations],
+        "Unit": "None",
+    }
     data = [
         *dropped,
         _sum("Invocations", 1, cell.invocations),
         _sum("Invocation4XXErrors", cell.errors_4xx, cell.invocations),
         _sum("Invocation5XXErrors", cell.errors_5xx, cell.invocations),
         _sum("InvocationModelErrors", cell.model_errors, cell.invocations),
-        {"MetricName": "InvocationsPerInstance", "Values": [1 / max(1, cell.instances)], "Counts": [cell.invocations], "Unit": "None"},
+        *([] if cell.key[-1] else [per_instance]),
     ]
     for name, latencies in (("ModelLatency", cell.model_us), ("OverheadLatency", cell.overhead_us)):
         values, counts = _values(latencies)
