@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.kernel.reconcile import Step
 from modelyard.kernel.records import Record
-from modelyard.kernel.tasks import ABSENT, TaskState
+from modelyard.kernel.tasks import ABSENT, RUNNING, TaskState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.images import look_at_image
@@ -74,10 +74,16 @@ def observe(job: Record, world: Any) -> Seen:
     replicas = {r.name: r for r in world.store.children(job.uid, REPLICA.kind)}
     there = {host: replicas[name] for host in hosts if (name := instances.name(job, host)) in replicas}
     states = {host: (r.status, instances.failure(r) if r.status == "Failed" else "") for host, r in there.items()}
-    work = {host: world.tasks.look(work_key(job, host)) for host in hosts}
     ledger = Ledger(job, world)
+    work = {host: _work(job, host, ledger, world) for host in hosts}
     done = {number: told for host in hosts if work[host].state != "running" for number, told in ledger.done(host).items()}
     return Seen(instances=states, work=work, done=done, capture=world.tasks.look(capture_key(job)), apart=is_apart(job, world))
+
+
+def _work(job: Record, host: int, ledger: Ledger, world: Any) -> TaskState:
+    """The worker of a host: this engine's, or another's."""
+    mine = world.tasks.look(work_key(job, host))
+    return RUNNING if mine.state == "absent" and ledger.is_worked_on(host) else mine
 
 
 def _images(job: Record, world: Any) -> tuple[str, str]:
@@ -138,7 +144,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
             do.append(StartInstance(job, host))
         elif status == "InService" or seen.apart:  # a process starts while the model does
             do.append(Work(job, host))
-    if len(seen.done) == objects and not seen.at_work:
+    if all(number in seen.done for number in range(objects)) and not seen.at_work:
         return _to_end(job, *_verdict(seen), now)
     return Step(job.status, {"tries": tries} if tries else None, do=do, wake_in_real_s=LOOK_SECONDS)
 
