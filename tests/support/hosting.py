@@ -524,3 +524,15 @@ class Hosting:
             return there if there["EndpointStatus"] == status else None
 
         return eventually(look, 10, lambda: self.sm.describe_endpoint(EndpointName=name))
+
+
+def user_with(hosting: Hosting, service: str, *statements: dict[str, Any]) -> Any:
+    """A client of a new user who may do what the statements say, and nothing else."""
+    from tests.support import inproc
+
+    iam, name = hosting.yard.client("iam"), f"user-{os.urandom(4).hex()}"
+    iam.create_user(UserName=name)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", **s} for s in statements]})
+    iam.put_user_policy(UserName=name, PolicyName="may", PolicyDocument=document)
+    keys = iam.create_access_key(UserName=name)["AccessKey"]
+    return inproc.client(hosting.yard.gateway, service, key=keys["AccessKeyId"], secret=keys["SecretAccessKey"])

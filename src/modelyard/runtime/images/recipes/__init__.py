@@ -8,11 +8,15 @@ batches = true                          its server may answer several waiting re
 variables = { … }                       environment variables of every run of the image
 commands = { name = ["python", …] }     programs of AWS's image that a job's entry point may name, and what runs in their place
 needs = { java = "Debian: apt …" }      programs that this machine must have, and how to get them
+large = true                            its environment takes a GiB or more: built when first used, or by its name
 [[tag]]                                 tried from top to bottom
 pattern = '1\\.0-1(-cpu-py3)?'          regular expression that the whole tag must match
-env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes)
+shown = "1.0-1"                         the pattern for people, where it is hard to read
+env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes); what
+                                        `<env>.apart` lists is installed on top, without its dependencies (PyTorch)
 variables = { … }                       added to the recipe's
-note = "…"                              said in the first lines of the job's log: what differs from AWS's image
+note = "…"                              said in the first lines of the job's log: what differs from AWS's image;
+                                        `{name}` is the group of that name in the pattern, as in the tag's variables
 """
 
 from __future__ import annotations
@@ -50,6 +54,7 @@ class Recipe:
     train: tuple[str, ...]
     serve: tuple[str, ...]
     batches: bool
+    large: bool
     variables: dict[str, str]
     tags: tuple[dict, ...]
     process: tuple[str, ...] = ()
@@ -73,8 +78,8 @@ def find(uri: str) -> Image | None:
     for recipe in load():
         if repository in recipe.repositories:
             for row in recipe.tags:
-                if re.fullmatch(row["pattern"], tag):
-                    return _image(recipe, row, uri)
+                if found := re.fullmatch(row["pattern"], tag):
+                    return _image(recipe, row, uri, found.groupdict())
     return None
 
 
@@ -92,10 +97,14 @@ def of_environment(env: str) -> Image | None:
     return None
 
 
-def _image(recipe: Recipe, row: dict, uri: str) -> Image:
-    variables = recipe.variables | row.get("variables", {})
+def _image(recipe: Recipe, row: dict, uri: str, groups: dict[str, str] | None = None) -> Image:
+    own, note = row.get("variables", {}), row.get("note")
+    if groups:
+        own = {name: value.format_map(groups) for name, value in own.items()}
+        note = note and note.format_map(groups)
+    variables = recipe.variables | own
     return Image(
-        uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, row.get("note"),
+        uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, note,
         recipe.process, recipe.commands, recipe.needs,
     )  # fmt: skip
 
@@ -108,12 +117,12 @@ def load(folder: Path = FOLDER) -> tuple[Recipe, ...]:
 
 def _read(path: Path) -> Recipe:
     data = tomllib.loads(path.read_text())
-    known = {"repository", "train", "serve", "process", "batches", "variables", "commands", "needs", "tag"}
+    known = {"repository", "train", "serve", "process", "batches", "large", "variables", "commands", "needs", "tag"}
     if unknown := set(data) - known:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
     names = data["repository"]
     for row in data["tag"]:
-        if unknown := set(row) - {"pattern", "env", "variables", "note"}:
+        if unknown := set(row) - {"pattern", "shown", "env", "variables", "note"}:
             raise ValueError(f"{path.name}: unknown keys {sorted(unknown)} in a tag")
         re.compile(row["pattern"])
         if not (path.parent / f"{row['env']}.in").is_file():
@@ -124,6 +133,7 @@ def _read(path: Path) -> Recipe:
         tuple(data.get("train", ())),
         tuple(data.get("serve", ())),
         bool(data.get("batches", False)),
+        bool(data.get("large", False)),
         {key: str(value) for key, value in data.get("variables", {}).items()},
         tuple(data["tag"]),
         tuple(data.get("process", ())),
