@@ -48,5 +48,11 @@ def test_functions_run_as_jobs(yard):
     assert told["found"] == {"a": 2.0, "b": 15.0}
     assert told["seen"]["COLOUR"] == "green" and told["seen"]["TRAINING_JOB_NAME"].startswith("remote-")
     assert told["raised"] == "only 2 rows"
-    assert told["squares"] == [9, 16]
-    assert told["statuses"] == ["Completed", "Completed", "Completed", "Failed"] and "TooFew" in told["reason"]
+    assert told["statuses"] == ["Completed", "Failed"] and "TooFew" in told["reason"]
+
+
+def test_model_trainer_with_torchrun(yard):
+    large_image("pytorch-2.13")
+    told = yard.python("client-sdk3", "sdk3_torchrun.py", str(HERE / "code/torchrun"), timeout=240)
+    assert told["status"] == "Completed" and told["entry"] == ["/bin/bash"]
+    assert sorted(told["ranks"]) == [[0, 2, 3.0], [1, 2, 3.0]]  # rank, world size, the sum that gloo made of 1 and 2
