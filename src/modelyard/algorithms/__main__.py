@@ -10,6 +10,8 @@ import importlib
 import os
 import sys
 
+from .builtin import NAMES
+
 TRAINS = ("xgboost", "scikit-learn", "pytorch", "huggingface", "tensorflow", "script")
 SERVES = {
     "xgboost": ".xgb.serve",
@@ -18,7 +20,19 @@ SERVES = {
     "huggingface": ".huggingface.serve",
     "tensorflow": ".tensorflow.serve",
 }
-USAGE = f"usage: python -m modelyard_algorithms train {'|'.join(TRAINS)}, serve {'|'.join(SERVES)}, or run <command …>"
+USAGE = f"usage: python -m modelyard_algorithms train {'|'.join(TRAINS)}|<built-in algorithm>, serve {'|'.join(SERVES)}|<built-in algorithm>, or run <command …>"
+
+
+def built_in(verb: str, algorithm: str) -> int:
+    from .cpus import cpus, share_cores
+
+    if verb == "serve":
+        share_cores()
+        from .builtin.serve import main as run
+    else:
+        os.environ.setdefault("OMP_NUM_THREADS", str(cpus()))
+        from .builtin.train import main as run
+    return run(algorithm)
 
 
 def main(arguments: list[str]) -> int:
@@ -32,6 +46,8 @@ def main(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 2
     verb, framework = arguments
+    if verb in ("train", "serve") and framework in NAMES:
+        return built_in(verb, framework)
     if verb == "serve" and framework in SERVES:
         from .cpus import share_cores
 

@@ -3,12 +3,12 @@
 repository = ["sagemaker-xgboost"]      matched whole, without registry, account and region; a string or a list
 train = ["python", "-m", …]             argv of a training job without its own entry point
 serve = ["python", "-m", …]             argv of a model server; [] when the image serves nothing
+process = ["python", "-m", …]           argv of a processing job without its own entry point; [] when it must name one
 batches = true                          its server may answer several waiting requests in one go
 variables = { … }                       environment variables of every run of the image
 large = true                            its environment takes a GiB or more: built when first used, or by its name
 [[tag]]                                 tried from top to bottom
 pattern = '1\\.0-1(-cpu-py3)?'          regular expression that the whole tag must match
-shown = "1.0-1"                         the pattern for people, where it is hard to read
 shown = "1.0-1"                         the pattern for people, where it is hard to read
 env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes); what
                                         `<env>.apart` lists is installed on top, without its dependencies (PyTorch)
@@ -40,6 +40,7 @@ class Image:
     batches: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     note: str | None = None
+    process: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Recipe:
     large: bool
     variables: dict[str, str]
     tags: tuple[dict, ...]
+    process: tuple[str, ...] = ()
 
 
 def parse_uri(uri: str) -> tuple[str, str]:
@@ -94,7 +96,8 @@ def _image(recipe: Recipe, row: dict, uri: str, groups: dict[str, str] | None = 
     if groups:
         own = {name: value.format_map(groups) for name, value in own.items()}
         note = note and note.format_map(groups)
-    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, recipe.variables | own, note)
+    variables = recipe.variables | own
+    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, note, recipe.process)
 
 
 @functools.cache
@@ -105,7 +108,7 @@ def load(folder: Path = FOLDER) -> tuple[Recipe, ...]:
 
 def _read(path: Path) -> Recipe:
     data = tomllib.loads(path.read_text())
-    known = {"repository", "train", "serve", "batches", "large", "variables", "tag"}
+    known = {"repository", "train", "serve", "process", "batches", "large", "variables", "tag"}
     if unknown := set(data) - known:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
     names = data["repository"]
@@ -124,4 +127,5 @@ def _read(path: Path) -> Recipe:
         bool(data.get("large", False)),
         {key: str(value) for key, value in data.get("variables", {}).items()},
         tuple(data["tag"]),
+        tuple(data.get("process", ())),
     )
