@@ -83,14 +83,23 @@ def test_alarms(aws):
     aws("cloudwatch", "put-composite-alarm", "--alarm-name", "cli-any", "--alarm-rule", rule)
     aws("cloudwatch", "set-alarm-state", "--alarm-name", "cli-errors", "--state-value", "ALARM", "--state-reason", "rehearsal")
 
-    def state(name, kind):
-        query = f"{kind}[?AlarmName=='{name}'].StateValue"
-        return aws("cloudwatch", "describe-alarms", "--alarm-types", kind[:-1], "--alarm-names", name, "--query", query)
+    def changed(name, kind, state):
+        words = [
+            "--alarm-name",
+            name,
+            "--alarm-types",
+            kind,
+            "--history-item-type",
+            "StateUpdate",
+            "--query",
+            "AlarmHistoryItems[].HistorySummary",
+        ]
+        return any(f"to {state}" in summary for summary in aws("cloudwatch", "describe-alarm-history", *words))
 
-    assert wait(lambda: state("cli-any", "CompositeAlarms") == ["ALARM"], 30)
-    wait(lambda: state("cli-errors", "MetricAlarms") == ["OK"], 90)  # evaluated again: nothing is wrong
-    history = aws("cloudwatch", "describe-alarm-history", "--alarm-name", "cli-errors", "--history-item-type", "StateUpdate")
-    assert any("to ALARM" in item["HistorySummary"] for item in history["AlarmHistoryItems"])
+    assert wait(lambda: changed("cli-any", "CompositeAlarm", "ALARM"), 30)
+    assert changed("cli-errors", "MetricAlarm", "ALARM")
+    query = ["--alarm-names", "cli-errors", "--query", "MetricAlarms[].StateValue"]
+    wait(lambda: aws("cloudwatch", "describe-alarms", *query) == ["OK"], 90)  # evaluated again: nothing is wrong
     aws("cloudwatch", "delete-alarms", "--alarm-names", "cli-any")
     aws("cloudwatch", "delete-alarms", "--alarm-names", "cli-errors")
     assert aws("cloudwatch", "describe-alarms", "--alarm-names", "cli-errors", "--query", "MetricAlarms") == []
