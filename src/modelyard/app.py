@@ -171,6 +171,11 @@ def _topics(platform: Platform) -> Any:
     return install(platform)
 
 
+def _installed(module: str) -> Callable[[Platform], Any]:
+    """The maker of a part that its module makes by `install(platform)`."""
+    return lambda platform: importlib.import_module(module).install(platform)
+
+
 def _apart(platform: Platform) -> Any:
     from modelyard.apart import Apart
 
@@ -247,6 +252,10 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
+    ("model_package_policies", _installed("modelyard.services.sagemaker.registry.access"), ("gateway", "engine")),
+    ("experiment_links", _installed("modelyard.services.sagemaker.experiments.links"), ("gateway", "engine")),
+    ("lineage_edges", _installed("modelyard.services.sagemaker.lineage.edges"), ("gateway", "engine")),
+    ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("apart", _apart, ENGINE),

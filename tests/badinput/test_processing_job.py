@@ -299,6 +299,30 @@ def test_each_host_has_a_log_of_its_own(jobs):
     assert said == ["I am algo-1", "I am algo-2"]
 
 
+@pytest.mark.parametrize("isolated", [False, True])
+def test_hosts_reach_each_other_by_name(jobs, isolated):
+    """algo-1 listens, the others tell it their names and get all names back."""
+    code = (
+        "import socket, time\nme = socket.gethostname()\n"
+        "if me == 'algo-1':\n"
+        "    s = socket.create_server(('0.0.0.0', 5000)); lines = [s.accept()[0] for _ in range(2)]\n"
+        "    all = ','.join(sorted(line.recv(99).decode() for line in lines)); [line.send(all.encode()) for line in lines]\n"
+        "else:\n"
+        "    until = time.monotonic() + 20\n"
+        "    while True:\n"
+        "        try: line = socket.create_connection(('algo-1', 5000), 1); break\n"
+        "        except OSError:\n"
+        "            if time.monotonic() > until: raise\n"
+        "            time.sleep(0.05)\n"
+        "    line.send(me.encode()); all = line.recv(99).decode()\n"
+        f"open('{OUT}/' + me, 'w').write(all)"
+    )
+    name = f"talk-{isolated}".lower()
+    job = jobs.run(name, code, count=3, NetworkConfig={"EnableNetworkIsolation": isolated})
+    assert job["ProcessingJobStatus"] == "Completed", job
+    assert jobs.files(f"{name}/out/") == {f"algo-{n}": b"algo-2,algo-3" for n in (1, 2, 3)}
+
+
 def test_an_isolated_job_has_no_credentials_and_reaches_nothing(jobs):
     code = (
         "import os, socket\nassert not [k for k in os.environ if k.startswith('AWS_') and 'REGION' not in k]\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
@@ -18,7 +19,7 @@ FINAL = ("Completed", "Failed", "Stopped")
 class ModelServer(BaseHTTPRequestHandler):
     """MODEL: `sum` answers each CSV line with the sum of its numbers; `echo` what came; `json` each JSON line with {"n": keys};
     `who` the run; `length` the number of bytes. A line with `bad` is a 400, `boom` a 500, `slow` takes 0.2 s, `hang` never answers,
-    `die` ends the server. Every call is noted: (path, headers, body)."""
+    `die` ends the first server, `die always` each. Every call is noted: (path, headers, body)."""
 
     protocol_version = "HTTP/1.1"
 
@@ -53,9 +54,13 @@ class ModelServer(BaseHTTPRequestHandler):
             time.sleep(0.2)
         if b"hang" in body:
             time.sleep(5)
-        if b"die" in body and not env.get("NO_DEATH"):
+            self.close_connection = True
+            return
+        if b"die always" in body or (b"die" in body and self.box.spec.id.endswith("-1")):
             threading.Thread(target=self.box.end, args=(1,)).start()
-            time.sleep(0.5)
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
         if b"bad" in body:
             self._answer(400, b"Unable to evaluate payload provided: bad row")
         elif b"boom" in body:

@@ -75,5 +75,5 @@ INTERFACES = {
     "modelyard.services.logs.follow": "how a line of a run's log is read",
 }
 """Files of a service made for other services."""
-FAMILIES = {frozenset(("iam", "sts")), frozenset(("sagemaker", "sagemaker_runtime"))}
+FAMILIES = {frozenset(("iam", "sts")), frozenset(("sagemaker", "sagemaker_runtime")), frozenset(("sagemaker", "sagemaker_metrics"))}
 """Services that are two doors of one thing."""

@@ -387,3 +387,7 @@ def test_bad_lists(listed, refused):
         refused(lambda token=token: bad(NextToken=token))
     token = bad(MaxResults=1)["NextToken"]
     refused(lambda: bad(MaxResults=1, NextToken=token, StatusEquals="Failed"))
+
+
+def test_more_hosts_than_the_accounts_quota_are_refused_in_awss_words(yard, refused):
+    refused(lambda: yard.create("many", **cluster(InstanceType="ml.m5.large", InstanceCount=21)), "ResourceLimitExceeded", "processing job")

@@ -10,6 +10,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import RUNNING, TaskState
 from modelyard.runtime.base import RunState
+from modelyard.services.sagemaker.jobs.admission import Place
 from modelyard.services.sagemaker.processing_job.check import completed
 from modelyard.services.sagemaker.processing_job.lifecycle import first_state
 from modelyard.services.sagemaker.processing_job.reconcile import (
@@ -172,3 +173,8 @@ def test_an_exit_message_that_is_no_text_fails_the_job():
     assert step.status == "Failed" and step.state["reason"].startswith("ClientError: ") and "UTF-8" in step.state["reason"]
     step = decide(job("outputs", outcome="Failed", reason="AlgorithmError: x"), Seen(outputs=left), NOW)
     assert step.state["reason"] == "AlgorithmError: x"
+
+
+def test_a_job_waits_for_its_place_among_all_jobs():
+    step = decide(job(), Seen("ready", place=Place(False, 3)), NOW)
+    assert (step.status, step.state or {}, kinds(step)) == ("InProgress", {}, []) and step.wake_in_real_s > 1

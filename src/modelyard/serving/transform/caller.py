@@ -1,7 +1,7 @@
 """One payload through an instance: through all containers of a pipeline, within its time, tried again where that may help.
 
-InvocationsTimeoutInSeconds (600 by default) is for one try through all containers; InvocationsMaxRetries (3) more tries follow
-one that was not answered, or with 5xx or 429. An answer of 4xx will not get better.
+InvocationsTimeoutInSeconds (600 by default) is for one try through all containers, with the wait for a container that starts again;
+InvocationsMaxRetries (3) more tries follow one that was not answered, or with 5xx or 429. An answer of 4xx will not get better.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Caller:
         pause = FIRST_PAUSE_S
         for tries_left in range(self._retries, -1, -1):
             try:
-                reply = await asyncio.wait_for(self._through(body), self._timeout_s)
+                reply = await asyncio.wait_for(self._reach(body), self._timeout_s)
             except (UpstreamError, TimeoutError):
-                self._known, problem = None, Refused(ALGORITHM, NO_ANSWER)
+                problem = Refused(ALGORITHM, NO_ANSWER)
             else:
                 if 200 <= reply.status < 300:
                     return reply
@@ -86,6 +86,17 @@ class Caller:
     def close(self) -> None:
         for pool in self._pools.values():
             pool.close()
+
+    async def _reach(self, body: bytes) -> Reply:
+        """An instance whose container has died comes back: until then nothing was asked, and no try is lost."""
+        while True:
+            try:
+                return await self._through(body)
+            except UpstreamError as problem:
+                self._known = None
+                if problem.sent:
+                    raise
+                await asyncio.sleep(LOOK_S)
 
     async def _through(self, body: bytes) -> Reply:
         sockets, head, deadline = await self.sockets(), self.head, monotonic() + self._timeout_s

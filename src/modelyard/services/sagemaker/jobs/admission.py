@@ -182,9 +182,7 @@ class Load:
             uid = run_id.rpartition("-")[0]
             spent[uid] = spent.get(uid, 0.0) + seconds
         before, self._before = self._before, {uid: (now, seconds) for uid, seconds in spent.items()}
-        self._busy = {
-            uid: max(0.0, seconds - before[uid][1]) / (now - before[uid][0]) for uid, seconds in spent.items() if uid in before
-        }
+        self._busy = {uid: max(0.0, seconds - before[uid][1]) / (now - before[uid][0]) for uid, seconds in spent.items() if uid in before}
 
 
 def this_machine() -> Machine:

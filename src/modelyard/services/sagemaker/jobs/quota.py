@@ -29,18 +29,26 @@ def check_quota(call: Any, kind: str, usage: str, asked: Mapping[str, int]) -> N
         return
     used: Counter[str] = Counter()
     for job in call.store.list(kind, call.account, call.region, status=("InProgress", "Stopping")):
-        used.update(instances(job.spec.get("ResourceConfig", {})))
+        used.update(instances(_resources(job.spec)))
     for name, count in asked.items():
         if used[name] + count > MOST_INSTANCES:
             raise _exceeded(f"{name} for {usage}", MOST_INSTANCES, used[name], count)
 
 
 def instances(resources: Mapping[str, Any]) -> dict[str, int]:
-    """Instance type → how many, of a ResourceConfig with one type or with InstanceGroups."""
+    """Instance type → how many, of a ResourceConfig with one type or with InstanceGroups, or of a processing job's ClusterConfig."""
     counts: Counter[str] = Counter()
+    if "SelectedInstanceType" in resources:
+        return {resources["SelectedInstanceType"]: resources["SelectedInstanceCount"]}
     for group in resources.get("InstanceGroups") or [resources]:
         counts[group.get("InstanceType", "")] += group.get("InstanceCount", 1)
     return dict(counts)
+
+
+def _resources(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where a kind of job says its instances."""
+    cluster = spec.get("ProcessingResources", {}).get("ClusterConfig", {})
+    return spec.get("ResourceConfig") or spec.get("TransformResources") or cluster
 
 
 def _exceeded(what: str, limit: int, used: int, asked: int) -> Exception:

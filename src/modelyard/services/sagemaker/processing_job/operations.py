@@ -9,6 +9,8 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
+from modelyard.services.sagemaker.experiments.automatic import check_config
+from modelyard.services.sagemaker.jobs.quota import check_quota, instances
 from modelyard.services.sagemaker.processing_job.check import completed
 from modelyard.services.sagemaker.processing_job.lifecycle import FINAL, LIFECYCLE, first_state
 
@@ -31,6 +33,8 @@ def create_processing_job(call, request):
     tags = tags_of(request)
     spec = completed(request, known_image=call.platform.images.find(request["AppSpecification"]["ImageUri"]) is not None)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_quota(call, LIFECYCLE.kind, "processing job usage", instances(spec["ProcessingResources"]["ClusterConfig"]))
+    check_config(call, request.get("ExperimentConfig"))
     name = request["ProcessingJobName"]
     arn = arn_of(call, "processing-job", name)
     try:

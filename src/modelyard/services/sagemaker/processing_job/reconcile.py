@@ -1,4 +1,4 @@
-"""The walk of a processing job: image → inputs → run → outputs → the end. `decide` is pure.
+"""The walk of a processing job: image → a place (jobs/admission.py) → inputs → run → outputs → the end. `decide` is pure.
 
 As with training jobs, where each phase stands is looked up each time, so an engine that died anywhere is continued by
 the next one. The hosts of a job begin together, and one that fails or is lost ends the others.
@@ -18,6 +18,7 @@ from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.jobs.admission import Place, leave
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, last_line, no_image, reason_of
 from modelyard.services.sagemaker.processing_job import run as job_run
 from modelyard.services.sagemaker.processing_job.inputs import fetch
@@ -33,11 +34,12 @@ BAD_MESSAGE = "ClientError: The exit message in /opt/ml/output/message is not UT
 
 @dataclass(frozen=True)
 class Seen:
-    """`image` is unknown, absent, building, ready or failed; `runs` has one state per host, `said` the last line of each
+    """`image` is unknown, absent, building, ready or failed; `place` what admission.py says; `runs` has one state per host, `said` the last line of each
     log whose run failed; `failed_for_s` is how long ago (real seconds) the first run failed."""
 
     image: str = "ready"
     image_reason: str = ""
+    place: Place = Place(True)
     inputs: TaskState = ABSENT
     start: TaskState = ABSENT
     runs: tuple[RunState, ...] = (RunState("absent"),)
@@ -52,7 +54,9 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen()
     if phase == "image":
-        return Seen(*look_at_image(world, job_run.image_uri(job)))
+        image, reason = look_at_image(world, job_run.image_uri(job))
+        waits = image == "ready" and not job.spec.get("stop")
+        return Seen(image, reason, job_run.place(job, world) if waits else Place(False))
     if phase == "inputs":
         return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")))
     if phase == "outputs":
@@ -77,6 +81,8 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
         return _end(job, "Stopped", now)
     if reason := no_image(seen.image, seen.image_reason):
         return _end(job, "Failed", now, reason)
+    if seen.image == "ready" and not seen.place:
+        return Step(job.status, wake_in_real_s=seen.place.look_in_real_s)
     if seen.image == "ready":
         state = {"phase": "inputs", "attempt": 1, "started_at": now}
         return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
@@ -286,6 +292,7 @@ class CleanUp:
 
     def perform(self, world: Any) -> None:
         job = self.job
+        leave(world, job.uid)
         shutil.rmtree(job_run.folder(job, world), ignore_errors=True)
         if "attempt" in job.state:
             job_run.drain_if_room(job, world)

@@ -14,6 +14,7 @@ from modelyard.runtime.ml_layout import lay_out_processing
 from modelyard.services.sagemaker.common import client_error
 from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.processing_job.check import below, managed_outputs
 from modelyard.services.sagemaker.role_session import RoleSession
@@ -57,6 +58,12 @@ def ml_folders(job: Record, world: Any, attempt: int | None = None) -> list[Path
     """The /opt/ml of each host."""
     mine = folder(job, world) / str(attempt or job.state.get("attempt", 1))
     return [mine / host_name(host) / "ml" for host in host_numbers(job)]
+
+
+def place(job: Record, world: Any) -> Place:
+    """The job's turn among all jobs of this machine."""
+    kind = instance(instance_type(job))
+    return admit(world, job, kind.cpus_here, kind.memory_here, len(host_numbers(job)))
 
 
 def log_file(job: Record, world: Any, host: int) -> Path:
@@ -123,7 +130,9 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
     if not entry:
         raise client_error(f"The image {image_uri(job)} runs nothing by itself: give AppSpecification.ContainerEntrypoint.")
     isolated = spec.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
-    reached, network = network_of(world, run_id(job, host), isolated)
+    hosts = [host_name(number) for number in host_numbers(job)]
+    apart = world.runtime.no_network() if len(hosts) > 1 else None
+    reached, network = network_of(world, run_id(job, host), isolated, hosts)
     environment = {
         "AWS_REGION": job.region,
         "AWS_DEFAULT_REGION": job.region,
@@ -135,6 +144,9 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
     notes = [image.note] if image.note else []
     if kind.gpus:
         notes.append(f"{instance_type(job)} has {kind.gpus} GPU(s) on AWS; here the job runs on CPUs.")
+    if apart:  # most jobs of several hosts only share the work, so they may run all the same
+        notes.append(f"The hosts of this job cannot reach each other on this machine: {apart}")
+    together = len(hosts) > 1 and not apart
     return RunSpec(
         id=run_id(job, host),
         argv=[*entry, *app.get("ContainerArguments", [])],
@@ -142,7 +154,9 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
         ml=str(ml_folders(job, world)[host - 1]),
         env_path=str(world.images.path(image)),
         hostname=host_name(host),
-        hosts=[host_name(host)],
+        hosts=hosts if together else [host_name(host)],
+        network=f"{job.uid}-{job.state['attempt']}" if together else None,
+        host=host,
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         **network,

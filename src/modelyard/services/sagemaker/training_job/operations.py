@@ -9,11 +9,14 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
+from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
 from modelyard.services.sagemaker.training_job.metrics import bad_pattern, built_in_definitions
+from modelyard.services.sagemaker.training_job.synced import bad_local_path
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 # Members of the request that Describe answers as they were given.
@@ -31,9 +34,11 @@ def create_training_job(call, request):
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
+    check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
     check_quota(call, LIFECYCLE.kind, "training job usage", instances(request["ResourceConfig"]))
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
+    check_config(call, request.get("ExperimentConfig"))
     spec = {key: value for key, value in request.items() if key != "Tags"}
     spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
     spec["AlgorithmSpecification"] = _algorithm(request)
@@ -116,8 +121,17 @@ def describe(job: Record) -> dict[str, Any]:
     if state.get("metrics"):
         said["FinalMetricDataList"] = state["metrics"]
     if "started_at" in state and "ended_at" in state:
-        said["TrainingTimeInSeconds"] = said["BillableTimeInSeconds"] = max(1, round(state["ended_at"] - state["started_at"]))
+        said |= _times(state)
     return {member: value for member, value in said.items() if value is not None}
+
+
+def _times(state: dict[str, Any]) -> dict[str, int]:
+    """Seconds in which the job held instances; of spot instances fewer are billed."""
+    held = state.get("held_s", state["ended_at"] - state["started_at"])
+    return {
+        "TrainingTimeInSeconds": max(1, round(held)),
+        "BillableTimeInSeconds": max(1, round(held * (1.0 - state.get("discount", 0.0) / 100.0))),
+    }
 
 
 def model_uri(job: Record) -> str:
@@ -182,11 +196,22 @@ def _check(request: dict[str, Any]) -> None:
                 f"Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds ({wait})."
             )
     parse_s3_uri(request["OutputDataConfig"]["S3OutputPath"], "outputDataConfig.s3OutputPath")
+    _check_folders(request)
     names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
     if bad := [name for name in names if name in (".", "..")]:
         raise validation(f"A channel's name is the name of its folder: it cannot be '{bad[0]}'.")
     if len(set(names)) != len(names):
         raise validation("Channel names must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
+
+
+def _check_folders(request: dict[str, Any]) -> None:
+    for member, place in (("CheckpointConfig", "S3Uri"), ("TensorBoardOutputConfig", "S3OutputPath"), ("DebugHookConfig", "S3OutputPath")):
+        config = request.get(member)
+        if not config:
+            continue
+        parse_s3_uri(config[place], f"{member[0].lower()}{member[1:]}.{place[0].lower()}{place[1:]}")
+        if (local := config.get("LocalPath")) and (why := bad_local_path(local)):
+            raise validation(f"{member}: LocalPath '{local}' cannot be used: {why}.")
 
 
 def _check_hosts(request: dict[str, Any], resources: dict[str, Any]) -> None:
@@ -202,7 +227,9 @@ def _check_hosts(request: dict[str, Any], resources: dict[str, Any]) -> None:
     for channel in request.get("InputDataConfig", []):
         for name in channel["DataSource"].get("S3DataSource", {}).get("InstanceGroupNames", []):
             if name not in names:
-                raise validation(f"The channel '{channel['ChannelName']}' names the instance group '{name}', which ResourceConfig does not have.")
+                raise validation(
+                    f"The channel '{channel['ChannelName']}' names the instance group '{name}', which ResourceConfig does not have."
+                )
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:

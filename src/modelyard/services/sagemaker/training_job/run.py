@@ -9,7 +9,7 @@ from typing import Any
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.records import Record
 from modelyard.kernel.reserve import is_full
-from modelyard.runtime.base import RunSpec, RunState
+from modelyard.runtime.base import Mount, RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.common import client_error
 from modelyard.services.sagemaker.images import build_image
@@ -20,6 +20,8 @@ from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.hosts import Host, groups_of, hosts_of
 from modelyard.services.sagemaker.training_job.inputs import is_for
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
+from modelyard.services.sagemaker.training_job.spot import runtime_left_s
+from modelyard.services.sagemaker.training_job.synced import Synced, synced
 
 FIRST = Host(1, "")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -58,6 +60,13 @@ def log_stream(job: Record, host: Host = FIRST) -> str:
 
 def age_s(run: RunState) -> float:
     return real_now() - run.started_at if run.started_at else 0.0
+
+
+def ran_s(run: RunState) -> float:
+    """How long the payload ran, as far as it is known."""
+    if run.started_at is None:
+        return 0.0
+    return max(0.0, (run.finished_at or real_now()) - run.started_at)
 
 
 def session(job: Record, world: Any) -> RoleSession:
@@ -110,6 +119,10 @@ def lay_out(job: Record, world: Any, attempt: int, host: Host = FIRST) -> Path:
     return ml
 
 
+def folders_in_step(job: Record) -> list[Synced]:
+    return synced(job.spec, job.name)
+
+
 def start(job: Record, world: Any) -> None:
     """Starts what has not started. Raises ClientError where several hosts are asked for and the machine cannot join them."""
     hosts = [host for host in hosts_of(job.spec) if world.runtime.look(run_id(job, host=host.number)).state == "absent"]
@@ -137,6 +150,11 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         **reached,
         **spec.get("Environment", {}),
     }
+    elsewhere = [one for one in folders_in_step(job) if one.seen_as]
+    network["mounts"] = [
+        *network["mounts"],
+        *(Mount(str(ml_folder(job, world, host=host) / one.below), one.seen_as, True) for one in elsewhere),
+    ]
     entry = algorithm.get("ContainerEntrypoint")
     arguments = algorithm.get("ContainerArguments", [])
     return RunSpec(
@@ -152,7 +170,7 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         **network,
-        max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
+        max_runtime_s=runtime_left_s(job),
         first_log_lines=[note for note in [image.note] if note],
     )
 

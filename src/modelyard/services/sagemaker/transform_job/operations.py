@@ -9,6 +9,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
+from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.inputs import check_objects
 from modelyard.services.sagemaker.model import hosted_containers, the_model
 from modelyard.services.sagemaker.role_session import RoleSession
@@ -24,7 +25,7 @@ ECHOED = (
 
 @api.operation
 def create_transform_job(call, request):
-    check(request)
+    check(call, request)
     name = request["TransformJobName"]
     if call.store.get(LIFECYCLE.kind, call.account, call.region, name):
         raise _taken(call, name)
@@ -34,15 +35,8 @@ def create_transform_job(call, request):
     uri = request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
     session = RoleSession(call.platform, call.account, call.region, role)
     check_objects(session, uri, "transformInput.dataSource.s3DataSource.s3Uri", role, call.region)
-    spec = {key: value for key, value in request.items() if key != "Tags"}
-    spec["TransformInput"] = {"CompressionType": "None", "SplitType": "None", **request["TransformInput"]}
-    spec["TransformOutput"] = {"AssembleWith": "None", "KmsKeyId": "", **request["TransformOutput"]}
-    spec["DataProcessing"] = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None", **request.get("DataProcessing", {})}
-    spec["model"] = {  # as it is now: a model may be deleted while its jobs run
-        "containers": hosted_containers(model.spec),
-        "role": role,
-        "isolated": bool(model.spec.get("EnableNetworkIsolation")),
-    }
+    check_config(call, request.get("ExperimentConfig"))
+    spec = spec_of(request, containers=hosted_containers(model.spec), role=role, isolated=bool(model.spec.get("EnableNetworkIsolation")))
     try:
         job = call.store.create(
             LIFECYCLE,
@@ -88,6 +82,16 @@ def stop_transform_job(call, request):
             continue
         call.platform.ring(LIFECYCLE.kind)
         return {}
+
+
+def spec_of(request: dict[str, Any], *, containers: list[dict[str, Any]], role: str, isolated: bool) -> dict[str, Any]:
+    """The spec of a job's record. The model is kept as it is now: it may be deleted while its jobs run."""
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    spec["TransformInput"] = {"CompressionType": "None", "SplitType": "None", **request["TransformInput"]}
+    spec["TransformOutput"] = {"AssembleWith": "None", "KmsKeyId": "", **request["TransformOutput"]}
+    spec["DataProcessing"] = {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None", **request.get("DataProcessing", {})}
+    spec["model"] = {"containers": containers, "role": role, "isolated": isolated}
+    return spec
 
 
 # --- shapes --------------------------------------------------------------------------------------
