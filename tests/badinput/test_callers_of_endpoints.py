@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -137,7 +138,7 @@ def test_a_replica_that_flaps(door):
     door.sm.create_endpoint_config(EndpointConfigName="two", ProductionVariants=[row])
     door.sm.create_endpoint(EndpointName="two", EndpointConfigName="two")
     door.until("InService", "two")
-    steady = [b for b in door.runtime.running() if b.name == "pair"][0]
+    steady = door.box("pair")
     over, deaths = threading.Event(), []
 
     def kill() -> None:
@@ -156,7 +157,7 @@ def test_a_replica_that_flaps(door):
     finally:
         over.set()
         killer.join(10)
-    pauses = [later - earlier for earlier, later in zip(deaths, deaths[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(deaths)]
     assert pauses[-1] > pauses[0], "it is tried less and less often"
     assert door.sm.describe_endpoint(EndpointName="two")["EndpointStatus"] == "InService"
     eventually(lambda: len([b for b in door.runtime.running() if b.name == "pair"]) == 2, 10)
