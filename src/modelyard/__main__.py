@@ -12,6 +12,10 @@ def main(argv: list[str] | None = None) -> int:
         from modelyard.app import child_main
 
         return child_main(words[0][1:], words[1:])
+    if words and words[0] == "_work":
+        from modelyard.app import work_main
+
+        return work_main(words[1:])
     from modelyard.cli.parser import main as run
 
     return run(words)

@@ -1,7 +1,7 @@
 """The composition root: everything is put together here, from lists, and nowhere else.
 
-`build_platform(settings, role)` makes the platform as one process sees it: role "gateway", "engine" or "tool" (a
-command that looks at the store). `child_main` is the whole life of a gateway or engine process. What a role does
+`build_platform(settings, role)` makes the platform as one process sees it: role "gateway", "engine", "worker" (work
+that an engine has done beside it) or "tool" (a command that looks at the store). `child_main` is the whole life of a gateway or engine process. What a role does
 not need, it does not import.
 """
 
@@ -16,7 +16,7 @@ import pkgutil
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +48,25 @@ def build_platform(settings: Settings, role: str, clock: Clock | None = None) ->
     for name, make, roles in PARTS:
         if role in roles:
             platform.parts[name] = make(platform)
-    platform.services = load_services() if role != "tool" else {}
+    platform.services = {"tool": dict, "worker": lambda: load_services(WORKER_SERVICES)}.get(role, load_services)()
     platform.dispatch = Dispatch(platform)
-    if role != "tool":
+    if role in ("gateway", "engine"):
         from modelyard.services.iam.bootstrap import ensure_account
 
         ensure_account(platform, settings.account)
     return platform
 
 
-def load_services() -> dict[str, Service]:
-    """Imports every file of every service, which registers its operations and reconcilers."""
+WORKER_SERVICES = ("s3", "iam")
+"""What work beside an engine calls."""
+
+
+def load_services(names: Sequence[str] | None = None) -> dict[str, Service]:
+    """Imports every file of every service (of those named), which registers its operations and reconcilers."""
     from modelyard.services import SERVICES
 
     found = {}
-    for name in SERVICES:
+    for name in SERVICES if names is None else names:
         package = importlib.import_module(f"modelyard.services.{name}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
@@ -167,6 +171,17 @@ def _topics(platform: Platform) -> Any:
     return install(platform)
 
 
+def _installed(module: str) -> Callable[[Platform], Any]:
+    """The maker of a part that its module makes by `install(platform)`."""
+    return lambda platform: importlib.import_module(module).install(platform)
+
+
+def _apart(platform: Platform) -> Any:
+    from modelyard.apart import Apart
+
+    return Apart(platform.settings)
+
+
 def _own_ports(platform: Platform) -> Any:
     """Ports of the platform itself: what it sends on a user's word never goes there."""
     return lambda: {port for port in (platform.settings.port, wayout.known_port(platform.settings)) if port}
@@ -226,7 +241,7 @@ def async_driver(platform: Platform) -> Any:
 GATEWAY, ENGINE, ALL = ("gateway",), ("engine",), ("gateway", "engine", "tool")
 
 PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
-    ("logs", _logs, ALL),
+    ("logs", _logs, (*ALL, "worker")),
     ("metrics", _metrics, ALL),
     ("alarm_history", _alarm_history, ("gateway", "engine")),
     ("alarm_looks", _alarm_looks, ("gateway", "engine")),
@@ -234,11 +249,17 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
-    ("s3", _s3, ("gateway", "engine")),
+    ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
+    ("model_package_policies", _installed("modelyard.services.sagemaker.registry.access"), ("gateway", "engine")),
+    ("experiment_links", _installed("modelyard.services.sagemaker.experiments.links"), ("gateway", "engine")),
+    ("lineage_edges", _installed("modelyard.services.sagemaker.lineage.edges"), ("gateway", "engine")),
+    ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
+    ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
+    ("apart", _apart, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),
     ("invoker", _invoker, GATEWAY),
     ("async_queue", _async_queue, ("gateway", "engine")),
@@ -266,6 +287,26 @@ def child_main(role: str, words: list[str]) -> int:
     settings = datafolder.load_settings(args.data)
     platform = build_platform(settings, role)
     return gateway_main(platform, args.listener, args.egress) if role == "gateway" else engine_main(platform)
+
+
+def work_main(words: list[str]) -> int:
+    """Work beside an engine (see apart.py): `transform JOB HOST`."""
+    from modelyard.apart import end_with
+
+    end_with(sys.stdin.buffer)
+    parser = argparse.ArgumentParser(prog="modelyard _work")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("kind", choices=["transform"])
+    parser.add_argument("job", help="uid of the record")
+    parser.add_argument("host", type=int, help="which instance, from 1")
+    args = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    platform = build_platform(datafolder.load_settings(args.data), "worker")
+
+    from modelyard.services.sagemaker.transform_job.host import work
+
+    work(platform, args.job, args.host)
+    return 0
 
 
 def gateway_main(platform: Platform, listener: int | None = None, egress: int | None = None) -> int:

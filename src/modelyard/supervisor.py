@@ -157,7 +157,7 @@ class Supervisor:
                 pass_fds=fds,
                 start_new_session=True,
                 cwd=self.settings.data,
-                env=_child_environment(),
+                env=child_environment(),
             )
         child.born, child.restarts = time.monotonic(), child.restarts + 1
         child.started = processes.started(child.process.pid)
@@ -221,7 +221,7 @@ def child_command(role: str, index: int, settings: Settings) -> list[str]:
     return [sys.executable, "-m", "modelyard", f"_{role}", "--data", str(settings.data), "--index", str(index)]
 
 
-def _child_environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This package first on the path, and everything absolute: children start in another folder. Compiled modules are
     kept, whatever the shell says: without them a start takes twice as long."""
     ours = str(Path(__file__).resolve().parents[1])

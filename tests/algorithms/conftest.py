@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import LARGE, large_image
+
 ROOT = Path(__file__).resolve().parents[2]
 ALGORITHMS = ROOT / "src" / "modelyard" / "algorithms"
 RECIPES = ROOT / "src" / "modelyard" / "runtime" / "images" / "recipes"
@@ -27,7 +29,9 @@ CACHE = Path(os.environ.get("MODELYARD_TEST_ENVIRONMENTS", Path.home() / ".cache
 
 
 def build(name: str) -> Path:
-    """The interpreter of the environment `name`, built with uv unless it is there."""
+    """The interpreter of the environment `name`, built with uv unless it is there; a large one is the platform's own."""
+    if name in LARGE:
+        return large_image(name) / "bin" / "python"
     lock = RECIPES / f"{name}.py3{sys.version_info[1]}.lock"
     if not lock.exists():
         pytest.skip(f"{name} has no lock for this Python")

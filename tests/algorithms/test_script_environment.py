@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.algorithms.layout import Layout
 from modelyard.algorithms.script.environment import Environment
-from modelyard.algorithms.script.hyperparameters import command_line, decode
+from modelyard.algorithms.script.hyperparameters import command_line, decode, split
 
 S3 = "s3://sagemaker-us-east-1-866824485776/pytorch-training-2023-07-05-15-55-46-116/source/sourcedir.tar.gz"
 GROUP = '{"hosts":["algo-2","algo-1"],"instance_group_name":"homogeneousCluster","instance_type":"ml.c5.2xlarge"}'
@@ -99,3 +99,8 @@ def test_hyperparameters_are_decoded_or_kept():
 def test_command_line_is_sorted():
     given = {"lr": 0.1, "a": "b c", "flag": True, "none": None, "map": {"z": 1, "y": 2}}
     assert command_line(given) == ["-a", "b c", "--flag", "True", "--lr", "0.1", "--map", "y=2,z=1", "--none", ""]
+
+
+def test_what_the_tuner_adds_is_not_the_scripts():
+    values, _ = decode({"_tuning_objective_metric": "loss", "sagemaker_enable_cloudwatch_metrics": "false", "rate": "0.1"})
+    assert split(values)[0] == {"rate": 0.1}

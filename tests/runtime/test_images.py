@@ -14,7 +14,7 @@ import pytest
 
 from modelyard.config import Settings
 from modelyard.runtime import index_config
-from modelyard.runtime.images import BuildFailed, ImageStore, recipes
+from modelyard.runtime.images import BuildFailed, ImageStore, build, recipes
 from tests.runtime.conftest import until
 
 
@@ -36,6 +36,33 @@ def test_images_are_found_by_repository_and_tag_in_every_region(uri):
 ])  # fmt: skip
 def test_unknown_images_are_none(uri):
     assert recipes.find(uri) is None
+
+
+@pytest.mark.parametrize("tag, env, says, variables", [
+    ("pytorch-training:2.8.0-gpu-py312-cu129-ubuntu22.04-sagemaker", "pytorch-2.13", "stands for 2.8.0", {}),
+    ("pytorch-training:1.11.0-cpu-py38", "pytorch-2.13", "stands for 1.11.0;", {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}),
+    ("pytorch-inference:2.0.1-cpu-py310", "pytorch-2.13", "stands for 2.0.1;", {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}),
+    ("pytorch-inference:2.6-cpu", "pytorch-2.13", "stands for 2.6.", {"MODELYARD_IMAGE_VERSION": "2.6"}),
+    ("huggingface-pytorch-training:2.1.0-transformers4.36.0-gpu-py310-cu121-ubuntu20.04", "huggingface-4.57", "for 4.36.0 with PyTorch 2.1.0", {}),
+    ("huggingface-pytorch-inference:2.6.0-transformers4.49.0-cpu-py312-ubuntu22.04", "huggingface-4.57", "for 4.49.0", {}),
+    ("tensorflow-training:2.3.1-cpu-py37", "tensorflow-2.15", "stands for 2.3.1", {"MODELYARD_IMAGE_VERSION": "2.3.1"}),
+    ("tensorflow-training:2.12-cpu-py310", "tensorflow-2.15", "stands for 2.12", {}),
+    ("tensorflow-training:2.19.0-cpu-py312-ubuntu22.04", "tensorflow-2.19", "stands for 2.19.0", {}),
+    ("tensorflow-inference:2.16.1-cpu", "tensorflow-2.19", "TensorFlow Serving 2.16.1", {}),
+    ("tensorflow-inference:1.15.5-cpu", "tensorflow-2.15", "TensorFlow Serving 1.15.5", {}),
+])  # fmt: skip
+def test_framework_tags_map_to_the_nearest_and_say_so(tag, env, says, variables):
+    image = recipes.find(f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{tag}")
+    assert image.env == env and says in image.note and variables.items() <= image.variables.items()
+    assert bool(image.train) is ("-training:" in tag) and bool(image.serve) is ("-inference:" in tag)
+
+
+@pytest.mark.parametrize("tag", [
+    "pytorch-training:3.0.0-cpu-py312", "pytorch-training:0.4.0-cpu-py3", "tensorflow-training:1.15.2-cpu-py3", "tensorflow-training:2.40",
+    "huggingface-pytorch-training:2.8.0-transformers5.0.0-gpu-py312", "huggingface-tensorflow-training:2.6.3-transformers4.17.0-gpu-py38",
+])  # fmt: skip
+def test_what_would_behave_otherwise_is_unknown(tag):
+    assert recipes.find(f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{tag}") is None
 
 
 @pytest.mark.parametrize("uri, expected", [
@@ -99,6 +126,40 @@ def test_an_image_is_built_once_and_read_only(shop):
     assert (path / "bin/extratool").read_text().startswith("#!/usr/bin/env python3\n")
     assert [row["state"] for row in shop.list()] == ["ready"] and shop.list()[0]["bytes"] > 0
     assert shop.remove("tiny") == 1 and shop.look(image).state == "absent"
+
+
+@pytest.fixture
+def torch_shop(shop, tmp_path):
+    """`torch_shop("1.0+cpu")`: the shop, whose image has a torch of that version apart; it wants a package that is not there."""
+
+    def make(version):
+        with zipfile.ZipFile(tmp_path / "links" / f"torch-{version}-py3-none-any.whl", "w") as archive:
+            archive.writestr("torch.py", f"__version__ = {version!r}\n")
+            need = "Requires-Dist: nvidia-huge\n"
+            archive.writestr(f"torch-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n{need}")
+            archive.writestr(f"torch-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"torch-{version}.dist-info/RECORD", "")
+        (recipes.FOLDER / "tiny.apart").write_text("torch==1.0\n")
+        return shop
+
+    return make
+
+
+def test_a_cpu_build_of_torch_is_installed_without_what_it_drags_in(torch_shop):
+    shop, said = torch_shop("1.0+cpu"), []
+    plain = shop.path(shop.find("x.y/tiny:1"))
+    path = shop.ensure(shop.find("x.y/tiny:1"), said.append)
+    assert path == plain and next(path.glob("lib/python3*/site-packages/torch.py")) and not any("CUDA" in line for line in said)
+    (recipes.FOLDER / "tiny.apart").write_text("torch\n")
+    assert shop.path(shop.find("x.y/tiny:1")) != path, "another build for another list"
+
+
+def test_where_only_the_cuda_build_is_to_be_had_it_comes_with_all_it_needs(torch_shop, monkeypatch):
+    monkeypatch.setattr(build, "_is_cuda", lambda *_: True)
+    shop, said = torch_shop("1.0"), []
+    with pytest.raises(BuildFailed, match="nvidia-huge"):
+        shop.ensure(shop.find("x.y/tiny:1"), said.append)
+    assert any("only the CUDA build" in line for line in said) and any("3 GB or more" in line for line in said)
 
 
 def test_a_built_image_runs(best, shop):

@@ -128,3 +128,19 @@ for n in range(1000000):
     capture(tmp_path / "c", bucket).upload()
     [data] = bucket.values()
     assert len([json.loads(row) for row in data.splitlines()]) >= answered + 1
+
+
+def test_the_kms_key_goes_with_the_object(tmp_path):
+    put = []
+    ours = Capture(tmp_path / "c", lambda *place, **more: put.append((place[2], more)), lambda: 1_700_000_000.25)
+    for key in (None, "alias/mine"):
+        table = RouteTable("arn", "1", "r", "Ep", 1, capture={**CONFIG, **({"KmsKeyId": key} if key else {})})
+        ours.record(table, "v", ("text/csv", b"1"), ("text/csv", b"2"))
+    ours.rotate(everything=True)
+    ours.upload()
+    assert sorted(more.get("kms", "") for _, more in put) == ["", "alias/mine"], "two files, each under its own key"
+
+
+def test_a_shadows_record_says_so():
+    event = Form(CONFIG).event(1.0, ("text/csv", b"1"), ("text/csv", b"2"), None, None, "id", copied=True)
+    assert json.loads(event)["eventMetadata"]["invocationSource"] == "ShadowExperiment"

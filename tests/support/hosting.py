@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `who`,
-        `open ID`, `close ID`, `then …` (says the rest); else it comes back."""
+        `open ID`, `close ID`, `flood MEGABYTES` (streams so many), `then …` (says the rest); else it comes back."""
         box = self.server.box  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/models":
@@ -104,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, repr(sorted((k.lower(), v) for k, v in self.headers.items())).encode())
         elif word == "parts":
             self._parts(rest.split())
+        elif word == "flood":
+            self._flood(box, int(rest))
         elif word == "then":
             self._answer(200, rest.encode())
         else:
@@ -137,6 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
         self.wfile.write(b"0\r\n\r\n")
 
+    def _flood(self, box: Box, megabytes: int) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for _ in range(megabytes * 16):
+            self.wfile.write(b"%x\r\n%s\r\n" % (1 << 16, bytes(1 << 16)))
+            box.flooded += 1 << 16
+        self.wfile.write(b"0\r\n\r\n")
+
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -161,9 +172,11 @@ class Box:
     exit_code: int | None = None
     ended_by: str | None = None
     requests: int = 0
+    flooded: int = 0
     lock: Any = field(default_factory=threading.Lock)
     models: dict[str, str] = field(default_factory=dict)
     loads: list[str] = field(default_factory=list)
+    handler: type[BaseHTTPRequestHandler] = _Handler
 
     def listed(self, name: str) -> tuple[int, bytes]:
         rows = [{"modelName": n, "modelUrl": u} for n, u in self.models.items() if name in ("", n)]
@@ -193,7 +206,7 @@ class Box:
     def open(self) -> None:
         path = self.spec.serve_socket
         Path(path).unlink(missing_ok=True)
-        self.server = _Server(path, _Handler)
+        self.server = _Server(path, self.handler)
         self.server.box = self  # type: ignore[attr-defined]
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -210,6 +223,7 @@ class FakeRuntime:
     """Runs are threads. It keeps what a real one must keep: a run id is used once, a stop leaves a tombstone."""
 
     tier = "fake"
+    handler = _Handler
 
     def __init__(self, root: Path) -> None:
         self.root, self.boxes, self.tombstones, self.starts = root, {}, set(), []
@@ -221,7 +235,7 @@ class FakeRuntime:
             if spec.id not in self.boxes and spec.id not in self.tombstones:
                 assert spec.id not in self.removed, f"run {spec.id} was started after it was removed"
                 self.starts.append(spec.id)
-                box = self.boxes[spec.id] = Box(spec, time.time())
+                box = self.boxes[spec.id] = Box(spec, time.time(), handler=self.handler)
                 self.folder(spec.id).mkdir(parents=True, exist_ok=True)
                 (self.folder(spec.id) / "log").write_text(f"{int(time.time() * 1000)} serving {box.name}\n")
                 if "crash" in spec.env.get("START", ""):
@@ -460,6 +474,9 @@ def eventually(check: Any, seconds: float = 10.0, told: Any = lambda: "") -> Any
 class Hosting:
     """A whole platform in this process (real S3, IAM, wire, splitter, engine) whose boxes are threads: for boto3."""
 
+    kinds: tuple[str, ...] = ("endpoint",)
+    """What the kinds of records begin with that its engine moves."""
+
     def __init__(self, folder: Path, **settings: Any) -> None:
         from modelyard.services.logs.follow import LogFollower
         from tests.support import inproc
@@ -470,7 +487,7 @@ class Hosting:
         platform.settings.socket_dir.mkdir(parents=True, exist_ok=True)
         self.runtime = FakeRuntime(folder / "runs")
         platform.parts.update(runtime=self.runtime, images=FakeImages(), tasks=Tasks(), follower=LogFollower(platform.logs, platform.clock))
-        reconcilers = [r for r in platform.services["sagemaker"].reconcilers if r.lifecycle.kind.startswith("endpoint")]
+        reconcilers = [r for r in platform.services["sagemaker"].reconcilers if r.lifecycle.kind.startswith(self.kinds)]
         self.engine = Engine(platform, reconcilers)
         self._loop = inproc.loop()
         self._on_loop(platform.invoker.start)
@@ -519,3 +536,15 @@ class Hosting:
             return there if there["EndpointStatus"] == status else None
 
         return eventually(look, 10, lambda: self.sm.describe_endpoint(EndpointName=name))
+
+
+def user_with(hosting: Hosting, service: str, *statements: dict[str, Any]) -> Any:
+    """A client of a new user who may do what the statements say, and nothing else."""
+    from tests.support import inproc
+
+    iam, name = hosting.yard.client("iam"), f"user-{os.urandom(4).hex()}"
+    iam.create_user(UserName=name)
+    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", **s} for s in statements]})
+    iam.put_user_policy(UserName=name, PolicyName="may", PolicyDocument=document)
+    keys = iam.create_access_key(UserName=name)["AccessKey"]
+    return inproc.client(hosting.yard.gateway, service, key=keys["AccessKeyId"], secret=keys["SecretAccessKey"])

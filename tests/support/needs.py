@@ -10,8 +10,12 @@ import glob
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+
+from modelyard.config import Settings
+from modelyard.runtime.images import ImageStore
 
 INSTALL = {
     "bubblewrap": "apt install bubblewrap",
@@ -20,6 +24,20 @@ INSTALL = {
     "browser": "apt install chromium",
     "sandbox": "apt install bubblewrap, or allow user namespaces",
 }
+
+
+LARGE = ("pytorch-2.13", "huggingface-4.57", "tensorflow-2.15", "tensorflow-2.19")
+"""Images of more than a GiB, whose build takes a minute with packages at hand and many without."""
+
+
+def large_image(env: str) -> Path:
+    """The environment of a large image. Skips unless it is built already (`modelyard images build NAME`) or
+    MODELYARD_TEST_LARGE_IMAGES is set, which builds it."""
+    store = ImageStore(Settings(data=Path("unused")))
+    image = store.of_environment(env)
+    if store.look(image).state != "ready" and not os.environ.get("MODELYARD_TEST_LARGE_IMAGES"):
+        pytest.skip(f"image {env} is not built: modelyard images build {env}, or set MODELYARD_TEST_LARGE_IMAGES=1")
+    return store.ensure(image)
 
 
 def needs(what: str) -> pytest.MarkDecorator:

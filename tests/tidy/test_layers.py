@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "modelyard.services": [
         "modelyard.services", "modelyard.kernel", "modelyard.config",
         "modelyard.runtime.base", "modelyard.runtime.ml_layout", "modelyard.runtime.archives", "modelyard.serving.routes",
-        "modelyard.serving.outcome", "modelyard.serving.shelf",
+        "modelyard.serving.outcome", "modelyard.serving.shelf", "modelyard.serving.transform",
     ],
 }  # fmt: skip
 """Layer → what it may import. Only `app`, the commands and what starts processes stand above all of them."""
@@ -75,5 +75,5 @@ INTERFACES = {
     "modelyard.services.logs.follow": "how a line of a run's log is read",
 }
 """Files of a service made for other services."""
-FAMILIES = {frozenset(("iam", "sts")), frozenset(("sagemaker", "sagemaker_runtime"))}
+FAMILIES = {frozenset(("iam", "sts")), frozenset(("sagemaker", "sagemaker_runtime")), frozenset(("sagemaker", "sagemaker_metrics"))}
 """Services that are two doors of one thing."""

@@ -23,6 +23,11 @@ def workers() -> int:
     return max(1, int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or cpus()))
 
 
+def named_workers() -> int:
+    """Processes for a library whose loaded models cannot be forked and that uses all cores by itself: one, unless named."""
+    return max(1, int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or 1))
+
+
 def share_cores() -> None:
     """Divide the cores among the workers' thread pools, unless the user did. To be called before numpy is imported."""
     threads = str(max(1, cpus() // workers()))

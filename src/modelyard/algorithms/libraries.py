@@ -8,6 +8,9 @@ from importlib import metadata
 TOLD = {
     "xgboost": ("xgboost", "xgboost-cpu", "pandas", "numpy"),
     "scikit-learn": ("scikit-learn", "pandas", "numpy"),
+    "pytorch": ("torch", "pandas", "numpy"),
+    "huggingface": ("transformers", "torch", "numpy"),
+    "tensorflow": ("tensorflow-cpu", "tf-keras", "numpy"),
     "script": ("pandas", "numpy"),
 }
 

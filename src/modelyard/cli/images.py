@@ -14,14 +14,15 @@ EXAMPLES = """\
 examples:
   modelyard images
   modelyard images build sagemaker-xgboost:1.7-1
-  modelyard images build                              every one (takes a while and some GiB)
+  modelyard images build                              all but those of PyTorch and TensorFlow (takes a while and some GiB)
+  modelyard images build pytorch-2.13                 one of these, by its environment
   modelyard images rm sagemaker-xgboost:1.7-1
 """
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", choices=("ls", "build", "rm"), default="ls", help="what to do (default: ls)")
-    parser.add_argument("names", nargs="*", metavar="NAME:TAG", help="which images (build: default all)")
+    parser.add_argument("names", nargs="*", metavar="NAME:TAG", help="which images (build: default all but the large ones)")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
@@ -77,7 +78,7 @@ def _remove(store: Any, environments: list[str]) -> int:
 def _chosen(store: Any, names: list[str]) -> tuple[list[str], list[str]]:
     """(environments, unknown names); a name is REPOSITORY:TAG, a whole image URI or an environment."""
     if not names:
-        return [row["env"] for row in store.list() if row["images"]], []  # not the environments of clients
+        return [row["env"] for row in store.list() if row["images"] and not row["large"]], []  # nor the environments of clients
     found: dict[str, None] = {}
     unknown = []
     for name in names:

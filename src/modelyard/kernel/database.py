@@ -76,8 +76,9 @@ class SQLite:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._all_lock = threading.Lock()
+        self._readers: list[tuple[sqlite3.Connection, threading.Lock]] = []
+        self._readers_lock = threading.Lock()
+        self._closed = False
         self._writer = self._connect(WRITER_CACHE_KIB)
         self._group = GroupCommit(self)
         self._commits = CommitStamp(path)
@@ -94,15 +95,25 @@ class SQLite:
             "mmap_size=67108864",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        with self._all_lock:
-            self._all.append(connection)
         return connection
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect(READER_CACHE_KIB)
-        return connection.execute(sql, parameters).fetchall()
+        try:
+            connection, in_use = self._local.reader
+        except AttributeError:
+            connection, in_use = self._reader()
+        with in_use:
+            return connection.execute(sql, parameters).fetchall()
+
+    def _reader(self) -> tuple[sqlite3.Connection, threading.Lock]:
+        """This thread's own connection. Its lock is only ever contended by `close`."""
+        made = self._connect(READER_CACHE_KIB), threading.Lock()
+        with self._readers_lock:
+            if self._closed:
+                made[0].close()
+            self._readers.append(made)
+        self._local.reader = made
+        return made
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -112,7 +123,7 @@ class SQLite:
                 yield _SQLiteTx(self._writer)
                 self._writer.execute("COMMIT")
             except BaseException as problem:
-                if self._writer.in_transaction:  # a full disk has rolled back already, or has failed in the commit
+                if not self._closed and self._writer.in_transaction:  # a full disk has rolled back already, or has failed in the commit
                     self._writer.execute("ROLLBACK")
                 if is_full(problem):
                     self.on_full()
@@ -125,10 +136,16 @@ class SQLite:
         _migrate(self, component, steps)
 
     def close(self) -> None:
-        with self._all_lock:
-            for connection in self._all:
+        """Waits for statements and transactions of other threads: to close a connection under them crashes the
+        process (SQLite frees what they stand on). Later ones raise sqlite3.ProgrammingError."""
+        with self._readers_lock:
+            self._closed = True
+            readers, self._readers = self._readers, []
+        for connection, in_use in readers:
+            with in_use:
                 connection.close()
-            self._all.clear()
+        with self._lock:
+            self._writer.close()
         self._commits.close()
 
 

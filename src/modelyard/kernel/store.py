@@ -186,6 +186,15 @@ class Store:
         rows = self.db.read(f"SELECT {_COLUMNS} FROM records WHERE uid = ?", (uid,))
         return _record(rows[0]) if rows else None
 
+    def by_uids(self, uids: Sequence[str]) -> list[Record]:
+        """Those that are there, in the order of `uids`."""
+        found: dict[str, Record] = {}
+        for start in range(0, len(uids), 500):
+            some = uids[start : start + 500]
+            rows = self.db.read(f"SELECT {_COLUMNS} FROM records WHERE uid IN ({','.join('?' * len(some))})", tuple(some))
+            found.update((row[0], _record(row)) for row in rows)
+        return [found[uid] for uid in uids if uid in found]
+
     def by_arn(self, arn: str) -> Record | None:
         rows = self.db.read(f"SELECT {_COLUMNS} FROM records WHERE arn = ?", (arn,))
         return _record(rows[0]) if rows else None
@@ -200,6 +209,7 @@ class Store:
         account: str | None = None,
         region: str | None = None,
         *,
+        owner: str | None = None,
         contains: str | None = None,
         status: str | Sequence[str] | None = None,
         created_after: float | None = None,
@@ -210,6 +220,7 @@ class Store:
         descending: bool = False,
         limit: int | None = None,
         after: tuple[Any, str] | None = None,
+        offset: int = 0,
     ) -> list[Record]:
         """Records of a kind, filtered and sorted on indexed columns (`name`, `created_at`, `updated_at`,
         `status`). `after` is the (sort value, name) of the last record of the page before. `contains` is a
@@ -217,7 +228,7 @@ class Store:
         if order_by not in ("name", "created_at", "updated_at", "status"):
             raise ValueError(order_by)
         where, values = ["kind = ?"], [kind]
-        for column, value in (("account", account), ("region", region)):
+        for column, value in (("account", account), ("region", region), ("owner", owner)):
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value)
@@ -250,10 +261,18 @@ class Store:
                 where.append(f"({order_by}, name) {sign} (?, ?)")
                 values.extend(after)
         order = f"name {direction}" if order_by == "name" else f"{order_by} {direction}, name {direction}"
-        bound = f" LIMIT {int(limit)}" if limit is not None else ""
+        bound = f" LIMIT {int(limit)} OFFSET {int(offset)}" if limit is not None else ""
         return [
             _record(r) for r in self.db.read(f"SELECT {_COLUMNS} FROM records WHERE {' AND '.join(where)} ORDER BY {order}{bound}", values)
         ]
+
+    def count(self, kind: str, account: str, region: str) -> int:
+        return self.db.read("SELECT count(*) FROM records WHERE kind = ? AND account = ? AND region = ?", (kind, account, region))[0][0]
+
+    def uids(self, kind: str, account: str, region: str) -> list[str]:
+        """Of all records of a kind, those changed last first."""
+        where = "kind = ? AND account = ? AND region = ? ORDER BY updated_at DESC, name DESC"
+        return [row[0] for row in self.db.read(f"SELECT uid FROM records WHERE {where}", (kind, account, region))]
 
     # --- the engine's side -----------------------------------------------------------------------
 

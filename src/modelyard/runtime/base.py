@@ -28,7 +28,9 @@ class RunSpec:
 
     `argv` is resolved in the box. `env_path` is the environment (a venv, read-only) whose bin folder
     comes first on PATH, mounted at `/opt/venv`. `ml` is the host folder that becomes `/opt/ml`, writable.
-    `hosts` are extra names that resolve to 127.0.0.1 in the box (`algo-1`). `platform_port` is the host
+    `hosts` are extra names that resolve to 127.0.0.1 in the box (`algo-1`). Runs with the same `network` (a name: the job's uid) are the
+    hosts of one private network instead: `hosts` are all of them in order, each with an address of its own on `eth0`, and
+    `host` is this run's place among them, from 1. They reach each other and nothing else. `platform_port` is the host
     port that the box reaches as 127.0.0.1:<platform_port> (None: network isolation, nothing is reachable).
     `egress` with `egress_port` (the host port of the platform's filtered HTTP(S) proxy) adds that proxy, and this
     machine's package-index configuration, for package installs and downloads.
@@ -48,6 +50,8 @@ class RunSpec:
     cwd: str = "/opt/ml"
     hostname: str = "algo-1"
     hosts: list[str] = field(default_factory=lambda: ["algo-1"])
+    network: str | None = None
+    host: int = 1
     mounts: list[Mount] = field(default_factory=list)
     memory_bytes: int | None = None
     cpus: float | None = None
@@ -118,6 +122,9 @@ class Runtime(Protocol):
     def sweep(self, is_live: Callable[[str], bool]) -> list[str]:
         """Remove every run that `is_live(run_id)` does not know; answers the removed ids. It is asked for each run after
         that was found, so a run that starts meanwhile is safe if its owner was there before it."""
+
+    def no_network(self) -> str | None:
+        """Why `RunSpec.network` cannot be had on this machine; None: it can."""
 
     def serve_socket(self, run_id: str) -> str:
         """A path for `RunSpec.serve_socket`, the same for the same run."""

@@ -16,6 +16,7 @@ __all__ = [
     "channel_folder",
     "failure",
     "input_data_config",
+    "lay_out_processing",
     "lay_out_serving",
     "lay_out_training",
     "left_behind",
@@ -26,14 +27,16 @@ __all__ = [
 FAILURE_CHARACTERS = 1024
 
 
-def resource_config(current_host: str, hosts: list[str], instance_type: str, group: str = "homogeneousCluster") -> dict:
-    """`resourceconfig.json` of one host of a job."""
+def resource_config(
+    current_host: str, hosts: list[str], instance_type: str, group: str = "homogeneousCluster", groups: list[dict] | None = None
+) -> dict:
+    """`resourceconfig.json` of one host of a job; `groups` are all instance groups where there are several."""
     return {
         "current_host": current_host,
         "current_instance_type": instance_type,
         "current_group_name": group,
         "hosts": hosts,
-        "instance_groups": [{"instance_group_name": group, "instance_type": instance_type, "hosts": hosts}],
+        "instance_groups": groups or [{"instance_group_name": group, "instance_type": instance_type, "hosts": hosts}],
         "network_interface_name": "eth0",
     }
 
@@ -63,6 +66,8 @@ def lay_out_training(
     hosts: tuple[str, ...] = ("algo-1",),
     current_host: str = "algo-1",
     checkpoints: dict | None = None,
+    group: str = "homogeneousCluster",
+    groups: list[dict] | None = None,
 ) -> None:
     """Make the folders and configuration files of a training job. Doing it twice is doing it once.
 
@@ -76,7 +81,7 @@ def lay_out_training(
     for channel in channels:
         channel_folder(ml, channel["ChannelName"]).mkdir(exist_ok=True)
     _write(config / "hyperparameters.json", hyperparameters)
-    _write(config / "resourceconfig.json", resource_config(current_host, list(hosts), instance_type))
+    _write(config / "resourceconfig.json", resource_config(current_host, list(hosts), instance_type, group, groups))
     data = input_data_config(channels, input_mode)
     _write(config / "inputdataconfig.json", data)
     distribution = {name: {"s3DistributionType": entry["S3DistributionType"]} for name, entry in data.items()}
@@ -89,6 +94,18 @@ def lay_out_training(
 def channel_folder(ml: Path, channel: str) -> Path:
     """Where the data of a channel goes."""
     return ml / "input/data" / channel
+
+
+def lay_out_processing(ml: Path, config: dict, outputs: list[str], instance_type: str, hosts: list[str], current_host: str) -> None:
+    """Make the folders and configuration files of one host of a processing job; `outputs` are folders below /opt/ml that exist
+    before the payload, `config` is the request as processingjobconfig.json has it.
+
+    Source: AWS, "How Amazon SageMaker Processing Configures Your Processing Container".
+    """
+    for folder in ("config", "output", "processing", *outputs):
+        (ml / folder).mkdir(parents=True, exist_ok=True)
+    _write(ml / "config/processingjobconfig.json", config)
+    _write(ml / "config/resourceconfig.json", resource_config(current_host, hosts, instance_type))
 
 
 def lay_out_serving(ml: Path, archive: Path | None) -> None:

@@ -3,6 +3,7 @@
 SERVICES = [
     "sagemaker",
     "sagemaker_runtime",
+    "sagemaker_metrics",
     "s3",
     "iam",
     "sts",

@@ -35,8 +35,10 @@ ROLL_PLATFORM_SECONDS = 15.0
 """On a fast clock it is sooner: what was captured is in S3 within 30 s of platform time."""
 ROLL_BYTES = 32 << 20
 
-Put = Callable[[str, str, str, bytes], Any]
-"""(account, bucket, key, data): writes an object."""
+Put = Callable[..., Any]
+"""(account, bucket, key, data), and `kms` where the configuration names a KmsKeyId: writes an object."""
+SHADOW = "ShadowExperiment"
+"""The invocationSource of a shadow's record."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Capture:
 
     def __init__(self, folder: Path, put: Put, now: Callable[[], float]) -> None:
         self._folder, self._put, self._now = folder, put, now
-        self._spools: dict[tuple[str, str, str], Spool] = {}
+        self._spools: dict[tuple[str, str, str, str | None], Spool] = {}
         self._forms: dict[str, Form] = {}
         self._sample = random.random
 
@@ -75,8 +77,8 @@ class Capture:
         form = self._forms.get(table.key)
         if form is None or form.config is not config:
             form = self._forms[table.key] = Form(config)
-        event_id = event_id or new_uuid()
-        line = form.event(self._now(), sent, answered, inference_id, attributes, event_id)
+        copied, event_id = event_id is not None, event_id or new_uuid()
+        line = form.event(self._now(), sent, answered, inference_id, attributes, event_id, copied)
         try:
             spool = self._spool(table, variant)
             os.write(spool.fd, line)
@@ -101,7 +103,7 @@ class Capture:
                 self._upload(path)
 
     def _spool(self, table: RouteTable, variant: str) -> Spool:
-        key = (table.key, variant, table.capture["DestinationS3Uri"])
+        key = (table.key, variant, table.capture["DestinationS3Uri"], table.capture.get("KmsKeyId"))
         found = self._spools.get(key)
         if found is None:
             found = self._spools[key] = self._open(table, variant, datetime.fromtimestamp(self._now(), UTC))
@@ -116,7 +118,8 @@ class Capture:
         path = self._folder / f"{uid}.jsonl"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(fd, orjson.dumps({"account": table.account, "bucket": bucket, "key": key}) + b"\n")
+        head = {"account": table.account, "bucket": bucket, "key": key, "kms": table.capture.get("KmsKeyId")}
+        os.write(fd, orjson.dumps(head) + b"\n")
         return Spool(path, fd, monotonic(), at.timestamp())
 
     def _upload(self, path: Path) -> None:
@@ -129,7 +132,8 @@ class Capture:
                 lines = body[: body.rfind(b"\n") + 1]  # a line that a crash cut in half was never answered
                 if lines:
                     target = orjson.loads(head)
-                    self._put(target["account"], target["bucket"], target["key"], lines)
+                    kms = {"kms": target["kms"]} if target.get("kms") else {}
+                    self._put(target["account"], target["bucket"], target["key"], lines, **kms)
                 path.unlink()
         except (FileNotFoundError, BlockingIOError):
             return
@@ -155,14 +159,17 @@ class Form:
         inference_id: str | None,
         attributes: str | None,
         event_id: str | None = None,
+        copied: bool = False,
     ) -> bytes:
-        """One line of a capture file."""
+        """One line of a capture file. `copied`: of a shadow's call."""
         data: dict[str, Any] = {}
         if self.input:
             data["endpointInput"] = self._side("INPUT", *sent)
         if self.output:
             data["endpointOutput"] = self._side("OUTPUT", *answered)
         metadata: dict[str, Any] = {"eventId": event_id or new_uuid()}
+        if copied:
+            metadata["invocationSource"] = SHADOW
         if attributes:
             metadata["customAttributes"] = [attributes]
         if inference_id:

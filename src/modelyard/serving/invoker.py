@@ -20,12 +20,13 @@ from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
+from modelyard.serving.flights import Flights
 from modelyard.serving.multimodel import ManyModels
 from modelyard.serving.notes import Notes
 from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
 from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
-from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body
+from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body, instance_id
 from modelyard.serving.serverless import Serverless
 from modelyard.serving.shadow import Shadows
 from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
@@ -89,6 +90,7 @@ class Invoker:
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
+        self._flights = Flights(put_metrics or (lambda *_: None), clock.now)
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -157,13 +159,14 @@ class Invoker:
         self._meter.rotate()
         self._serverless.rotate()
         self._notes.rotate()
+        self._flights.rotate(self._tables.values(), self._replicas)
         if self._capture is not None:
             self._capture.rotate(everything)
         self._rotated = True
 
     def _instances(self, key: metering.Key) -> int:
         """How many replicas serve a variant now."""
-        account, region, endpoint, name, _ = key
+        account, region, endpoint, name, *_ = key
         table = self._tables.get(endpoint_arn(account, region, endpoint))
         return sum(len(v.replicas) for v in table.every if v.name == name) if table is not None else 1
 
@@ -173,6 +176,7 @@ class Invoker:
             self._meter.flush()
             self._serverless.flush()
             self._notes.flush()
+            self._flights.flush()
             if self._capture is not None:
                 self._capture.upload()
 
@@ -300,7 +304,7 @@ class Invoker:
         else:
             send = self._send if variant.kind == "instance" else self._serverless.through(self._send)
             outcome = await send(table, variant, sent)
-        self.measure(outcome, began, sent_at + outcome.waited_s, perf_counter())
+        self.measure(outcome, began, sent_at + outcome.waited_s, perf_counter(), len(sent.body))
         if in_session:
             self._sessions.heard(outcome)
         return outcome
@@ -309,7 +313,7 @@ class Invoker:
         """The second try of an errand whose pooled connection was stale."""
         sent_at = perf_counter()
         outcome = await self._send(table, variant, sent, pool)
-        self.measure(outcome, began, sent_at, perf_counter())
+        self.measure(outcome, began, sent_at, perf_counter(), len(sent.body))
         return await self._concluded(outcome, sent, began)
 
     async def _send(self, table: RouteTable, variant: Variant, sent: Sent, stale: Upstream | None = None) -> Outcome:
@@ -329,14 +333,14 @@ class Invoker:
                 return Outcome("full", table, variant)
             except UpstreamError as problem:
                 if problem.sent:
-                    return self.failed(table, variant, problem)
+                    return _by(pool, self.failed(table, variant, problem))
                 refused(pool)
                 tried.add(pool.socket)
                 stale = None
                 continue
             finally:
                 self.left(table, variant)
-            return self.answered(table, variant, reply)
+            return _by(pool, self.answered(table, variant, reply))
 
     # --- the books of a call, also kept by errands --------------------------------------------------------
 
@@ -355,10 +359,19 @@ class Invoker:
         """A request of this variant is no longer under way."""
         self._replicas.done(table, variant)
 
-    def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float) -> None:
-        """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`."""
+    def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float, sent_bytes: int) -> None:
+        """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`. A streamed answer's bytes are not known."""
         table = outcome.table
         cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
+        self._count(cell, outcome, began, sent_at, ended)
+        cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
+        if outcome.replica:
+            instance = instance_id(outcome.replica)
+            cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, instance=instance)
+            self._count(cell, outcome, began, sent_at, ended)
+
+    @staticmethod
+    def _count(cell: metering.Cell, outcome: Outcome, began: float, sent_at: float, ended: float) -> None:
         cell.invocations += 1
         if outcome.kind == "answered":
             if not 200 <= outcome.status < 300:
@@ -388,6 +401,13 @@ class Invoker:
 
 def _post(head: bytes, body: bytes) -> bytes:
     return b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
+
+
+def _by(pool: Upstream, outcome: Outcome) -> Outcome:
+    """Says which replica had it, where that is counted."""
+    if outcome.variant.enhanced:
+        outcome.replica = next((r.id for r in outcome.variant.replicas if r.socket == pool.socket), "")
+    return outcome
 
 
 def _tally(cell: metering.Cell, outcome: Outcome) -> None:

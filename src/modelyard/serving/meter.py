@@ -2,7 +2,8 @@
 
 Metric names, units and dimensions are those of "Monitor Amazon SageMaker AI with CloudWatch", endpoint invocation metrics:
 Invocations, Invocation4XXErrors, Invocation5XXErrors, InvocationModelErrors, InvocationsPerInstance (counts) and ModelLatency,
-OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName.
+OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName; by InstanceId with enhanced metrics.
+What a bill is made of goes to a namespace of our own: BytesIn, BytesOut, BusyMicroseconds by EndpointName and VariantName, exact sums.
 
 A variant has two halves of a mapped file: one is counted in while the other is handed over. What a `kill -9` leaves is
 in the file; its name and number go with it into the metric store, which takes each once.
@@ -23,16 +24,17 @@ import orjson
 
 log = logging.getLogger("modelyard.meter")
 NAMESPACE = "AWS/SageMaker"
+BILLING = "Modelyard/Billing"
 HEAD_BYTES = 4096
 DROPPED = "ShadowInvocationsDropped"
 """Our own: copies that a shadow variant was not sent, because it had too many under way (shadow.py)."""
 SLOTS = 1024
 """Steps of 3 % or less, from 1 µs to 19 hours."""
-_NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED = range(8)
-_MODEL_US, _OVERHEAD_US, _WORDS = 8, 8 + SLOTS, 8 + 2 * SLOTS
+_NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED, _BYTES_IN, _BYTES_OUT, _BUSY_US = range(11)
+_MODEL_US, _OVERHEAD_US, _WORDS = 11, 11 + SLOTS, 11 + 2 * SLOTS
 
-Key = tuple[str, str, str, str, str]
-"""(account, region, endpoint, variant, endpoint configuration or "")"""
+Key = tuple[str, str, str, str, str, str]
+"""(account, region, endpoint, variant, endpoint configuration or "", instance or "" for all)"""
 
 
 class Cell:
@@ -54,9 +56,27 @@ class Cell:
         self._words[_NUMBER] = 0
         self._words[:] = _ZEROS
 
+    def weigh(self, sent: int, said: int, seconds: float) -> None:
+        """Bytes of a request and of its answer, and how long the model had it."""
+        words = self._words
+        words[_BYTES_IN] += sent
+        words[_BYTES_OUT] += said
+        words[_BUSY_US] += int(seconds * 1e6)
+
+    def billed(self) -> list[dict[str, Any]]:
+        sums = (("BytesIn", _BYTES_IN, "Bytes"), ("BytesOut", _BYTES_OUT, "Bytes"), ("BusyMicroseconds", _BUSY_US, "Microseconds"))
+        return [
+            {"MetricName": name, "StatisticValues": _whole(self.invocations, self._words[place]), "Unit": unit} for name, place, unit in sums
+        ]
+
     def release(self) -> None:
         for view in (self.model_us, self.overhead_us, self._words):
             view.release()
+
+
+def _whole(samples: int, total: int) -> dict[str, float]:
+    """A sum of which no single values are known."""
+    return {"SampleCount": samples, "Sum": total, "Minimum": 0, "Maximum": total}
 
 
 def _at(place: int) -> property:
@@ -98,8 +118,8 @@ class Meter:
             self._lock = os.open(folder / f"{self._owner}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "") -> Cell:
-        key = (account, region, endpoint, variant, config)
+    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "", instance: str = "") -> Cell:
+        key = (account, region, endpoint, variant, config, instance)
         found = self._active.get(key)
         return self._new(key) if found is None else found
 
@@ -146,15 +166,19 @@ class Meter:
         self._lock = None
 
     def _hand_over(self, cell: Cell, at: float) -> None:
-        account, region, endpoint, variant, config = cell.key
+        account, region, endpoint, variant, config, instance = cell.key
         plain = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
         # By configuration too, so that an alarm can watch the new fleet alone while a deployment shifts traffic.
         both = [plain, [*plain, {"Name": "EndpointConfigName", "Value": config}]] if config else [plain]
+        if instance:
+            both = [[*plain, {"Name": "InstanceId", "Value": instance}]]
         data = [{**d, "Dimensions": dimensions, "Timestamp": at} for dimensions in both for d in _data(cell)]
-        if self._folder is None:
-            self._put(account, region, NAMESPACE, data)
-        else:
-            self._put(account, region, NAMESPACE, data, source=(f"meter {cell.source}", [cell.number] * len(data)))
+        billed = [] if instance or not cell.invocations else [{**d, "Dimensions": plain, "Timestamp": at} for d in cell.billed()]
+        for namespace, rows, source in ((NAMESPACE, data, "meter"), (BILLING, billed, "billing")):
+            if rows and self._folder is None:
+                self._put(account, region, namespace, rows)
+            elif rows:
+                self._put(account, region, namespace, rows, source=(f"{source} {cell.source}", [cell.number] * len(rows)))
 
     # --- what others left ------------------------------------------------------------------------------
 
@@ -181,8 +205,12 @@ class Meter:
         """In the order of their numbers: the store takes only what is beyond the last."""
         with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
             try:
-                key = tuple(orjson.loads(memory[:HEAD_BYTES].rstrip(b"\0")))
+                account, region, endpoint, variant, config, *instance = orjson.loads(memory[:HEAD_BYTES].rstrip(b"\0"))
             except orjson.JSONDecodeError:  # killed before it was counted in
+                return
+            key = (account, region, endpoint, variant, config, *(instance or [""]))
+            if len(memory) != HEAD_BYTES + 2 * _WORDS * 8:
+                log.warning("%s has the layout of another version; its counts are lost", path.name)
                 return
             cells = _cells(memory, key, path.stem)
             try:
@@ -238,13 +266,19 @@ def _data(cell: Cell) -> list[dict[str, Any]]:
     dropped = [{"MetricName": DROPPED, "Values": [1.0], "Counts": [cell.dropped], "Unit": "None"}] if cell.dropped else []
     if not cell.invocations:
         return dropped
+    per_instance = {
+        "MetricName": "InvocationsPerInstance",
+        "Values": [1 / max(1, cell.instances)],
+        "Counts": [cell.invocations],
+        "Unit": "None",
+    }
     data = [
         *dropped,
         _sum("Invocations", 1, cell.invocations),
         _sum("Invocation4XXErrors", cell.errors_4xx, cell.invocations),
         _sum("Invocation5XXErrors", cell.errors_5xx, cell.invocations),
         _sum("InvocationModelErrors", cell.model_errors, cell.invocations),
-        {"MetricName": "InvocationsPerInstance", "Values": [1 / max(1, cell.instances)], "Counts": [cell.invocations], "Unit": "None"},
+        *([] if cell.key[-1] else [per_instance]),
     ]
     for name, latencies in (("ModelLatency", cell.model_us), ("OverheadLatency", cell.overhead_us)):
         values, counts = _values(latencies)

@@ -37,6 +37,8 @@ class Outcome:
     container: str = "primary"
     waited_s: float = 0.0
     """For an instance of a serverless variant to be there."""
+    replica: str = ""
+    """The id of the replica that had it, of variants with enhanced metrics."""
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name) if self.headers else None

@@ -74,6 +74,7 @@ class Pipelines:
             finally:
                 self._replicas.done(table, variant)
             if outcome is not None:
+                outcome.replica = instance.replica.id if variant.enhanced else ""
                 return outcome
             tried.add(instance.replica.socket)
 

@@ -50,6 +50,10 @@ class Replicas:
         """The connections to one container, where this gateway may send to it."""
         return self._pools.get(socket)
 
+    def waiting(self, table: RouteTable, variant: Variant) -> int:
+        """How many calls of this variant wait for room at any replica."""
+        return len(self._queues.get((table.key, variant.name), ()))
+
     def pick(self, variant: Variant, without: set[str] | None = None) -> Upstream | None:
         """The replica with the fewest requests under way; one that just refused a connection only if there is
         no other; None where none is left."""

@@ -71,11 +71,13 @@ class Variant:
     """Of the variant's calls, as long as two fleets have rows of its name: what TargetVariant goes by, also where the weight is 0."""
     config: str = ""
     """The endpoint configuration of its deployment (the EndpointConfigName dimension of metrics)."""
+    enhanced: bool = False
+    """Its invocations are counted by InstanceId too (EnableEnhancedMetrics)."""
 
     @property
     def plain(self) -> bool:
         """Nothing but: choose a replica, send, answer. What the fast path of the gateway takes."""
-        return not self.mode and self.kind == "instance" and self.fault is None
+        return not self.mode and self.kind == "instance" and self.fault is None and not self.enhanced
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,11 @@ def endpoint_arn(account: str, region: str, name: str) -> str:
     return f"arn:aws:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
 
+def instance_id(replica: str) -> str:
+    """The InstanceId of a replica's log stream and metrics, from its id (or that of one of its runs)."""
+    return f"i-{replica[:17]}"
+
+
 def use_file(socket: str) -> str:
     return socket + ".use"
 
@@ -164,6 +171,7 @@ def _variant(row: Mapping[str, Any]) -> Variant:
         row.get("extra"),
         row.get("share", 1.0),
         row.get("config", ""),
+        row.get("enhanced", False),
     )
 
 

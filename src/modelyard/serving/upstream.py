@@ -236,8 +236,8 @@ class Connection(asyncio.Protocol):
             self._stream.feed(part)
             return
         self._held += len(part)
-        if self._held > MOST_REPLY_BYTES:
-            self.abort(UpstreamError(f"the model's answer is larger than {MOST_REPLY_BYTES} bytes", sent=True))
+        if self._held > self._pool.most_reply_bytes:
+            self.abort(UpstreamError(f"the model's answer is larger than {self._pool.most_reply_bytes} bytes", sent=True))
             return
         self._body.append(part)
 
@@ -282,6 +282,9 @@ class Upstream:
     outstanding: int = 0
     down_until: float = 0.0
     turn: int = 0
+    peak: int = 0
+    """The most requests under way at once since `take_peak`."""
+    most_reply_bytes: int = MOST_REPLY_BYTES
     _idle: list[Connection] = field(default_factory=list)
     _busy: set[Connection] = field(default_factory=set)
     _sweeping: bool = False
@@ -322,6 +325,8 @@ class Upstream:
     def send(self, connection: Connection, head: bytes, body: bytes, deadline: float, streaming: bool, waiter: Any) -> None:
         """Starts a request on a connection of this pool."""
         self._busy.add(connection)
+        if len(self._busy) > self.peak:
+            self.peak = len(self._busy)
         if not self._sweeping:
             self._sweep_later()
         connection.send(head, body, deadline, streaming, waiter)
@@ -381,6 +386,10 @@ class Upstream:
     def load(self) -> int:
         """Requests and streams under way: what the choice inside a variant goes by."""
         return max(self.outstanding, len(self._busy))
+
+    def take_peak(self) -> int:
+        peak, self.peak = max(self.peak, self.load), len(self._busy)
+        return peak
 
     @property
     def in_use(self) -> bool:

@@ -99,7 +99,7 @@ def test_the_share_that_is_copied_is_the_weight_over_the_production_weight(hosti
 
 def test_captured_records_are_pairs(hosting):
     hosting.s3.create_bucket(Bucket="captured")
-    serve(hosting, DataCaptureConfig=CAPTURE)
+    serve(hosting, DataCaptureConfig={**CAPTURE, "KmsKeyId": "alias/captures"})
     for number in range(5):
         invoke(hosting, f"{number}".encode(), InferenceId=f"call-{number}")
 
@@ -121,6 +121,10 @@ def test_captured_records_are_pairs(hosting):
         sent = record["captureData"]["endpointInput"]["data"]
         assert record["captureData"]["endpointOutput"]["data"] == f"live:{sent}"
         assert twin["captureData"]["endpointOutput"]["data"] == f"candidate:{sent}"
+        assert twin["eventMetadata"]["invocationSource"] == "ShadowExperiment" and "invocationSource" not in record["eventMetadata"]
+    place = hosting.s3.list_objects_v2(Bucket="captured", Prefix="here/e/live/")["Contents"][0]["Key"]
+    head = hosting.s3.head_object(Bucket="captured", Key=place)
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "alias/captures")
 
 
 def test_errors_and_streams_are_copied_too(hosting):

@@ -158,6 +158,53 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_made(yard, refused, chang
     refused(lambda: yard.sm.describe_training_job(TrainingJobName="senseless"))
 
 
+# --- hosts and quotas --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resources", "text"),
+    [
+        ({"InstanceType": "ml.m5.large", "InstanceCount": 0}, "InstanceCount must be at least 1"),
+        (
+            {
+                "InstanceType": "ml.m5.large",
+                "InstanceGroups": [{"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount": 1}],
+            },
+            "InstanceGroups together with InstanceType",
+        ),
+        ({"InstanceGroups": [{"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount": 1}] * 2}, "must be unique: a"),
+    ],
+)
+def test_hosts_that_cannot_be(yard, refused, resources, text):
+    refused(lambda: yard.create("hosts", ResourceConfig={"VolumeSizeInGB": 1, **resources}), "ValidationException", text)
+
+
+def test_a_channel_for_a_group_that_is_not_there(yard, refused):
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/x", "InstanceGroupNames": ["nobody"]}
+    asked = [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+    refused(lambda: yard.create("groups", InputDataConfig=asked), "ValidationException", "instance group 'nobody'")
+
+
+def test_quotas_in_the_words_of_aws(yard, refused, monkeypatch):
+    from modelyard.services.sagemaker.jobs import quota
+
+    many = {"InstanceType": "ml.m5.large", "InstanceCount": 21, "VolumeSizeInGB": 1}
+    refused(
+        lambda: yard.create("many", ResourceConfig=many), "ResourceLimitExceeded",
+        "The account-level service limit 'Number of instances for a training job' is 20 Instances, with current utilization of 0 Instances",
+        "a request delta of 21 Instances. Please use AWS Service Quotas to request an increase for this quota.",
+    )  # fmt: skip
+    monkeypatch.setattr(quota, "MOST_INSTANCES", 3)
+    three = {"InstanceType": "ml.c4.xlarge", "InstanceCount": 3, "VolumeSizeInGB": 1}
+    yard.create("three", ResourceConfig=three)
+    text = (
+        "'ml.c4.xlarge for training job usage' is 3 Instances, with current utilization of 3 Instances and a request delta of 1 Instances."
+    )
+    refused(lambda: yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1}), "ResourceLimitExceeded", text)
+    yard.move("three", "Failed", "Failed", reason="x")
+    yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1})
+
+
 # --- names -------------------------------------------------------------------------------------------
 
 

@@ -105,9 +105,9 @@ def test_a_wish_to_stop_ends_the_run_politely_or_the_job_at_once_before_there_is
 
 def test_a_lost_instance_is_replaced_a_few_times():
     step = decide(job("run"), Seen(run=RunState("lost")), NOW)
-    assert step.state["attempt"] == 2 and kinds(step) == [FetchInputs] and step.state["secondary"] == "Downloading"
+    assert step.state["attempt"] == 2 and kinds(step) == [StopRun, FetchInputs] and step.state["secondary"] == "Downloading"
     assert [t["Status"] for t in step.state["transitions"]] == ["Starting", "Restarting", "Downloading"]
-    end = decide(job("run", attempt=3), Seen(run=RunState("lost")), NOW)
+    end = decide(job("run", attempt=3, losses=2), Seen(run=RunState("lost")), NOW)
     assert end.status == "Failed" and end.state["reason"].startswith("InternalServerError")
 
 

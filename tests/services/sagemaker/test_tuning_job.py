@@ -146,7 +146,7 @@ def test_lists_have_pages(yard):
 def test_stop_ends_the_training_jobs_and_keeps_what_they_found(yard):
     yard.create("stop", yard.config(jobs=9, parallel=2))
     yard.tune()
-    first, second = yard.children("stop")
+    first, _ = yard.children("stop")
     yard.end(first, 0.5)
     yard.tune()
     yard.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="stop")

@@ -15,6 +15,16 @@ from ..layout import Layout
 from .hyperparameters import command_line, decode, split
 
 INFO = 20
+LAUNCHERS = (
+    "sagemaker_mpi_enabled",
+    "sagemaker_parameter_server_enabled",
+    "sagemaker_distributed_dataparallel_enabled",
+    "sagemaker_pytorch_ddp_enabled",
+    "sagemaker_pytorch_xla_multi_worker_enabled",
+    "sagemaker_multi_worker_mirrored_strategy_enabled",
+    "sagemaker_torch_distributed_enabled",
+)
+"""What the SDK's `distribution=` sets: any of them makes the job's own group the distributed one."""
 
 
 @dataclass
@@ -63,7 +73,8 @@ class Environment:
         """What the toolkit says about instance groups."""
         groups = self.resources.get("instance_groups", [])
         current = self.resources.get("current_group_name", "homogeneousCluster")
-        distributed = self.framework.get("sagemaker_distribution_instance_groups", [])
+        wanted = [current] if any(self.framework.get(name) for name in LAUNCHERS) else []
+        distributed = self.framework.get("sagemaker_distribution_instance_groups", wanted)
         return {
             "current_instance_type": self.resources.get("current_instance_type", "local"),
             "current_instance_group": current,
@@ -73,6 +84,20 @@ class Environment:
             "distribution_instance_groups": distributed,
             "is_hetero": len(groups) > 1,
         }
+
+    def distribution_hosts(self) -> list[str]:
+        """The hosts that train together, none where nothing was asked to be distributed."""
+        groups = self.resources.get("instance_groups", [])
+        distributed = self.groups()["distribution_instance_groups"]
+        return [host for group in groups if group["instance_group_name"] in distributed for host in group["hosts"]]
+
+    def master(self) -> str:
+        return (self.distribution_hosts() or self.resources["hosts"])[0]
+
+    def launches(self, name: str) -> bool:
+        """Whether `distribution=` asks this host for the launcher `name` (one of LAUNCHERS)."""
+        groups = self.groups()
+        return bool(self.framework.get(name)) and groups["current_instance_group"] in groups["distribution_instance_groups"]
 
     def shared(self) -> dict:
         """What `SM_TRAINING_ENV` and the single variables have in common, by the toolkit's names."""
@@ -101,17 +126,16 @@ class Environment:
 
     def training_env(self) -> dict:
         """`SM_TRAINING_ENV`: the whole environment as one mapping, as the toolkit also prints it into the log."""
-        hosts = self.resources["hosts"]
         return self.shared() | {
             "additional_framework_parameters": self.framework,
             "channel_input_dirs": {name: self.layout.channel(name) for name in self.channels},
-            "distribution_hosts": [],
+            "distribution_hosts": self.distribution_hosts(),
             "hyperparameters": self.user,
-            "is_master": self.resources["current_host"] == hosts[0],
+            "is_master": self.resources["current_host"] == self.master(),
             "is_modelparallel_enabled": None,
             "is_smddpmprun_installed": False,
             "job_name": self.job_name,
-            "master_hostname": hosts[0],
+            "master_hostname": self.master(),
         }
 
     def arguments(self) -> list[str]:

@@ -11,6 +11,9 @@ PLATFORM = {
     "sagemaker_job_name",
     "sagemaker_container_log_level",
     "sagemaker_s3_output",
+    "sagemaker_enable_cloudwatch_metrics",
+    "default_user_module_name",
+    "_tuning_objective_metric",
 }
 """Names that SageMaker uses itself; other `sagemaker_*` names are parameters of the framework."""
 

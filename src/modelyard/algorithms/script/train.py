@@ -16,51 +16,54 @@ import traceback
 
 from ..layout import Layout
 from .environment import Environment
+from .frameworks import FRAMEWORKS, Framework
 from .packages import InstallError, install, overlay
 from .process import error_message, run
 from .say import say
 from .source import fetch
 
-FRAMEWORK = "sagemaker_sklearn_container.training:main"
 
-
-def main(framework_module: str = FRAMEWORK) -> int:
+def main(framework: str = "scikit-learn") -> int:
     """Run the job in this container to its end; the exit code is the container's."""
-    layout = Layout()
+    layout, kind = Layout(), FRAMEWORKS[framework]
     layout.make()
     try:
-        environment = Environment.read(layout, framework_module)
+        environment = Environment.read(layout, kind.module)
         if not environment.program:
             raise ValueError("sagemaker_program is not set: there is no entry point to run")
-        return train(layout, environment)
+        return train(layout, environment, kind)
     except Exception as error:
         return _framework_error(layout, error)
 
 
-def train(layout: Layout, environment: Environment) -> int:
+def train(layout: Layout, environment: Environment, kind: Framework) -> int:
     """Fetch, install, run."""
     say(f"Imported framework {environment.framework_module.split(':')[0]}")
     for name in environment.undecoded:
         say(f"Failed to parse hyperparameter {name} value {environment.user.get(name, '')} to Json.\nReturning the value itself")
     say("No GPUs detected (normal if no gpus installed)")
+    said, launcher = kind.prepare(environment)
     say("Invoking user training script.")
     fetch(environment.submit_directory, layout.code)
-    command = _command(layout, environment)
+    command = _command(layout, environment, launcher)
     packages = overlay()
     install(layout.code, packages)
-    variables = environment.variables()
+    variables = environment.variables() | said
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, [layout.code, packages["PYTHONPATH"]]))
     say(_banner(environment, variables, command))
-    code, tail = run(command, layout.code, os.environ | packages | variables | {"PYTHONUNBUFFERED": "1"})
+    with kind.beside(environment):
+        code, tail = run(command, layout.code, os.environ | packages | variables | {"PYTHONUNBUFFERED": "1"})
     if code == 0:
+        kind.finish(environment)
         say("Reporting training SUCCESS")
         with open(os.path.join(layout.output, "success"), "w"):
             return 0
     return _failed(layout, "ExecuteUserScriptError", code, error_message(tail), " ".join(command))
 
 
-def _command(layout: Layout, environment: Environment) -> list[str]:
-    """The command to run for the entry point. Raises FileNotFoundError when it is not there."""
+def _command(layout: Layout, environment: Environment, launcher: list[str] | None) -> list[str]:
+    """The command to run for the entry point, started by `launcher` if there is one (scripts only). Raises FileNotFoundError when
+    the entry point is not there."""
     name, arguments = environment.program, environment.arguments()
     if os.path.exists(os.path.join(layout.code, "setup.py")) and not name.endswith((".py", ".sh")):
         return [sys.executable, "-m", name, *arguments]
@@ -68,7 +71,9 @@ def _command(layout: Layout, environment: Environment) -> list[str]:
     if not os.path.exists(path):
         raise FileNotFoundError(f"The entry point {name} is not in {environment.submit_directory}")
     if name.endswith(".py"):
-        return [sys.executable, name, *arguments]
+        return [*(launcher or [sys.executable]), name, *arguments]
+    if launcher:
+        raise ValueError(f"{launcher[0]} starts Python scripts only: the entry point {name} is none")
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     return ["/bin/sh", "-c", f"./{name} {shlex.join(arguments)}".strip()]
 

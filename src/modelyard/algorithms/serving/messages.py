@@ -35,6 +35,10 @@ class Handler(Protocol):
     cheap: bool
     """Whether a batch takes so little that one process serves more than several, among which it would be divided. Known
     after `load`."""
+    forks: bool
+    """Whether a loaded model may be forked. May be left out: it may."""
+    most: int | None
+    """The most requests in one batch. May be left out or None: the server's own limit."""
 
     def load(self) -> None:
         """Read the model; raises whatever went wrong."""

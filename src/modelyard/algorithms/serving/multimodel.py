@@ -34,7 +34,7 @@ from ..script.source import fetch
 from .messages import Handler, Request, Response
 from .protocol import Connection
 
-FRAMEWORKS = ("sklearn", "xgboost")
+FRAMEWORKS = ("sklearn", "xgboost", "torch")
 THREADS = 32
 MEMORY_SHARE = 0.9
 """A model that would leave less than the rest of the memory free is refused with 507, before it is loaded."""

@@ -54,7 +54,8 @@ class Queue:
     def _take(self) -> tuple[list[tuple[Request, Callable[[Response], None]]], int]:
         """The next batch and the bytes of its bodies."""
         batch, size = [], 0
-        while self.waiting and len(batch) < (MOST if self.handler.batches else 1):
+        most = (getattr(self.handler, "most", None) or MOST) if self.handler.batches else 1
+        while self.waiting and len(batch) < most:
             more = len(self.waiting[0][0].body)
             if batch and size + more > MOST_BYTES:
                 break

@@ -29,6 +29,8 @@ class ScriptHandler:
 
     batches = False
     cheap = False
+    forks = True
+    most: int | None = None
 
     def __init__(self) -> None:
         self.layout = Layout()

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 
-from ..cpus import workers
+from ..cpus import named_workers, workers
 from .messages import Handler
 from .protocol import Connection, Server
 
@@ -30,8 +30,9 @@ def serve(handler: Handler) -> int:
 
         return serve_many(type(handler), listen)
     sockets = listen()
-    if not forks_safely():
-        return Workers(sockets, handler, None, preloaded=False, wanted=workers()).run()
+    forks = getattr(handler, "forks", True)
+    if not forks_safely() or not forks:
+        return Workers(sockets, handler, None, preloaded=False, wanted=workers() if forks else named_workers()).run()
     failure = load(handler)
     wanted = processes(handler, failure)
     if threading.active_count() > 1:

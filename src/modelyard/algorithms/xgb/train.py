@@ -43,7 +43,7 @@ def main() -> int:
         layout.fail(f"framework error: \nThe configuration in {layout.config} cannot be read: {error}")
         raise
     if environment.program:
-        return script_mode(FRAMEWORK)
+        return script_mode("xgboost")
     version = image_version()
     _configure_log(version)
     logging.getLogger("sagemaker-containers").info("Imported framework sagemaker_xgboost_container.training")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +27,8 @@ class Failed(Exception):
     """What uv said last."""
 
 
-def build(target: Path, requirements: Path, hashed: bool, lock: int, log: Callable[[str], None]) -> None:
-    """Make the environment of `requirements` at `target` (which must not exist).
+def build(target: Path, requirements: Path, hashed: bool, lock: int, log: Callable[[str], None], apart: Path | None = None) -> None:
+    """Make the environment of `requirements` at `target` (which must not exist), with what `apart` lists on top.
 
     `lock` is inherited by uv, so that another builder waits also for an uv whose parent was killed.
     """
@@ -35,6 +37,8 @@ def build(target: Path, requirements: Path, hashed: bool, lock: int, log: Callab
     _run([tool, "venv", "--no-project", "--no-config", "--quiet", "--python", base, str(target)], lock, log)
     install = [tool, "pip", "install", "--no-config", "--python", str(target / "bin/python"), "-r", str(requirements)]
     _run([*install, *(["--require-hashes"] if hashed else [])], lock, log)
+    if apart is not None:
+        _install_apart(target, apart.read_text().split(), lock, log)
     # Boxes see it read-only and could not keep what they compile. Packages' own tests are never imported: half the work.
     log("Compiling")
     _run(
@@ -48,9 +52,45 @@ def build(target: Path, requirements: Path, hashed: bool, lock: int, log: Callab
         os.chmod(folder, 0o555)  # files are hard links into uv's cache: their modes are not ours to change
 
 
-def _run(argv: list[str], lock: int, log: Callable[[str], None], check: bool = True) -> None:
+def _install_apart(target: Path, wanted: list[str], lock: int, log: Callable[[str], None]) -> None:
+    """PyTorch, whose default build for Linux on Intel wants gigabytes of CUDA libraries and cannot be imported without them.
+
+    A CPU build is taken where one is to be had: from this machine's own indexes, else from PyTorch's. Only then it is the
+    CUDA build with all it needs, which runs on a machine without a GPU too.
+    """
+    python = str(target / "bin/python")
+    install = [uv.find_uv_bin(), "pip", "install", "--no-config", "--python", python]
+    small, told = [*install, "--no-deps", *wanted], lambda line: None
+    if not _is_cuda(python, wanted, lock):
+        _run(small, lock, log)
+    else:
+        log("The package index has only the CUDA build of PyTorch: trying PyTorch's own index of CPU builds")
+        try:
+            if "UV_NO_INDEX" in index_config.uv_env():
+                raise Failed("This machine is told to use no index")
+            _run([*small, "--torch-backend", "cpu"], lock, told, more={"UV_HTTP_TIMEOUT": "20", "UV_HTTP_RETRIES": "1"})
+        except Failed:
+            log("That index is out of reach: installing the CUDA build with its libraries (3 GB or more, needed even without a GPU)")
+            _run([*install, *wanted], lock, log)
+    _run([python, "-c", "import torch"], lock, log)
+
+
+def _is_cuda(python: str, wanted: list[str], lock: int) -> bool:
+    """Whether the indexes of this machine would give the CUDA build: for Linux on Intel all but the versions that say `+cpu`."""
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    found: list[str] = []
+    with tempfile.NamedTemporaryFile("w", suffix=".in") as file:
+        file.write("\n".join(wanted))
+        file.flush()
+        compile = [uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-deps", "--no-header", "--python", python, file.name]
+        _run(compile, lock, found.append)
+    return not any(line.startswith("torch==") and "+cpu" in line for line in found)
+
+
+def _run(argv: list[str], lock: int, log: Callable[[str], None], check: bool = True, more: dict[str, str] | None = None) -> None:
     env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
-    env = index_config.uv_env() | env | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    env = index_config.uv_env() | env | {"NO_COLOR": "1", "UV_PYTHON_DOWNLOADS": "never"} | (more or {})
     said: list[str] = []
     with subprocess.Popen(
         argv,

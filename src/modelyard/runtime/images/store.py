@@ -19,6 +19,8 @@ from modelyard.runtime.images import build, recipes
 from modelyard.runtime.images.recipes import Image
 
 Log = Callable[[str], None]
+SYSTEM = "/usr/local/bin:/usr/bin:/bin"
+"""Where a box finds programs of the machine."""
 
 
 class BuildFailed(Exception):
@@ -51,7 +53,9 @@ class ImageStore:
     def path(self, image: Image) -> Path:
         """Where the environment is, or will be: what goes into `RunSpec.env_path`."""
         lock, _ = requirements(image.env)
+        aside = apart(image.env)
         seed = "\n".join([build.FORMAT, sys.version, os.path.realpath(sys.executable), sysconfig.get_platform(), lock.read_text()])
+        seed += aside.read_text() if aside else ""
         return self._root / f"{image.env}-{hashlib.sha256(seed.encode()).hexdigest()[:16]}"
 
     def look(self, image: Image) -> ImageState:
@@ -67,6 +71,8 @@ class ImageStore:
     def ensure(self, image: Image, log: Log = lambda line: None) -> Path:
         """The environment, built first if need be (seconds to minutes; another builder is waited for). `log` is told
         the progress, line by line. Raises BuildFailed; the next `ensure` tries again."""
+        if missing := [f"`{name}` ({how})" for name, how in image.needs.items() if not shutil.which(name, path=SYSTEM)]:
+            raise BuildFailed(f"image {image.env} needs on this machine: {', '.join(missing)}")
         target = self.path(image)
         if target.is_dir():
             return target
@@ -88,7 +94,7 @@ class ImageStore:
         if not hashed:
             log(f"No lock for Python {sys.version_info.major}.{sys.version_info.minor}: resolving {source.name}")
         try:
-            build.build(temporary, source, hashed, lock, log)
+            build.build(temporary, source, hashed, lock, log, apart(image.env))
             os.rename(temporary, target)
         except build.Failed as error:
             _remove_tree(temporary)
@@ -100,20 +106,25 @@ class ImageStore:
         log(f"Built image {image.env} in {time.monotonic() - began:.1f} s")
 
     def list(self) -> list[dict]:
-        """One row per environment: `{"env", "state", "reason", "path", "bytes", "images": [repository:tag, …]}`."""
+        """One row per environment: `{"env", "state", "reason", "path", "bytes", "images": [repository:tag, …], "large"}`."""
         rows = []
         for env in recipes.environments():
             image = recipes.of_environment(env)
             state, path = self.look(image), self.path(image)
-            used = [
-                f"{name}:{_readable(row['pattern'])}"
-                for recipe in recipes.load()
-                for row in recipe.tags
-                if row["env"] == env
-                for name in recipe.repositories
-            ]
-            size = _tree_bytes(path) if state.state == "ready" else None
-            rows.append({"env": env, "state": state.state, "reason": state.reason, "path": str(path), "bytes": size, "images": used})
+            using = [(recipe, row) for recipe in recipes.load() for row in recipe.tags if row["env"] == env]
+            rows.append(
+                {
+                    "env": env,
+                    "state": state.state,
+                    "reason": state.reason,
+                    "path": str(path),
+                    "bytes": _tree_bytes(path) if state.state == "ready" else None,
+                    "images": [
+                        f"{name}:{row.get('shown') or _readable(row['pattern'])}" for recipe, row in using for name in recipe.repositories
+                    ],
+                    "large": any(recipe.large for recipe, _ in using),
+                }
+            )
         return rows
 
     def remove(self, env: str) -> int:
@@ -143,6 +154,12 @@ def requirements(env: str) -> tuple[Path, bool]:
     minor = f"py{sys.version_info.major}{sys.version_info.minor}"
     lock = recipes.FOLDER / f"{env}.{minor}.lock"
     return (lock, True) if lock.is_file() else (recipes.FOLDER / f"{env}.in", False)
+
+
+def apart(env: str) -> Path | None:
+    """What is installed on top of the lock and without one, as its builds differ between indexes: PyTorch."""
+    path = recipes.FOLDER / f"{env}.apart"
+    return path if path.is_file() else None
 
 
 def _beside(target: Path, suffix: str) -> Path:

@@ -87,7 +87,7 @@ def bubblewrap(plan: dict, output: int, before_exec) -> Box:
     gate_read, gate_write = os.pipe()
     head, *rest = plan["argv"]
     argv = [head, "--json-status-fd", str(status_write), "--block-fd", str(gate_read), *rest]
-    child = fork_exec(argv, plan["env"], output, [status_write, gate_read], before_exec)
+    child = fork_exec(argv, plan["env"], output, [status_write, gate_read], lambda: _prepare(plan, before_exec))
     os.close(status_write)
     os.close(gate_read)
     if plan["ports"] or plan["serve"]:
@@ -102,6 +102,14 @@ def bubblewrap(plan: dict, output: int, before_exec) -> Box:
     if b'"child-pid":' in said:
         init = int(said.split(b'"child-pid":', 1)[1].lstrip().split(b",")[0].split(b"\n")[0].strip(b" }"))
     return Bubblewrap(child, init, gate_write, status_read)
+
+
+def _prepare(plan: dict, before_exec) -> None:
+    before_exec()
+    if plan.get("joined"):
+        from modelyard.runtime.process import network
+
+        network.enter(plan["joined"])
 
 
 class PlainBox(Box):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from modelyard.runtime.process import rundir
+from modelyard.runtime.process import network, rundir
 from modelyard.runtime.process.cheap import signal, suppress
 from modelyard.runtime.process.launch import Box, on_path
 
@@ -69,9 +69,13 @@ def _watcher(plan: dict, output: int, before_exec, pipes: tuple[int, int, int]) 
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    joined = plan.get("joined")
+    if joined:
+        network.enter(joined)
     _close_all_but(*pipes)
     uid, gid = os.geteuid(), os.getegid()
-    _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+    own_network = 0 if joined else CLONE_NEWNET
+    _call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | own_network | CLONE_NEWIPC | CLONE_NEWUTS)
     _put("/proc/self/setgroups", "deny")
     _put("/proc/self/uid_map", f"0 {uid} 1")
     _put("/proc/self/gid_map", f"0 {gid} 1")
@@ -93,7 +97,8 @@ def _process_one(plan: dict, ready: int, gate: int, report: int) -> None:
     _die_with_parent()
     os.setsid()
     _call("sethostname", plan["hostname"].encode(), len(plan["hostname"]))
-    _loopback_up()
+    if not plan.get("joined"):
+        _loopback_up()
     with suppress(OSError):  # no user namespace inside, where the payload would have every capability again
         _put("/proc/sys/user/max_user_namespaces", "0")
     build_root(plan["root"], plan["mounts"])

@@ -1,7 +1,7 @@
 """From a RunSpec to what a shim executes: plain data, computed once by the caller, with no choice left in it.
 
 `{"group", "launcher": bwrap|ctypes|plain, "argv", "env", "cwd", "mounts", "hostname", "new_proc", "ports": [host ports to relay],
-"serve": {"public", "direct", "port"} | None, "memory", "cpus", "pids", "nice", "cgroups", "max_runtime", "grace", "first_lines"}`
+"serve": {"public", "direct", "port"} | None, "network": {"socket", "host"} | None, "memory", "cpus", "pids", "nice", "cgroups", "max_runtime", "grace", "first_lines"}`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from modelyard.runtime import index_config
 from modelyard.runtime.base import RunSpec
-from modelyard.runtime.process import layer, root
+from modelyard.runtime.process import layer, network, root
 
 ALGORITHMS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../algorithms"))
 """What runs inside managed images; importable there as `modelyard_algorithms`, wherever an environment is given."""
@@ -24,8 +24,8 @@ PORT = 8080
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | None) -> dict:
-    """The plan of a run; writes the small files the box needs into `folder`."""
+def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | None, network_socket: str | None = None) -> dict:
+    """The plan of a run; writes the small files the box needs into `folder`. `network_socket` is that of its private network."""
     for name in ("tmp", "home"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "tmp").chmod(0o1777)
@@ -41,6 +41,7 @@ def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | Non
         "new_proc": tier in ("full", "ctypes"),
         "ports": [port for port in (spec.platform_port, spec.egress_port) if port] if boxed else [],
         "serve": serve,
+        "network": {"socket": network_socket, "host": spec.host} if network_socket else None,
         "memory": spec.memory_bytes,
         "cpus": spec.cpus,
         "pids": PIDS,
@@ -71,7 +72,7 @@ def _algorithms() -> str:
 def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None) -> dict:
     steps = [
         *root.system(),
-        *root.own_etc(str(folder / "etc"), spec.hostname, spec.hosts),
+        *root.own_etc(str(folder / "etc"), spec.hostname, spec.hosts, _addresses(spec)),
         *root.kernel_files(plan["new_proc"]),
         ("rw", str(folder / "tmp"), "/tmp"),
         ("rw", str(folder / "home"), "/root"),
@@ -101,7 +102,7 @@ def _boxed(plan: dict, spec: RunSpec, folder: Path, tier: str, bwrap: str | None
     plan["env"] = _base_env(spec) | env | spec.env
     if tier == "ctypes":
         return plan | {"launcher": "ctypes", "mounts": steps, "root": str(folder / "root")}
-    return plan | {"launcher": "bwrap", "argv": root.bwrap_argv(bwrap, steps, spec.hostname, spec.cwd, spec.argv)}
+    return plan | {"launcher": "bwrap", "argv": root.bwrap_argv(bwrap, steps, spec.hostname, spec.cwd, spec.argv, not spec.network)}
 
 
 def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:
@@ -131,6 +132,10 @@ def _unboxed(plan: dict, spec: RunSpec, folder: Path) -> dict:
         "env": _base_env(spec) | env | {key: here(value) for key, value in spec.env.items()},
         "first_lines": [*plan["first_lines"], warning],
     }
+
+
+def _addresses(spec: RunSpec) -> list[str] | None:
+    return [network.address(number) for number in range(1, len(spec.hosts) + 1)] if spec.network else None
 
 
 def _base_env(spec: RunSpec) -> dict[str, str]:

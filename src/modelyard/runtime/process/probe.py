@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -62,5 +63,18 @@ def _try(tier: str, bwrap: str | None) -> str | None:
     return done.stderr.decode("utf-8", "replace").strip()[-300:] or f"exit code {done.returncode}"
 
 
+@functools.cache
+def no_network() -> str | None:
+    """Why boxes cannot be the hosts of a private network here; None: they can. Tried once, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-probe-") as folder:
+        argv = [sys.executable, "-I", "-S", "-c", NETWORK_TRIAL.format(source=SOURCE, path=os.path.join(folder, "n"))]
+        try:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=TRIES_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+    return None if done.returncode == 0 else done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][-300:]
+
+
 SOURCE = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 TRIAL = "import sys; sys.path.insert(0, {source!r}); from modelyard.runtime.process.trial import main; main(*{arguments!r})"
+NETWORK_TRIAL = "import sys; sys.path.insert(0, {source!r}); from modelyard.runtime.process.network import try_out; try_out({path!r})"

@@ -42,11 +42,13 @@ def system() -> list[tuple]:
     return steps
 
 
-def own_etc(folder: str, hostname: str, hosts: list[str]) -> list[tuple]:
-    """Files of /etc that are the box's own; written into `folder` (the run's) and mounted read-only."""
-    names = list(dict.fromkeys(["localhost", hostname, *hosts]))
+def own_etc(folder: str, hostname: str, hosts: list[str], addresses: list[str] | None = None) -> list[tuple]:
+    """Files of /etc that are the box's own; written into `folder` (the run's) and mounted read-only. `hosts` have these
+    `addresses`, or are the box itself."""
+    names = list(dict.fromkeys(["localhost", *([] if addresses else [hostname, *hosts])]))
+    others = "".join(f"{address} {name}\n" for address, name in zip(addresses or [], hosts, strict=False))
     texts = {
-        "hosts": f"127.0.0.1 {' '.join(names)}\n::1 localhost\n",
+        "hosts": f"127.0.0.1 {' '.join(names)}\n::1 localhost\n{others}",
         "hostname": hostname + "\n",
         "passwd": PASSWD,
         "group": GROUP,
@@ -98,9 +100,10 @@ def no_inner_namespaces(bwrap: str) -> tuple[str, ...]:
     return ("--disable-userns",) if done.returncode == 0 else ()
 
 
-def bwrap_argv(bwrap: str, steps: list[tuple], hostname: str, cwd: str, argv: list[str]) -> list[str]:
-    """bubblewrap's command line. The payload's environment is bubblewrap's own: no secret is on a command line."""
+def bwrap_argv(bwrap: str, steps: list[tuple], hostname: str, cwd: str, argv: list[str], own_network: bool = True) -> list[str]:
+    """bubblewrap's command line. The payload's environment is bubblewrap's own: no secret is on a command line. Without
+    `own_network` the box stays in the network that bubblewrap is started in."""
     return [
-        bwrap, "--unshare-all", "--unshare-user", *no_inner_namespaces(bwrap), "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        bwrap, "--unshare-all", *([] if own_network else ["--share-net"]), "--unshare-user", *no_inner_namespaces(bwrap), "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
         "--hostname", hostname, *bwrap_arguments(steps), "--remount-ro", "/", "--chdir", cwd, "--", *argv,
     ]  # fmt: skip

@@ -82,7 +82,10 @@ class ProcessRuntime:
         return self.look(spec.id)
 
     def _start(self, spec: RunSpec, folder: Path, lock: int) -> None:
-        what = plan.make(spec, folder, self.tier, self.cgroups, self.sandbox.bwrap)
+        if spec.network and (why := self.no_network()):
+            raise ValueError(f"no private network for the hosts of a job: {why}")
+        network = self._network_socket(spec.network) if spec.network else None
+        what = plan.make(spec, folder, self.tier, self.cgroups, self.sandbox.bwrap, network)
         asked = asdict(spec) | {"env": sorted(spec.env), "tier": self.tier}
         rundir.write_atomic(str(folder / rundir.SPEC), json.dumps(asked, indent=1).encode(), durable=False)
         source = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
@@ -191,6 +194,15 @@ class ProcessRuntime:
         for entry in self._root.glob(LEAVING + "*"):
             _delete(entry)
         return gone
+
+    def no_network(self) -> str | None:
+        if self.tier == "degraded":
+            return "there is no sandbox on this machine (see `modelyard doctor`)"
+        return probe.no_network()
+
+    def _network_socket(self, name: str) -> str:
+        self._sockets.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return str(self._sockets / (hashlib.sha256(name.encode()).hexdigest()[:16] + ".net"))
 
     def serve_socket(self, run_id: str) -> str:
         """A path for `RunSpec.serve_socket`: short enough for a unix socket, the same for the same run."""

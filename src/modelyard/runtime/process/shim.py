@@ -88,6 +88,10 @@ class Shim:
         plan = self.plan
         if plan["cgroups"]:
             self.group.make(plan["memory"], plan["cpus"], plan["pids"])
+        if plan["network"]:
+            from modelyard.runtime.process import network
+
+            plan["joined"] = network.join(plan["network"]["socket"], plan["network"]["host"])
         output_read, output_write = os.pipe2(os.O_CLOEXEC)
         self.box = LAUNCHERS[plan["launcher"]](plan, output_write, self._in_child)
         os.close(output_write)

@@ -114,6 +114,16 @@ class MetricStore:
         rows = self._db.read(f"SELECT id, namespace, name, dimensions FROM metric_series WHERE {' AND '.join(where)} ORDER BY id", values)
         return [(row[0], row[1], row[2], [{"Name": n, "Value": v} for n, v in orjson.loads(row[3])]) for row in rows]
 
+    def every_point(
+        self, account: str, region: str, namespace: str, dimensions: Sequence[Mapping[str, str]]
+    ) -> list[tuple[str, float, float]]:
+        """(metric name, time, value) of every single value with exactly these dimensions, in the order of time."""
+        return self._db.read(
+            "SELECT s.name, p.at, p.low FROM metric_points p JOIN metric_series s ON s.id = p.series_id "
+            "WHERE s.account = ? AND s.region = ? AND s.namespace = ? AND s.dimensions = ? AND p.samples = 1 ORDER BY p.at, s.name, p.low",
+            (account, region, namespace, canonical(dimensions)),
+        )
+
     def buckets(
         self,
         account: str,

@@ -21,6 +21,7 @@ from modelyard.services.iam.document import PolicySet, compile_policy, parse
 from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.principals import names_service
 from modelyard.services.iam.request_context import of_call, of_principal
+from modelyard.services.iam.resource_documents import PoliciesOf
 from modelyard.services.iam.vault import Vault
 
 MAX_VERDICTS = 4096
@@ -29,7 +30,7 @@ _NONE: Mapping[str, Any] = {}
 
 class IamIdentity:
     """`parts["resource_policies"]` of the platform: service name → callable(call, request) that answers
-    (policy document or None, account that owns the resource or None: the caller's)."""
+    (policy document or None, account that owns the resource or None: the caller's), or a `PoliciesOf`."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -103,6 +104,8 @@ class IamIdentity:
         caller = self.directory.caller(call.principal)
         service = need.action.partition(":")[0]
         lookup = self._platform.parts.get("resource_policies", _NONE).get(service)
+        if type(lookup) is PoliciesOf and not any(piece in need.resource for piece in lookup.about):
+            lookup = None
         if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
             return
         policy, account = self._resource_policy(call, need, request, lookup)
@@ -119,6 +122,9 @@ class IamIdentity:
     def _resource_policy(self, call: Call, need: Need, request: Mapping[str, Any], lookup: Any) -> tuple[PolicySet | None, str | None]:
         if lookup is None:
             return None, _account_of(need.resource)
+        if isinstance(lookup, PoliciesOf):
+            document, account = lookup.find(need.resource)
+            return (PolicySet(compile_policy(document, "the resource's policy")) if document else None), account
         service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -20,6 +21,15 @@ from modelyard.services.iam.document import as_list
 from modelyard.services.iam.principals import service_principal
 
 VERSIONS = ("2008-10-17", "2012-10-17")
+
+
+@dataclass(frozen=True)
+class PoliciesOf:
+    """In `parts["resource_policies"]`: a service of whose resources only some have policies. `about` are pieces of their ARNs; `find(arn)`
+    answers (policy document or None, account that owns the resource)."""
+
+    about: tuple[str, ...]
+    find: Callable[[str], tuple[Mapping[str, Any] | None, str | None]]
 
 
 class BadDocument(ValueError):

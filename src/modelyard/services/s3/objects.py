@@ -33,10 +33,17 @@ class ObjectStore:
         self._depot = depot
 
     def put_bytes(
-        self, account: str, bucket: str, key: str, data: bytes, content_type: str | None = None, metadata: dict[str, str] | None = None
+        self,
+        account: str,
+        bucket: str,
+        key: str,
+        data: bytes,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+        kms: str | None = None,
     ) -> str:
-        """Durable when it returns. Answers the ETag (no quotes)."""
-        return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata)
+        """Durable when it returns. Answers the ETag (no quotes). `kms`: the key id that the object tells."""
+        return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata, kms)
 
     def put_file(
         self, account: str, bucket: str, key: str, path: Path, content_type: str | None = None, metadata: dict[str, str] | None = None
@@ -45,7 +52,14 @@ class ObjectStore:
             return self.put_stream(account, bucket, key, FileBody(file), content_type, metadata)
 
     def put_stream(
-        self, account: str, bucket: str, key: str, body: Body, content_type: str | None = None, metadata: dict[str, str] | None = None
+        self,
+        account: str,
+        bucket: str,
+        key: str,
+        body: Body,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+        kms: str | None = None,
     ) -> str:
         check_key(key)
         self._depot.bucket(bucket)
@@ -53,6 +67,8 @@ class ObjectStore:
         meta: dict[str, Any] = {"headers": {"ContentType": content_type} if content_type else {}, "checksums": received.checksums}
         if metadata:
             meta["user"] = metadata
+        if kms:
+            meta["encryption"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms}
         return self._depot.put(bucket, key, Draft(received, meta)).etag
 
     def open(self, account: str, bucket: str, key: str, version: str | None = None) -> BinaryIO:

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.kernel.records import Record
+from modelyard.kernel.store import Moved
 
 PAGE = 10
 """MaxResults where a client names none, as AWS documents for the List operations of SageMaker."""
+FILTERED_BATCH = 200
+"""Records read at once where some of them are filtered out."""
 SORTS = {"Name": "name", "CreationTime": "created_at", "LastModifiedTime": "updated_at", "Status": "status"}
 
 
 def arn_of(call: Any, kind: str, name: str) -> str:
     """`arn:aws:sagemaker:us-east-1:123456789012:training-job/name`; names are lower-cased in ARNs as AWS does."""
     return f"arn:aws:sagemaker:{call.region}:{call.account}:{kind}/{name.lower()}"
+
+
+def full_arn(call: Any, kind: str, name_or_arn: str) -> str:
+    """The ARN, for members that take a name or an ARN (which may be of another account)."""
+    if not name_or_arn.startswith("arn:"):
+        return arn_of(call, kind, name_or_arn)
+    front, slash, name = name_or_arn.partition("/")
+    return front + slash + name.lower()
+
+
+def user_context(call: Any) -> dict[str, Any]:
+    """Who made something, as CreatedBy and LastModifiedBy have it."""
+    return {"IamIdentity": {"Arn": call.principal.arn, "PrincipalId": call.principal.user_id}}
+
+
+def changed(
+    call: Any,
+    read: Callable[[], Record],
+    change: Callable[[Record], dict[str, Any]],
+    detail: Callable[[Record, dict[str, Any]], dict[str, Any]] | None = None,
+) -> Record:
+    """Reads, decides and writes again until nobody came in between. `change` answers the members of the spec to set (None removes one);
+    `detail(record as it was, those members)` goes into the event. For records that no reconciler has to look at again."""
+    while True:
+        record = read()
+        patch = change(record)
+        try:
+            return call.store.request(record, patch, due=False, detail=detail(record, patch) if detail else None)
+        except Moved:
+            continue
 
 
 def tags_of(request: Mapping[str, Any]) -> dict[str, str]:
@@ -44,11 +77,15 @@ def list_page(
     default_sort: str = "CreationTime",
     default_order: str = "Descending",
     status: Sequence[str] | str | None = None,
+    keep: Callable[[Record], bool] | None = None,
+    whose: tuple[str, str] | None = None,
+    owner: str | None = None,
 ) -> tuple[list[Record], dict[str, str]]:
     """One page of a List operation, and `{"NextToken": …}` where there is more.
 
     Understands MaxResults, NextToken, NameContains, SortBy, SortOrder, StatusEquals, CreationTimeAfter/Before and
-    LastModifiedTimeAfter/Before. A token belongs to the filters and the order it was made with.
+    LastModifiedTimeAfter/Before (CreatedAfter/Before in the newer operations). A token belongs to the filters and the order it was made with.
+    `keep` filters by what has no index, `owner` by the owning record; `whose` is another (account, region) than the caller's.
     """
     sort_by, order = request.get("SortBy", default_sort), request.get("SortOrder", default_order)
     column = SORTS.get(sort_by)
@@ -59,21 +96,30 @@ def list_page(
     if token is not None and (not isinstance(token, list) or len(token) != 3 or token[0] != repr(asked) or not _is_place(token[1:])):
         raise validation("The pagination token is invalid: it belongs to another request.")
     limit = request.get("MaxResults", PAGE)
-    found = call.store.list(
-        kind,
-        call.account,
-        call.region,
-        contains=request.get("NameContains"),
-        status=status if status is not None else request.get("StatusEquals"),
-        created_after=request.get("CreationTimeAfter"),
-        created_before=request.get("CreationTimeBefore"),
-        updated_after=request.get("LastModifiedTimeAfter"),
-        updated_before=request.get("LastModifiedTimeBefore"),
-        order_by=column,
-        descending=order == "Descending",
-        limit=limit + 1,
-        after=tuple(token[1:]) if token else None,
-    )
+    account, region = whose or (call.account, call.region)
+    place: tuple[Any, str] | None = tuple(token[1:]) if token else None
+    found: list[Record] = []
+    while True:
+        batch = call.store.list(
+            kind,
+            account,
+            region,
+            owner=owner,
+            contains=request.get("NameContains"),
+            status=status if status is not None else request.get("StatusEquals"),
+            created_after=request.get("CreationTimeAfter", request.get("CreatedAfter")),
+            created_before=request.get("CreationTimeBefore", request.get("CreatedBefore")),
+            updated_after=request.get("LastModifiedTimeAfter"),
+            updated_before=request.get("LastModifiedTimeBefore"),
+            order_by=column,
+            descending=order == "Descending",
+            limit=limit + 1 if keep is None else FILTERED_BATCH,
+            after=place,
+        )
+        found += batch if keep is None else filter(keep, batch)
+        if keep is None or len(found) > limit or len(batch) < FILTERED_BATCH:
+            break
+        place = (getattr(batch[-1], column), batch[-1].name)
     if len(found) <= limit:
         return found, {}
     last = found[limit - 1]

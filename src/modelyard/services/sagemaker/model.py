@@ -10,6 +10,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.registry.deploy import containers_of_package
 from modelyard.services.sagemaker.role_session import RoleSession
 
 LIFECYCLE = static("model")
@@ -22,7 +23,7 @@ ECHOED = ("PrimaryContainer", "Containers", "InferenceExecutionConfig", "Executi
 @api.operation
 def create_model(call, request):
     name, arn = request["ModelName"], arn_of(call, "model", request["ModelName"])
-    containers = containers_of(request)
+    containers = _resolved(call, request)
     _check(request, containers)
     if call.store.by_arn(arn):
         raise _taken(arn)
@@ -36,8 +37,10 @@ def create_model(call, request):
         _check_image(call, container)
         _check_data(call, role, container)
     spec = {key: value for key, value in request.items() if key != "Tags"}
-    for container in containers_of(spec):
+    for container in (*given_containers(spec), *containers):
         container.setdefault("Mode", "SingleModel")
+    if any(c.get("ModelPackageName") for c in containers):
+        spec["resolved"] = containers
     try:
         call.store.create(LIFECYCLE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, tags=tags_of(request))
     except Taken:
@@ -47,7 +50,10 @@ def create_model(call, request):
 
 @api.operation
 def describe_model(call, request):
-    model = the_model(call, request["ModelName"])
+    return describe(the_model(call, request["ModelName"]))
+
+
+def describe(model: Record) -> dict[str, Any]:
     answer = {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created_at}
     answer |= {member: model.spec[member] for member in ECHOED if model.spec.get(member)}
     return {**answer, "EnableNetworkIsolation": model.spec.get("EnableNetworkIsolation", False)}
@@ -80,7 +86,12 @@ def the_model(call, name: str) -> Record:
 
 
 def containers_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The containers in the order a request passes through them."""
+    """The containers in the order a request passes through them; those of a model package stand in its place."""
+    return spec["resolved"] if "resolved" in spec else given_containers(spec)
+
+
+def given_containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """As the request named them."""
     primary = spec.get("PrimaryContainer")
     return list(spec.get("Containers", [])) if primary is None else [primary]
 
@@ -132,12 +143,20 @@ def model_data(container: dict[str, Any]) -> dict[str, Any] | None:
 # --- checks --------------------------------------------------------------------------------------
 
 
+def _resolved(call, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """What will run: the containers of a model package are those it has at this moment."""
+    found = []
+    for container in given_containers(request):
+        found += containers_of_package(call, container) if container.get("ModelPackageName") else [container]
+    return found
+
+
 def _check(request: dict[str, Any], containers: list[dict[str, Any]]) -> None:
     if ("PrimaryContainer" in request) == bool(request.get("Containers")):
         raise validation("You must provide either PrimaryContainer or Containers, and not both.")
     for container in containers:
-        if container.get("ModelPackageName") or container.get("InferenceSpecificationName"):
-            raise validation("ModelPackageName is not built yet: name the Image and the ModelDataUrl.")
+        if container.get("InferenceSpecificationName") and not container.get("ModelPackageName"):
+            raise validation("InferenceSpecificationName names one of a model package: give its ModelPackageName too.")
         if not container.get("Image"):
             raise validation("Each container definition must have an Image or a ModelPackageName.")
         if container.get("ModelDataUrl") and container.get("ModelDataSource"):
@@ -145,7 +164,7 @@ def _check(request: dict[str, Any], containers: list[dict[str, Any]]) -> None:
         if container.get("AdditionalModelDataSources"):
             raise validation("AdditionalModelDataSources are not built yet.")
         _check_mode(container)
-    if "Containers" in request:
+    if "Containers" in request or len(containers) > 1:
         _check_together(containers, request.get("InferenceExecutionConfig", {}).get("Mode", "Serial"))
     elif "InferenceExecutionConfig" in request:
         raise validation("InferenceExecutionConfig is for models with several Containers; this one has a PrimaryContainer.")

@@ -71,6 +71,10 @@ class RoleSession:
         answer = self._call.invoke("s3", "GetObject", {"Bucket": bucket, "Key": key})
         return answer["ContentLength"], answer.get("ContentType", ""), _pieces(answer["Body"])
 
+    def ask(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Any operation of S3."""
+        return self._call.invoke("s3", operation, request)
+
     def put(self, bucket: str, key: str, body: Any, **members: Any) -> None:
         """`body` is bytes or a Body; `members` further members of PutObject."""
         self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **members})

@@ -19,6 +19,7 @@ from modelyard.services.sagemaker.images import build_image, look_at_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.serving.routes import instance_id
 
 __all__ = ["NoModel", "build", "fetch_model", "start"]
 
@@ -229,13 +230,14 @@ def end(replica: Record, number: int, world: Any) -> None:
 
 
 def log_group(replica: Record) -> str:
-    return LOG_GROUP + replica.spec["endpoint"]
+    return replica.spec.get("log_group") or LOG_GROUP + replica.spec["endpoint"]
 
 
 def log_stream(replica: Record, place: int = 0) -> str:
-    """`<variant>/<instance>`, with the container's hostname where a model has several."""
+    """`<variant>/<instance>`, with the container's hostname where a model has several. Instances of jobs have a suffix."""
     hostname = containers(replica)[place].get("hostname")
-    return f"{replica.spec['name']}/i-{replica.uid[:17]}" + (f"/{hostname}" if hostname else "")
+    suffix = replica.spec.get("log_suffix", "")
+    return f"{replica.spec['name']}/{instance_id(replica.uid)}{suffix}" + (f"/{hostname}" if hostname else "")
 
 
 def follow(replica: Record, number: int, world: Any) -> None:

@@ -69,6 +69,11 @@ def wanted_count(variant: Mapping[str, Any], most: Mapping[str, int] | None) -> 
     return most.get(variant["name"], 0)
 
 
+def enhanced(deployment: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether its invocations are counted by instance too, for the rows of the table."""
+    return {"enhanced": True} if (deployment.get("metrics") or {}).get("EnableEnhancedMetrics") else {}
+
+
 def rows(
     deployment: Mapping[str, Any],
     names: Mapping[str, Mapping[str, Any]],
@@ -84,6 +89,7 @@ def rows(
             continue
         replicas = [routes[name] for name, variant in names.items() if variant["name"] == shadow["name"] and name in routes]
         row = {"name": shadow["name"], "weight": shadow["weight"], "replicas": replicas, "fleet": str(deployment["edition"])}
+        row |= enhanced(deployment)
         if shadow["name"] in faults:
             row["fault"] = faults[shadow["name"]]
         found.append({"of": shadow["of"], "percent": percent(deployment, shadow), "variant": {**row, "config": deployment["config"]}})

@@ -57,6 +57,7 @@ def _rows(endpoint: Record, part: Part, routes: Mapping[str, Any], alone: bool) 
                 "replicas": [],
                 **fleet,
                 **_calls(variant),
+                **shadows.enhanced(deployment),
                 **serverless.row(endpoint, variant),
             }
     for name, variant in replica_names(endpoint.uid, deployment, part.active).items():

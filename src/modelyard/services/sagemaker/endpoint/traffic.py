@@ -42,7 +42,7 @@ def describe_endpoint_traffic(call, request):
             {
                 "VariantName": name,
                 "Fleets": _fleets(name, table or {"variants": []}, replicas),
-                **calls(call, endpoint, name, end - window * speed, end, window),
+                **calls(call, endpoint, name, end - window * speed, end, window, _routed(table or {"variants": []}, name)),
             }
             for name in variant_names(endpoint, table)
         ],
@@ -91,8 +91,8 @@ def _fleets(name: str, table: Mapping[str, Any], replicas: list[Record]) -> list
     ]
 
 
-def calls(call: Any, endpoint: Record, variant: str, start: float, end: float, window: float) -> dict[str, float]:
-    """Rates per real second and latencies in milliseconds of [start, end), platform time."""
+def calls(call: Any, endpoint: Record, variant: str, start: float, end: float, window: float, instances: int) -> dict[str, float]:
+    """Rates per real second and latencies in milliseconds of [start, end), platform time. `InFlight`: calls under way at all its instances."""
     dimensions = [{"Name": "EndpointName", "Value": endpoint.name}, {"Name": "VariantName", "Value": variant}]
 
     def whole(metric: str) -> Any:
@@ -114,8 +114,14 @@ def calls(call: Any, endpoint: Record, variant: str, start: float, end: float, w
     if overhead is not None:
         answer["OverheadP50Milliseconds"] = (overhead.statistic("p50") or 0.0) / 1000
     if flight is not None:
-        answer["InFlight"] = flight.high
+        answer["InFlight"] = round(flight.total / flight.samples * max(1, instances), 1)
     return answer
+
+
+def _routed(table: Mapping[str, Any], name: str) -> int:
+    """How many instances of a variant take calls."""
+    rows = [*table["variants"], *(shadow["variant"] for shadow in table.get("shadows", ()))]
+    return sum(len(row["replicas"]) for row in rows if row["name"] == name)
 
 
 def _rollout(rollout: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Source: "SageMaker AI endpoint instance metrics": by EndpointName and VariantName, one sample per instance and period; CPU is the sum over
 cores (two busy cores are 200 %). MetricsConfig.MetricPublishFrequencyInSeconds says how often (platform time, 60 s); with EnableEnhancedMetrics
-they come by InstanceId too.
+they come by InstanceId too. Serverless variants have MemoryUtilization alone.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ def _figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tu
             percent += 100.0 * max(0.0, cpu_s - before[0]) / max(1e-3, real - before[1])
     kind = instance(replica.spec["instance_type"])
     memory = 100.0 * sum(size for _, size in seen.values()) / kind.memory_here
+    if replica.spec.get("serverless"):  # the one of these that AWS lists for serverless endpoints
+        return {"MemoryUtilization": min(100.0, memory)}
     disk = os.statvfs(platform.settings.data)
     used = 100.0 * _size(container.folder(replica, platform)) / max(1, disk.f_blocks * disk.f_frsize)
     return {**({"CPUUtilization": percent} if known else {}), "MemoryUtilization": min(100.0, memory), "DiskUtilization": min(100.0, used)}

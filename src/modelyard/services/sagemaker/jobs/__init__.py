@@ -3,5 +3,7 @@
 inputs.py     which S3 objects an input means, a host's share of them, and those objects as files
 outputs.py    files that a payload left → S3, never through a link
 network.py    what a run may reach, as fields of its RunSpec
+admission.py  which jobs may start now, by CPU and memory, fair by arrival
+quota.py      ResourceLimitExceeded, in AWS's words
 failures.py   the texts of FailureReason
 """

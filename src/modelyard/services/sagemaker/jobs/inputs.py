@@ -45,13 +45,21 @@ def check_objects(session: RoleSession, uri: str, member: str, role: str, region
     )
 
 
+def objects(session: RoleSession, uri: str, data_type: str) -> Iterator[Item]:
+    """Every object that `uri` names, in the order of keys or of the manifest; raises ClientError where there is none."""
+    bucket, prefix = parse_s3_uri(uri, "s3Uri")
+    none = True
+    for item in _manifest(session, bucket, prefix) if data_type == "ManifestFile" else _prefix(session, bucket, prefix):
+        none = False
+        yield item
+    if none:
+        raise client_error(f"Data download failed:No objects found under {uri}")
+
+
 def plan(session: RoleSession, uri: str, data_type: str) -> list[Item]:
     """Everything that `uri` names, in the order of keys; `data_type` is S3Prefix or ManifestFile. Raises ClientError for
     names that cannot be files side by side."""
-    bucket, prefix = parse_s3_uri(uri, "s3Uri")
-    items = list(_manifest(session, bucket, prefix) if data_type == "ManifestFile" else _prefix(session, bucket, prefix))
-    if not items:
-        raise client_error(f"Data download failed:No objects found under {uri}")
+    items = list(objects(session, uri, data_type))
     names = {item.name for item in items}
     for item in items:
         parts = item.name.split("/")

@@ -9,6 +9,9 @@ from typing import Any
 
 import regex
 
+from modelyard.services.sagemaker.published_images import repository
+from modelyard.services.sagemaker.training_job.metric_tables import BY_REPOSITORY
+
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 PATTERN_SECONDS = 0.1
 _XGBOOST = (
@@ -33,8 +36,10 @@ _XGBOOST = (
 
 def built_in_definitions(image: str, hyperparameters: dict[str, str]) -> list[dict[str, str]]:
     """What AWS fills in for a built-in algorithm; [] for script mode and for images of one's own."""
-    repository = image.rsplit("/", 1)[-1].split(":")[0]
-    if repository not in ("sagemaker-xgboost", "xgboost") or "sagemaker_program" in hyperparameters:
+    name = repository(image)
+    if name in BY_REPOSITORY:
+        return [{"Name": metric, "Regex": expression} for metric, expression in BY_REPOSITORY[name].items()]
+    if name not in ("sagemaker-xgboost", "xgboost") or "sagemaker_program" in hyperparameters:
         return []
     return [
         {"Name": f"{channel}:{metric}", "Regex": rf".*\[[0-9]+\].*#011{channel}-{metric}:([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?).*"}

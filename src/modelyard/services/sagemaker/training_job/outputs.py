@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +23,31 @@ CURVE_VALUES = 2000
 """How much of the objective's way is kept for the tuning job: it compares trials step by step."""
 
 
-def collect(session: RoleSession, job: Record, ml: Path, lines: Iterable[tuple[float, str]], *, keep_model: bool) -> dict[str, Any]:
-    """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `lines` is the whole log. Repeatable: the
-    keys are the job's, the bytes the same."""
+def collect(
+    session: RoleSession, job: Record, hosts: list[Path], lines: Iterable[tuple[float, str]], *, keep_model: bool
+) -> dict[str, Any]:
+    """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `hosts` are the
+    /opt/ml of all hosts, whose files go into the same archives; `lines` is the whole log. Repeatable: the keys are the job's, the
+    bytes the same."""
     answer: dict[str, Any] = {}
     with uploading():
         if keep_model:
-            answer["model"] = _upload_model(session, job, ml)
-        _upload_data(session, job, ml)
+            answer["model"] = _upload_model(session, job, hosts)
+        _upload_data(session, job, hosts)
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
-    matches = list(found(definitions, lines)) if definitions else []
+    matches, tuning, curve = found(definitions, lines) if definitions else iter(()), job.spec.get("tuning", {}), []
+    if tuning.get("curve"):
+        matches = _noting(matches, tuning["metric"], curve)
     answer["metrics"] = final_metrics(matches)
-    if (tuning := job.spec.get("tuning")) and tuning["curve"]:
-        answer["curve"] = [value for name, value, _ in matches if name == tuning["metric"]][:CURVE_VALUES]
-    return answer
+    return {**answer, "curve": curve} if curve else answer
+
+
+def _noting(matches: Iterator[tuple[str, float, float]], metric: str, curve: list[float]) -> Iterator[tuple[str, float, float]]:
+    """The same matches; the values of one metric go into `curve` on the way."""
+    for match in matches:
+        if match[0] == metric and len(curve) < CURVE_VALUES:
+            curve.append(match[1])
+        yield match
 
 
 def failure_text(ml: Path, log: Path) -> str:
@@ -41,21 +55,53 @@ def failure_text(ml: Path, log: Path) -> str:
     return (failure(ml) or last_line(log))[:CHARACTERS]
 
 
-def _upload_model(session: RoleSession, job: Record, ml: Path) -> str:
-    uri, folder = model_uri(job), left_behind(ml, "model")
+def _upload_model(session: RoleSession, job: Record, hosts: list[Path]) -> str:
+    uri = model_uri(job)
     bucket, key = parse_s3_uri(uri, "s3OutputPath")
-    if not uri.endswith("/"):
-        upload_packed(session, ml, folder, bucket, key, "/opt/ml/model")
-    elif folder is not None:
-        for name, path in files(folder):
-            session.upload(path, bucket, key + name)
+    with _of_all(hosts, "model") as folder:
+        if not uri.endswith("/"):
+            upload_packed(session, hosts[0], folder, bucket, key, "/opt/ml/model")
+        elif folder is not None:
+            for name, path in files(folder):
+                session.upload(path, bucket, key + name)
     return uri
 
 
-def _upload_data(session: RoleSession, job: Record, ml: Path) -> None:
-    folder = left_behind(ml, "output/data")
-    if folder is None or not any(folder.iterdir()):
+def _upload_data(session: RoleSession, job: Record, hosts: list[Path]) -> None:
+    with _of_all(hosts, "output/data") as folder:
+        if folder is None or not any(folder.iterdir()):
+            return
+        _upload_output(session, job, hosts[0], folder)
+
+
+@contextlib.contextmanager
+def _of_all(hosts: list[Path], name: str) -> Iterator[Path | None]:
+    """/opt/ml/<name> of all hosts as one folder: as AWS has it, their files go into one archive. Where two wrote a file of the
+    same name, the first host's is taken."""
+    folders = [folder for ml in hosts if (folder := left_behind(ml, name)) is not None]
+    if len(hosts) == 1 or not folders:
+        yield folders[0] if folders else None
         return
+    with tempfile.TemporaryDirectory(dir=hosts[0].parent, prefix=".hosts-") as scratch:
+        for folder in folders:
+            _link_tree(folder, Path(scratch))
+        yield Path(scratch)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """What is in `source` and not yet in `target`, as links of the same files (they lie on one disk)."""
+    for entry in os.scandir(source):
+        there = target / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if not os.path.lexists(there):
+                there.mkdir()
+            if there.is_dir() and not there.is_symlink():
+                _link_tree(Path(entry.path), there)
+        elif not os.path.lexists(there):
+            os.link(entry.path, there, follow_symlinks=False)
+
+
+def _upload_output(session: RoleSession, job: Record, ml: Path, folder: Path) -> None:
     bucket, key = parse_s3_uri(
         job.spec["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{job.name}/output/output.tar.gz", "s3OutputPath"
     )

@@ -62,7 +62,8 @@ def ranges_filled(ranges: Mapping[str, Any], definition: Mapping[str, Any]) -> d
         full[kind].append(found)
     if not any(full[kind] for kind in KINDS):
         static = definition.get("StaticHyperParameters", {})
-        if not built_in_definitions(definition["AlgorithmSpecification"].get("TrainingImage", ""), static):
+        image = definition["AlgorithmSpecification"].get("TrainingImage", "")
+        if "xgboost" not in image.rpartition("/")[2] or not built_in_definitions(image, static):
             raise validation("Autotune has no ranges for this algorithm. Provide ParameterRanges, or AutoParameters with a ValueHint each.")
         for kind, rows in _XGBOOST.items():
             full[kind] = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.services.sagemaker.search import matches, values
+from modelyard.services.sagemaker.searching.expression import matches, values
 
 DOCUMENT = {
     "TrainingJobName": "iris-1",

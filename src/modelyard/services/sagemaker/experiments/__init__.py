@@ -1,0 +1,1 @@
+"""SageMaker Experiments: experiments, trials, trial components, their metrics, and those that each job gets by itself."""

@@ -1,0 +1,1 @@
+"""Search over all searchable resources, on the documents that their Describe operations answer."""

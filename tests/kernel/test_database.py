@@ -1,0 +1,71 @@
+"""The SQLite seam: what holds whatever the threads do."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from modelyard.kernel.database import SQLite
+
+CLOSE_UNDER_LOAD = """
+import pathlib, sqlite3, sys, threading
+from modelyard.kernel.database import SQLite
+
+def work(db, number):
+    try:
+        while True:
+            with db.write() as tx:
+                tx.execute("INSERT INTO t VALUES (?, ?)", (number, "x" * 500))
+            db.read("SELECT * FROM t ORDER BY b, a LIMIT 50")
+    except sqlite3.ProgrammingError:
+        pass
+
+for turn in range(12):
+    db = SQLite(pathlib.Path(sys.argv[1]) / f"{turn}.db", durable=False)
+    db.migrate("t", ["CREATE TABLE t (a INTEGER, b TEXT)"])
+    threads = [threading.Thread(target=work, args=(db, n)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(0.05)
+    db.close()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+print("closed")
+"""
+
+
+def test_closing_under_other_threads_does_not_crash(tmp_path):
+    """In a process of its own: a connection freed under a running statement is a segmentation fault."""
+    ran = subprocess.run([sys.executable, "-c", CLOSE_UNDER_LOAD, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "closed"), ran.stderr[-2000:]
+
+
+def test_close_waits_for_a_transaction(tmp_path):
+    db = SQLite(tmp_path / "a.db")
+    db.migrate("t", ["CREATE TABLE t (a INTEGER)"])
+    inside, go_on = threading.Event(), threading.Event()
+
+    def write():
+        with db.write() as tx:
+            inside.set()
+            go_on.wait(20)
+            tx.execute("INSERT INTO t VALUES (7)")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert inside.wait(20)
+    closer = threading.Thread(target=db.close)
+    closer.start()
+    go_on.set()
+    writer.join(20)
+    closer.join(20)
+    assert SQLite(tmp_path / "a.db").read("SELECT a FROM t") == [(7,)]
+    with pytest.raises(sqlite3.ProgrammingError):
+        db.read("SELECT 1")
+    with pytest.raises(sqlite3.ProgrammingError), db.write():
+        pass
