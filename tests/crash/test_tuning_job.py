@@ -30,7 +30,11 @@ def spec(strategy: str) -> dict:
     ranges = {"ContinuousParameterRanges": [{"Name": n, "MinValue": "0", "MaxValue": "1"} for n in "xy"]}
     definition = {
         "RoleArn": "arn:aws:iam::123456789012:role/r",
-        "AlgorithmSpecification": {"TrainingImage": "x/mine:1", "TrainingInputMode": "File", "MetricDefinitions": [{"Name": "loss", "Regex": "(.*)"}]},
+        "AlgorithmSpecification": {
+            "TrainingImage": "x/mine:1",
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": "loss", "Regex": "(.*)"}],
+        },
         "OutputDataConfig": {"S3OutputPath": "s3://b/out", "KmsKeyId": ""},
         "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
         "StoppingCondition": {"MaxRuntimeInSeconds": 100},
@@ -67,7 +71,9 @@ def test_killed_at_every_point(seed, strategy, tmp_path, monkeypatch):
     chaos, clock = Chaos(seed, rate=0.15), ManualClock()
     db = SQLite(tmp_path / "s.db", durable=False)
     store = Store(db, clock)
-    job = store.create(LIFECYCLE, account="123456789012", region="us-east-1", name="t", arn="arn:t", spec=spec(strategy), state={"version": 1})
+    job = store.create(
+        LIFECYCLE, account="123456789012", region="us-east-1", name="t", arn="arn:t", spec=spec(strategy), state={"version": 1}
+    )
 
     def engine() -> Engine:
         world = Platform(Settings(data=tmp_path), clock, chaos.wrap(store))

@@ -22,7 +22,14 @@ def test_the_best_is_really_the_best(lab):
 
 def test_analytics(lab):
     assert lab["rows"] == 20
-    expected = {"TrainingJobName", "TrainingJobStatus", "FinalObjectiveValue", "TrainingStartTime", "TrainingEndTime", "TrainingElapsedTimeSeconds"}
+    expected = {
+        "TrainingJobName",
+        "TrainingJobStatus",
+        "FinalObjectiveValue",
+        "TrainingStartTime",
+        "TrainingEndTime",
+        "TrainingElapsedTimeSeconds",
+    }
     assert expected | {"eta", "max_depth", "alpha", "gamma", "min_child_weight"} <= set(lab["columns"])
     assert lab["tags"] == [{"Key": "lab", "Value": "warm-up"}]
 

@@ -28,7 +28,12 @@ image = sagemaker.image_uris.retrieve("xgboost", boto3.Session().region_name, ve
 
 def estimator():
     made = sagemaker.estimator.Estimator(
-        image_uri=image, role=role, instance_count=1, instance_type="ml.m4.xlarge", output_path=f"s3://{bucket}/tuning/output", sagemaker_session=session
+        image_uri=image,
+        role=role,
+        instance_count=1,
+        instance_type="ml.m4.xlarge",
+        output_path=f"s3://{bucket}/tuning/output",
+        sagemaker_session=session,
     )
     made.set_hyperparameters(silent=0, objective="multi:softmax", num_class=3, num_round=30, tree_method="auto")
     return made
@@ -105,8 +110,15 @@ facts = {
     "frame_best": float(frame["FinalObjectiveValue"].min()),
     "right": float(right),
     "tags": client.list_tags(ResourceArn=client.describe_training_job(TrainingJobName=best)["TrainingJobArn"])["Tags"],
-    "warm": {"counters": warmed["TrainingJobStatusCounters"], "overall": warmed["OverallBestTrainingJob"], "config": warmed["WarmStartConfig"]},
-    "several": {"counters": both["TrainingJobStatusCounters"], "definitions": sorted(d["DefinitionName"] for d in both["TrainingJobDefinitions"])},
+    "warm": {
+        "counters": warmed["TrainingJobStatusCounters"],
+        "overall": warmed["OverallBestTrainingJob"],
+        "config": warmed["WarmStartConfig"],
+    },
+    "several": {
+        "counters": both["TrainingJobStatusCounters"],
+        "definitions": sorted(d["DefinitionName"] for d in both["TrainingJobDefinitions"]),
+    },
 }
 with open(os.environ["FACTS"], "w") as file:
     json.dump(facts, file, default=str)
