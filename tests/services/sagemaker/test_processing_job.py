@@ -164,7 +164,6 @@ PREFERENCES = [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.m5.large"}
         ({"ProcessingInputs": [s3_input() | {"DatasetDefinition": {}}]}, "exactly one of S3Input and DatasetDefinition"),
         ({"ProcessingInputs": [{"InputName": "in", "DatasetDefinition": {"LocalPath": IN}}]}, "DatasetDefinition (Athena, Redshift) is not built yet"),
         ({"ProcessingInputs": [s3_input(S3CompressionType="Gzip")]}, "S3CompressionType Gzip can only be used when S3InputMode is Pipe"),
-        ({"ProcessingInputs": [s3_input(S3InputMode="Pipe")]}, "S3InputMode Pipe is not built yet"),
         ({"ProcessingInputs": [s3_input(S3Uri="https://bucket.s3.amazonaws.com/in")]}, "it must be an S3 URI"),
         (outputs({"OutputName": "out"}), "exactly one of S3Output and FeatureStoreOutput"),
         (outputs({"OutputName": "out", "FeatureStoreOutput": {"FeatureGroupName": "g"}}), "FeatureStoreOutput is only supported when AppManaged is true"),
@@ -179,7 +178,7 @@ PREFERENCES = [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.m5.large"}
         ({"RoleArn": "arn:aws:iam::999999999999:role/x"}, "Cross-account pass role is not allowed"),
         ({"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/no-such"}, "Could not assume role"),
     ],
-    ids=range(30),
+    ids=range(29),
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_and_nothing_is_made(yard, refused, change, text):
     refused(lambda: yard.create("senseless", **change), "ValidationException", text)
