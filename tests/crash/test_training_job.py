@@ -34,6 +34,19 @@ SPEC = {
 }
 
 
+SPECS = [
+    SPEC,
+    {**SPEC, "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 3}},
+    {
+        **SPEC,
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 200},
+        "CheckpointConfig": {"S3Uri": "s3://b/checkpoints"},
+    },
+    {**SPEC, "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "KeepAlivePeriodInSeconds": 60}},
+]
+
+
 @dataclass
 class FakeRuntime:
     """Outlives engines, as real runs do. A run ends after some looks; some are lost for good."""
@@ -74,6 +87,9 @@ class FakeRuntime:
     def remove(self, run_id):
         self.runs.pop(run_id, None)
 
+    def no_network(self):
+        return None
+
     def folder(self, run_id):
         return self.folder_ / run_id
 
@@ -112,6 +128,8 @@ class FakeIdentity:
 @pytest.fixture
 def fakes(monkeypatch):
     monkeypatch.setattr(job_actions, "fetch", lambda *a, **k: 0)
+    monkeypatch.setattr(job_actions, "save", lambda *a, **k: None)
+    monkeypatch.setattr(job_actions, "restore", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})
     monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lambda job, world, attempt, host: world.settings.data)
@@ -135,7 +153,7 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
     runtime = FakeRuntime(chaos, tmp_path)
     jobs = [
         store.create(
-            LIFECYCLE, account="123456789012", region="us-east-1", name=f"j{n}", arn=f"arn:j{n}", spec=SPEC, state=first_state(clock.now())
+            LIFECYCLE, account="123456789012", region="us-east-1", name=f"j{n}", arn=f"arn:j{n}", spec=SPECS[n], state=first_state(clock.now())
         )
         for n in range(4)
     ]
@@ -150,6 +168,10 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
             wished = store.by_uid(chaos.random.choice(jobs).uid)
             if wished.status == "InProgress" and not wished.spec.get("stop"):
                 store.request(wished, {"stop": True})
+        if chaos.random.random() < 0.2:
+            wished = store.by_uid(jobs[2].uid)
+            if wished.status == "InProgress" and wished.state["secondary"] in ("Downloading", "Training"):
+                store.request(wished, {"interrupt": wished.state["attempt"]})
         try:
             engine().settle(rounds=200)
             if all(LIFECYCLE.is_final(store.by_uid(j.uid).status) for j in jobs):
@@ -158,6 +180,8 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
             real[0] += 1000.0
     chaos.rate = 0.0
     real[0] += 1000.0
+    engine().settle()
+    clock.advance(61)
     engine().settle()
 
     for job in jobs:
@@ -172,6 +196,7 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
             assert end.state["model"]
     assert runtime.starts and all(count == 1 for count in runtime.starts.values()), "runs are started, and none twice"
     assert runtime.runs == {} or all(state == "stopped" for state in runtime.runs.values()), "no run is left over"
+    assert store.db.read("SELECT * FROM places") == [], "no place is left taken"
     assert chaos.crashes > 5, "the test killed something"
     db.close()
     shutil.rmtree(tmp_path, ignore_errors=True)

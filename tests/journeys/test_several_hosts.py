@@ -75,7 +75,8 @@ def streams(boxes, name):
     found = boxes.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/", orderBy="LogStreamName")["logStreams"]
     return {
         s["logStreamName"].split("/")[1].rpartition("-")[0]: [
-            e["message"] for e in boxes.logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]
+            e["message"]
+            for e in boxes.logs.get_log_events(logGroupName=group, logStreamName=s["logStreamName"], startFromHead=True)["events"]
         ]
         for s in found
     }
@@ -85,7 +86,9 @@ def test_an_all_reduce_over_three_hosts_with_sharded_data(boxes):
     for n in range(6):
         boxes.put(f"shards/part-{n}", str(10.0**n).encode())
     definitions = [{"Name": "loss", "Regex": "loss=([0-9.]+)"}]
-    asked = boxes.request("reduce", ALL_REDUCE, ResourceConfig=resources(3), InputDataConfig=channel(f"s3://{BUCKET}/shards/", "ShardedByS3Key"))
+    asked = boxes.request(
+        "reduce", ALL_REDUCE, ResourceConfig=resources(3), InputDataConfig=channel(f"s3://{BUCKET}/shards/", "ShardedByS3Key")
+    )
     asked["AlgorithmSpecification"]["MetricDefinitions"] = definitions
     boxes.sm.create_training_job(**asked)
     done = boxes.end("reduce")

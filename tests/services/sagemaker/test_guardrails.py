@@ -352,3 +352,19 @@ def test_role_that_may_not_look_at_alarms(hosting):
     request = {"EndpointName": "e", "EndpointConfigName": "green", "DeploymentConfig": canary(alarms=["errors"])}
     code, message = refused(hosting.sm.update_endpoint, **request)
     assert code == "ValidationException" and "cloudwatch:DescribeAlarms" in message and role in message
+
+
+def test_the_quota_counts_both_fleets(hosting, monkeypatch):
+    from modelyard.services.sagemaker.endpoint import quota
+
+    monkeypatch.setattr(quota, "MOST_INSTANCES", 3)
+    serve(hosting)
+    fleet(hosting, "green", ("all", 2, 1.0))
+    code, message = refused(hosting.sm.update_endpoint, EndpointName="e", EndpointConfigName="green")
+    assert code == "ResourceLimitExceeded"
+    assert "is 3 Instances, with current utilization of 2 Instances and a request delta of 2 Instances" in message
+    update(hosting, "green", rolling(1, 0))
+    code, message = refused(hosting.sm.create_endpoint, EndpointName="f", EndpointConfigName="blue")
+    assert code == "ResourceLimitExceeded" and "current utilization of 3 Instances" in message, "the batch under way counts"
+    hosting.until("InService")
+    assert hosting.sm.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "green"

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from modelyard.serving import multimodel
-from tests.support.hosting import IMAGE, Hosting, eventually, model_tar
+from tests.support.hosting import IMAGE, Hosting, eventually, model_tar, user_with
 
 PREFIX = "s3://models/many"
 
@@ -320,3 +320,15 @@ def test_a_pipeline_may_end_in_many_models(hosting):
     assert said["Error"]["Code"] == "ValidationError"
     said = refused(hosting.rt.invoke_endpoint, EndpointName="mixed", Body=b"x")
     assert "is missing a target model header." in said["Error"]["Message"]
+
+
+def test_a_policy_can_name_the_models(hosting, endpoint):
+    """The condition key sagemaker:TargetModel, on plain and streamed calls."""
+    models = {"StringLike": {"sagemaker:TargetModel": ["a.tar.gz", "deep/*"]}}
+    client = user_with(hosting, "sagemaker-runtime", {"Action": "sagemaker:InvokeEndpoint*", "Condition": models})
+    for model in ("a", "deep/er/e"):
+        assert client.invoke_endpoint(EndpointName=endpoint, Body=b"x", TargetModel=f"{model}.tar.gz")["Body"].read()
+    for more in ({"TargetModel": "b.tar.gz"}, {}):
+        with pytest.raises(ClientError) as caught:
+            client.invoke_endpoint(EndpointName=endpoint, Body=b"x", **more)
+        assert caught.value.response["Error"]["Code"] == "AccessDeniedException"

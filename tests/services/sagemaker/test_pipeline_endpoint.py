@@ -7,7 +7,7 @@ import ast
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.hosting import IMAGE, Hosting, eventually
+from tests.support.hosting import IMAGE, Hosting, eventually, user_with
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +242,14 @@ def test_a_client_that_hangs_up_in_mid_stream_leaves_nothing_busy(hosting):
         body.close()
     eventually(lambda: not any(pool.in_use for pool in hosting.platform.invoker._replicas._pools.values()))
     assert ask(hosting) == "three:two:one:x"
+
+
+def test_a_policy_can_name_the_containers(hosting):
+    """The condition key sagemaker:TargetContainerHostname."""
+    only = {"StringEquals": {"sagemaker:TargetContainerHostname": "two"}}
+    client = user_with(hosting, "sagemaker-runtime", {"Action": "sagemaker:InvokeEndpoint", "Condition": only})
+    assert client.invoke_endpoint(EndpointName="direct", Body=b"x", TargetContainerHostname="two")["Body"].read() == b"two:x"
+    for more in ({"TargetContainerHostname": "one"}, {}):
+        with pytest.raises(ClientError) as caught:
+            client.invoke_endpoint(EndpointName="direct", Body=b"x", **more)
+        assert caught.value.response["Error"]["Code"] == "AccessDeniedException"

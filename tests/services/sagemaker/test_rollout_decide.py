@@ -472,3 +472,22 @@ def test_rolling_is_for_one_variant():
     many["variants"].append({**many["variants"][0], "name": "b"})
     with pytest.raises(ApiError, match="more than one production variant"):
         policy.plan_of(rolling(percent(20)), many, many)
+
+
+# --- quota -------------------------------------------------------------------------------------------
+
+
+def test_both_fleets_count():
+    from modelyard.services.sagemaker.endpoint.quota import most
+
+    def fleet(count, **more):
+        return {"variants": [{"name": "a", "count": count, "instance_type": "ml.m5.large"}], **more}
+
+    old, new = fleet(10), fleet(12)
+    assert most(None, new) == {"ml.m5.large": 12}
+    assert most(old, {**new, "plan": policy.plan_of(None, old, new)}) == {"ml.m5.large": 22}
+    rolling = {"RollingUpdatePolicy": {"MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 3}, "WaitIntervalInSeconds": 0}}
+    assert most(old, {**new, "plan": policy.plan_of(rolling, old, new)}) == {"ml.m5.large": 15}, "12 new ones beside the last 3"
+    assert most(old, {**new, "scale": True}) == {"ml.m5.large": 12}
+    shadow = {"name": "s", "of": "a", "count": 2, "instance_type": "ml.m5.large"}
+    assert most(old, {**new, "shadows": [shadow], "plan": policy.plan_of(None, old, new)}) == {"ml.m5.large": 24}

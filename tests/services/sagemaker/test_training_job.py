@@ -166,7 +166,10 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_made(yard, refused, chang
     [
         ({"InstanceType": "ml.m5.large", "InstanceCount": 0}, "InstanceCount must be at least 1"),
         (
-            {"InstanceType": "ml.m5.large", "InstanceGroups": [{"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount": 1}]},
+            {
+                "InstanceType": "ml.m5.large",
+                "InstanceGroups": [{"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount": 1}],
+            },
             "InstanceGroups together with InstanceType",
         ),
         ({"InstanceGroups": [{"InstanceGroupName": "a", "InstanceType": "ml.m5.large", "InstanceCount": 1}] * 2}, "must be unique: a"),
@@ -194,7 +197,9 @@ def test_quotas_in_the_words_of_aws(yard, refused, monkeypatch):
     monkeypatch.setattr(quota, "MOST_INSTANCES", 3)
     three = {"InstanceType": "ml.c4.xlarge", "InstanceCount": 3, "VolumeSizeInGB": 1}
     yard.create("three", ResourceConfig=three)
-    text = "'ml.c4.xlarge for training job usage' is 3 Instances, with current utilization of 3 Instances and a request delta of 1 Instances."
+    text = (
+        "'ml.c4.xlarge for training job usage' is 3 Instances, with current utilization of 3 Instances and a request delta of 1 Instances."
+    )
     refused(lambda: yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1}), "ResourceLimitExceeded", text)
     yard.move("three", "Failed", "Failed", reason="x")
     yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1})

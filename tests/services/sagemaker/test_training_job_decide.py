@@ -107,7 +107,7 @@ def test_a_lost_instance_is_replaced_a_few_times():
     step = decide(job("run"), Seen(run=RunState("lost")), NOW)
     assert step.state["attempt"] == 2 and kinds(step) == [StopRun, FetchInputs] and step.state["secondary"] == "Downloading"
     assert [t["Status"] for t in step.state["transitions"]] == ["Starting", "Restarting", "Downloading"]
-    end = decide(job("run", attempt=3), Seen(run=RunState("lost")), NOW)
+    end = decide(job("run", attempt=3, losses=2), Seen(run=RunState("lost")), NOW)
     assert end.status == "Failed" and end.state["reason"].startswith("InternalServerError")
 
 

@@ -87,6 +87,7 @@ def delete_trial_component(call, request):
     record = delete(call, COMPONENT, request["TrialComponentName"], check)
     call.platform.experiment_links.forget(record.uid)
     call.platform.run_metrics.forget(record.uid)
+    call.platform.lineage_edges.remove_touching(record.arn)
     return {"TrialComponentArn": record.arn}
 
 

@@ -27,8 +27,18 @@ MESSAGES = {
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
     "Completed": "Training job completed",
     "Failed": "Training job failed",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+    "Interrupted": "The managed spot training instances were interrupted",
     "Restarting": "Restarting the training job: the instance was lost",
 }
+REUSED = "Found matching resource for reuse"
+WARM = {
+    "Available": "Resource retained for reuse",
+    "Reused": "Resource reused by training job: {by}",
+    "Terminated": "Resource released due to keep alive period expiry",
+}
+"""What AWS says at the end of a job with a warm pool."""
+ENDS = ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded")
 STARTING_FIRST = "Starting the training job"
 NO_ROOM = "Insufficient capacity error from EC2 while launching instances, retrying!"
 """AWS's words while there is no instance to be had: here, while other jobs have all the places (jobs/admission.py)."""
@@ -54,7 +64,7 @@ def moved(state: Mapping[str, Any], secondary: str, now: float, message: str | N
     else:
         last["EndTime"] = now
         new = {"Status": secondary, "StartTime": now, "StatusMessage": text}
-        if secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded"):
+        if secondary in ENDS:
             new["EndTime"] = now
         transitions.append(new)
     return {"secondary": secondary, "transitions": transitions}

@@ -20,7 +20,9 @@ from modelyard.services.sagemaker.training_job.metrics import final_metrics, fou
 from modelyard.services.sagemaker.training_job.operations import model_uri
 
 
-def collect(session: RoleSession, job: Record, hosts: list[Path], lines: Iterable[tuple[float, str]], *, keep_model: bool) -> dict[str, Any]:
+def collect(
+    session: RoleSession, job: Record, hosts: list[Path], lines: Iterable[tuple[float, str]], *, keep_model: bool
+) -> dict[str, Any]:
     """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `hosts` are the
     /opt/ml of all hosts, whose files go into the same archives; `lines` is the whole log. Repeatable: the keys are the job's, the
     bytes the same."""

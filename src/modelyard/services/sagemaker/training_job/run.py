@@ -9,7 +9,7 @@ from typing import Any
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.records import Record
 from modelyard.kernel.reserve import is_full
-from modelyard.runtime.base import RunSpec, RunState
+from modelyard.runtime.base import Mount, RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.common import client_error
 from modelyard.services.sagemaker.images import build_image
@@ -20,6 +20,9 @@ from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.hosts import Host, groups_of, hosts_of
 from modelyard.services.sagemaker.training_job.inputs import is_for
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
+from modelyard.services.sagemaker.training_job.spot import runtime_left_s
+from modelyard.services.sagemaker.training_job.synced import Synced, synced
+from modelyard.services.sagemaker.training_job.warm import CACHE, cache_folder, keep_alive_s, pool_key
 
 FIRST = Host(1, "")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -60,6 +63,13 @@ def age_s(run: RunState) -> float:
     return real_now() - run.started_at if run.started_at else 0.0
 
 
+def ran_s(run: RunState) -> float:
+    """How long the payload ran, as far as it is known."""
+    if run.started_at is None:
+        return 0.0
+    return max(0.0, (run.finished_at or real_now()) - run.started_at)
+
+
 def session(job: Record, world: Any) -> RoleSession:
     runtime_s = job.spec["StoppingCondition"]["MaxRuntimeInSeconds"]
     return RoleSession(world, job.account, job.region, job.spec["RoleArn"], at_least_s=runtime_s)
@@ -84,7 +94,7 @@ def say_in_log(job: Record, world: Any, line: str) -> None:
 def place(job: Record, world: Any) -> Place:
     """Asks for the job's place among all jobs of this machine."""
     kinds = [instance(host.instance_type) for host in hosts_of(job.spec)]
-    return admit(world, job, sum(kind.cpus_here for kind in kinds), sum(kind.memory_here for kind in kinds))
+    return admit(world, job, sum(kind.cpus_here for kind in kinds), sum(kind.memory_here for kind in kinds), warm=pool_key(job))
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -108,6 +118,10 @@ def lay_out(job: Record, world: Any, attempt: int, host: Host = FIRST) -> Path:
         checkpoints=spec.get("CheckpointConfig"),
     )
     return ml
+
+
+def folders_in_step(job: Record) -> list[Synced]:
+    return synced(job.spec, job.name)
 
 
 def start(job: Record, world: Any) -> None:
@@ -137,6 +151,15 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         **reached,
         **spec.get("Environment", {}),
     }
+    elsewhere = [one for one in folders_in_step(job) if one.seen_as]
+    network["mounts"] = [
+        *network["mounts"],
+        *(Mount(str(ml_folder(job, world, host=host) / one.below), one.seen_as, True) for one in elsewhere),
+    ]
+    if keep_alive_s(spec) or job.state.get("took"):
+        cache = cache_folder(job, world) / host.name
+        cache.mkdir(parents=True, exist_ok=True)
+        network["mounts"].append(Mount(str(cache), CACHE, True))
     entry = algorithm.get("ContainerEntrypoint")
     arguments = algorithm.get("ContainerArguments", [])
     return RunSpec(
@@ -152,7 +175,7 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
         **network,
-        max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
+        max_runtime_s=runtime_left_s(job),
         first_log_lines=[note for note in [image.note] if note],
     )
 
