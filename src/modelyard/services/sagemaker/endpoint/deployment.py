@@ -88,7 +88,13 @@ def _size(variant: dict[str, Any]) -> dict[str, Any]:
     if variant.get("ServerlessConfig"):
         return serverless.frozen(variant["ServerlessConfig"])
     volume = {"volume_gb": variant["VolumeSizeInGB"]} if variant.get("VolumeSizeInGB") else {}
-    return {"kind": "instance", "serverless": None, "count": variant["InitialInstanceCount"], "instance_type": variant["InstanceType"], **volume}
+    return {
+        "kind": "instance",
+        "serverless": None,
+        "count": variant["InitialInstanceCount"],
+        "instance_type": variant["InstanceType"],
+        **volume,
+    }
 
 
 def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str]) -> dict[str, Any]:
