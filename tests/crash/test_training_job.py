@@ -43,7 +43,7 @@ SPECS = [
         "StoppingCondition": {"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 200},
         "CheckpointConfig": {"S3Uri": "s3://b/checkpoints"},
     },
-    SPEC,
+    {**SPEC, "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "KeepAlivePeriodInSeconds": 60}},
 ]
 
 
@@ -180,6 +180,8 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
             real[0] += 1000.0
     chaos.rate = 0.0
     real[0] += 1000.0
+    engine().settle()
+    clock.advance(61)
     engine().settle()
 
     for job in jobs:

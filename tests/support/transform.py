@@ -54,6 +54,8 @@ class ModelServer(BaseHTTPRequestHandler):
             time.sleep(0.2)
         if b"hang" in body:
             time.sleep(5)
+            self.close_connection = True
+            return
         if b"die always" in body or (b"die" in body and self.box.spec.id.endswith("-1")):
             threading.Thread(target=self.box.end, args=(1,)).start()
             self.close_connection = True

@@ -93,6 +93,6 @@ class Errand:
 
     def _end(self, outcome: Outcome, ended: float) -> None:
         self._over = True
-        self._invoker.measure(outcome, self.began, self.sent_at, ended)
+        self._invoker.measure(outcome, self.began, self.sent_at, ended, len(self._sent.body))
         self._invoker.capture(outcome, self._sent)
         self._tell(outcome)

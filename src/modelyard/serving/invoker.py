@@ -304,7 +304,7 @@ class Invoker:
         else:
             send = self._send if variant.kind == "instance" else self._serverless.through(self._send)
             outcome = await send(table, variant, sent)
-        self.measure(outcome, began, sent_at + outcome.waited_s, perf_counter())
+        self.measure(outcome, began, sent_at + outcome.waited_s, perf_counter(), len(sent.body))
         if in_session:
             self._sessions.heard(outcome)
         return outcome
@@ -313,7 +313,7 @@ class Invoker:
         """The second try of an errand whose pooled connection was stale."""
         sent_at = perf_counter()
         outcome = await self._send(table, variant, sent, pool)
-        self.measure(outcome, began, sent_at, perf_counter())
+        self.measure(outcome, began, sent_at, perf_counter(), len(sent.body))
         return await self._concluded(outcome, sent, began)
 
     async def _send(self, table: RouteTable, variant: Variant, sent: Sent, stale: Upstream | None = None) -> Outcome:
@@ -359,11 +359,12 @@ class Invoker:
         """A request of this variant is no longer under way."""
         self._replicas.done(table, variant)
 
-    def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float) -> None:
-        """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`."""
+    def measure(self, outcome: Outcome, began: float, sent_at: float, ended: float, sent_bytes: int) -> None:
+        """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`. A streamed answer's bytes are not known."""
         table = outcome.table
         cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
         self._count(cell, outcome, began, sent_at, ended)
+        cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
         if outcome.replica:
             instance = instance_id(outcome.replica)
             cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, instance=instance)

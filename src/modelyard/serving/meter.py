@@ -3,6 +3,7 @@
 Metric names, units and dimensions are those of "Monitor Amazon SageMaker AI with CloudWatch", endpoint invocation metrics:
 Invocations, Invocation4XXErrors, Invocation5XXErrors, InvocationModelErrors, InvocationsPerInstance (counts) and ModelLatency,
 OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName; by InstanceId with enhanced metrics.
+What a bill is made of goes to a namespace of our own: BytesIn, BytesOut, BusyMicroseconds by EndpointName and VariantName, exact sums.
 
 A variant has two halves of a mapped file: one is counted in while the other is handed over. What a `kill -9` leaves is
 in the file; its name and number go with it into the metric store, which takes each once.
@@ -23,13 +24,14 @@ import orjson
 
 log = logging.getLogger("modelyard.meter")
 NAMESPACE = "AWS/SageMaker"
+BILLING = "Modelyard/Billing"
 HEAD_BYTES = 4096
 DROPPED = "ShadowInvocationsDropped"
 """Our own: copies that a shadow variant was not sent, because it had too many under way (shadow.py)."""
 SLOTS = 1024
 """Steps of 3 % or less, from 1 µs to 19 hours."""
-_NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED = range(8)
-_MODEL_US, _OVERHEAD_US, _WORDS = 8, 8 + SLOTS, 8 + 2 * SLOTS
+_NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED, _BYTES_IN, _BYTES_OUT, _BUSY_US = range(11)
+_MODEL_US, _OVERHEAD_US, _WORDS = 11, 11 + SLOTS, 11 + 2 * SLOTS
 
 Key = tuple[str, str, str, str, str, str]
 """(account, region, endpoint, variant, endpoint configuration or "", instance or "" for all)"""
@@ -54,9 +56,27 @@ class Cell:
         self._words[_NUMBER] = 0
         self._words[:] = _ZEROS
 
+    def weigh(self, sent: int, said: int, seconds: float) -> None:
+        """Bytes of a request and of its answer, and how long the model had it."""
+        words = self._words
+        words[_BYTES_IN] += sent
+        words[_BYTES_OUT] += said
+        words[_BUSY_US] += int(seconds * 1e6)
+
+    def billed(self) -> list[dict[str, Any]]:
+        sums = (("BytesIn", _BYTES_IN, "Bytes"), ("BytesOut", _BYTES_OUT, "Bytes"), ("BusyMicroseconds", _BUSY_US, "Microseconds"))
+        return [
+            {"MetricName": name, "StatisticValues": _whole(self.invocations, self._words[place]), "Unit": unit} for name, place, unit in sums
+        ]
+
     def release(self) -> None:
         for view in (self.model_us, self.overhead_us, self._words):
             view.release()
+
+
+def _whole(samples: int, total: int) -> dict[str, float]:
+    """A sum of which no single values are known."""
+    return {"SampleCount": samples, "Sum": total, "Minimum": 0, "Maximum": total}
 
 
 def _at(place: int) -> property:
@@ -153,10 +173,12 @@ class Meter:
         if instance:
             both = [[*plain, {"Name": "InstanceId", "Value": instance}]]
         data = [{**d, "Dimensions": dimensions, "Timestamp": at} for dimensions in both for d in _data(cell)]
-        if self._folder is None:
-            self._put(account, region, NAMESPACE, data)
-        else:
-            self._put(account, region, NAMESPACE, data, source=(f"meter {cell.source}", [cell.number] * len(data)))
+        billed = [] if instance or not cell.invocations else [{**d, "Dimensions": plain, "Timestamp": at} for d in cell.billed()]
+        for namespace, rows, source in ((NAMESPACE, data, "meter"), (BILLING, billed, "billing")):
+            if rows and self._folder is None:
+                self._put(account, region, namespace, rows)
+            elif rows:
+                self._put(account, region, namespace, rows, source=(f"{source} {cell.source}", [cell.number] * len(rows)))
 
     # --- what others left ------------------------------------------------------------------------------
 
@@ -187,6 +209,9 @@ class Meter:
             except orjson.JSONDecodeError:  # killed before it was counted in
                 return
             key = (account, region, endpoint, variant, config, *(instance or [""]))
+            if len(memory) != HEAD_BYTES + 2 * _WORDS * 8:
+                log.warning("%s has the layout of another version; its counts are lost", path.name)
+                return
             cells = _cells(memory, key, path.stem)
             try:
                 for cell in sorted(cells, key=lambda c: c.number):

@@ -94,7 +94,7 @@ class Shadows:
         began = perf_counter()
         outcome = await self._send(table, shadow.variant, replace(sent, target=None, streaming=True))
         if sent.streaming:
-            self._measure(outcome, began, began, perf_counter())
+            self._measure(outcome, began, began, perf_counter(), len(sent.body))
         body: bytes | None = outcome.body
         if outcome.stream is not None:
             try:
@@ -102,7 +102,7 @@ class Shadows:
             except UpstreamError as problem:
                 outcome = self._failed(table, shadow.variant, problem)
         if not sent.streaming:
-            self._measure(outcome, began, began, perf_counter())
+            self._measure(outcome, began, began, perf_counter(), len(sent.body))
         if event_id is None or body is None or outcome.kind != "answered" or not 200 <= outcome.status < 300:
             return
         said = (outcome.header(b"content-type") or "", body)

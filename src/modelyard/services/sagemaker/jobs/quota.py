@@ -29,7 +29,7 @@ def check_quota(call: Any, kind: str, usage: str, asked: Mapping[str, int]) -> N
         return
     used: Counter[str] = Counter()
     for job in call.store.list(kind, call.account, call.region, status=("InProgress", "Stopping")):
-        used.update(instances(job.spec.get("ResourceConfig") or job.spec.get("ProcessingResources", {}).get("ClusterConfig", {})))
+        used.update(instances(_resources(job.spec)))
     for name, count in asked.items():
         if used[name] + count > MOST_INSTANCES:
             raise _exceeded(f"{name} for {usage}", MOST_INSTANCES, used[name], count)
@@ -43,6 +43,12 @@ def instances(resources: Mapping[str, Any]) -> dict[str, int]:
     for group in resources.get("InstanceGroups") or [resources]:
         counts[group.get("InstanceType", "")] += group.get("InstanceCount", 1)
     return dict(counts)
+
+
+def _resources(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where a kind of job says its instances."""
+    cluster = spec.get("ProcessingResources", {}).get("ClusterConfig", {})
+    return spec.get("ResourceConfig") or spec.get("TransformResources") or cluster
 
 
 def _exceeded(what: str, limit: int, used: int, asked: int) -> Exception:

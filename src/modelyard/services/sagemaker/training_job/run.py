@@ -22,6 +22,7 @@ from modelyard.services.sagemaker.training_job.inputs import is_for
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
 from modelyard.services.sagemaker.training_job.spot import runtime_left_s
 from modelyard.services.sagemaker.training_job.synced import Synced, synced
+from modelyard.services.sagemaker.training_job.warm import CACHE, cache_folder, keep_alive_s, pool_key
 
 FIRST = Host(1, "")
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -93,7 +94,7 @@ def say_in_log(job: Record, world: Any, line: str) -> None:
 def place(job: Record, world: Any) -> Place:
     """Asks for the job's place among all jobs of this machine."""
     kinds = [instance(host.instance_type) for host in hosts_of(job.spec)]
-    return admit(world, job, sum(kind.cpus_here for kind in kinds), sum(kind.memory_here for kind in kinds))
+    return admit(world, job, sum(kind.cpus_here for kind in kinds), sum(kind.memory_here for kind in kinds), warm=pool_key(job))
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -155,6 +156,10 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         *network["mounts"],
         *(Mount(str(ml_folder(job, world, host=host) / one.below), one.seen_as, True) for one in elsewhere),
     ]
+    if keep_alive_s(spec) or job.state.get("took"):
+        cache = cache_folder(job, world) / host.name
+        cache.mkdir(parents=True, exist_ok=True)
+        network["mounts"].append(Mount(str(cache), CACHE, True))
     entry = algorithm.get("ContainerEntrypoint")
     arguments = algorithm.get("ContainerArguments", [])
     return RunSpec(

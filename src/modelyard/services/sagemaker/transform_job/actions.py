@@ -10,12 +10,14 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, StopReplica
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.images import build_image
+from modelyard.services.sagemaker.jobs.admission import leave
 from modelyard.services.sagemaker.jobs.inputs import objects
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.transform_job import host as worker
 from modelyard.services.sagemaker.transform_job import instances
 from modelyard.services.sagemaker.transform_job.capture import write_manifests
 from modelyard.services.sagemaker.transform_job.ledger import Ledger
+from modelyard.services.sagemaker.transform_job.output import abort
 
 SMALL_BYTES = 4 << 20
 
@@ -141,6 +143,17 @@ class CleanUp:
         job = self.job
         for replica in world.store.children(job.uid, REPLICA.kind):
             StopReplica(replica.uid).perform(world)
+        leave(world, job.uid)
+        _forget_uploads(job, world)
         shutil.rmtree(Ledger(job, world).folder, ignore_errors=True)
         for key in (list_key(job), capture_key(job), *(work_key(job, host) for host in range(1, job.state.get("hosts", 0) + 1))):
             world.tasks.forget(key)
+
+
+def _forget_uploads(job: Record, world: Any) -> None:
+    """Those of workers that were killed and not started again."""
+    ledger = Ledger(job, world)
+    left = [upload for host in range(1, job.state.get("hosts", 0) + 1) for upload in ledger.uploads(host)]
+    role = session(job, world) if left else None
+    for upload in left:
+        abort(role, *upload)

@@ -6,18 +6,17 @@ from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
-from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import parse_s3_uri
+from modelyard.services.sagemaker.jobs.quota import check_quota
 from modelyard.services.sagemaker.model import mode_of
+from modelyard.services.sagemaker.transform_job.lifecycle import LIFECYCLE
 from modelyard.serving.transform.jsonpath import BadPath, JsonPath
 from modelyard.serving.transform.processing import CSV, kind_of
 
 MOST_PAYLOAD_MB = 100
-MOST_INSTANCES = 32
-"""AWS's quota of instances of a type for transform jobs, at the size of one machine."""
 
 
-def check(request: dict[str, Any]) -> None:
+def check(call: Any, request: dict[str, Any]) -> None:
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise validation(f"S3DataType {source['S3DataType']} is not supported for transform jobs; use S3Prefix or ManifestFile.")
@@ -27,7 +26,8 @@ def check(request: dict[str, Any]) -> None:
         parse_s3_uri(capture["DestinationS3Uri"], "dataCaptureConfig.destinationS3Uri")
     _check_size(request)
     _check_processing(request)
-    _check_quota(request["TransformResources"])
+    resources = request["TransformResources"]
+    check_quota(call, LIFECYCLE.kind, "transform job usage", {resources["InstanceType"]: resources["InstanceCount"]})
 
 
 def check_model(model: Record) -> None:
@@ -83,14 +83,3 @@ def _processes(request: dict[str, Any]) -> bool:
     given = request.get("DataProcessing", {})
     asked = any(given.get(member, default) != default for member, default in (("InputFilter", "$"), ("OutputFilter", "$")))
     return asked or given.get("JoinSource") == "Input" or request.get("DataCaptureConfig", {}).get("GenerateInferenceId", False)
-
-
-def _check_quota(resources: dict[str, Any]) -> None:
-    """Of one job: jobs together wait for room on this machine."""
-    kind, count = resources["InstanceType"], resources["InstanceCount"]
-    if count > MOST_INSTANCES:
-        raise api.error.ResourceLimitExceeded(
-            f"The account-level service limit '{kind} for transform job usage' is {MOST_INSTANCES} Instances, with current utilization of "
-            f"0 Instances and a request delta of {count} Instances. Please use AWS Service Quotas to request an increase for this "
-            "quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this quota."
-        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,10 +46,8 @@ def work(world: Any, uid: str, host: int) -> None:
     if job is None:
         return
     ledger = Ledger(job, world)
-    with ledger.lock(host).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(Stopped):
-            runner.run(_until_stopped(Host(world, job, host, ledger)))
+    with ledger.working(host), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, contextlib.suppress(Stopped):
+        runner.run(_until_stopped(Host(world, job, host, ledger)))
 
 
 async def _until_stopped(host: Host) -> None:

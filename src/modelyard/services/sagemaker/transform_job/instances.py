@@ -10,6 +10,8 @@ from typing import Any
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint import container
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
+from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.serving.transform.errors import ALGORITHM, INTERNAL, Refused
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
@@ -55,6 +57,12 @@ def _environment(job: Record) -> dict[str, str]:
     if spec.get("MaxConcurrentTransforms"):
         found["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"] = str(spec["MaxConcurrentTransforms"])
     return found
+
+
+def place(job: Record, world: Any) -> Place:
+    """Whether there is room for the job's instances now (jobs/admission.py)."""
+    kind, count = instance(job.spec["TransformResources"]["InstanceType"]), job.spec["TransformResources"]["InstanceCount"]
+    return admit(world, job, kind.cpus_here, kind.memory_here, count)
 
 
 def _suffix(job: Record) -> str:

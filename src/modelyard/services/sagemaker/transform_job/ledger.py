@@ -7,6 +7,7 @@ finds its share by number. A host appends a line for each object it is done with
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -32,14 +33,21 @@ class Ledger:
     # --- the list --------------------------------------------------------------------------------
 
     def write_list(self, items: Iterable[Item]) -> tuple[int, int]:
-        """Answers how many objects there are, and their bytes. The list is there whole, or not."""
+        """Answers how many objects there are, and their bytes. The list is there whole or not, and the first one stays: another
+        engine may have gone on with it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        half, count, size = self._list.with_suffix(".half"), 0, 0
-        with half.open("wb") as file:
-            for item in items:
-                file.write(orjson.dumps([item.bucket, item.key, item.name, item.size], option=orjson.OPT_APPEND_NEWLINE))
-                count, size = count + 1, size + (item.size or UNKNOWN_BYTES)
-        os.rename(half, self._list)
+        half = self.folder / f"objects-{os.urandom(6).hex()}.half"
+        try:
+            with half.open("wb") as file:
+                for item in items:
+                    file.write(orjson.dumps([item.bucket, item.key, item.name, item.size], option=orjson.OPT_APPEND_NEWLINE))
+            with contextlib.suppress(FileExistsError):
+                os.link(half, self._list)
+        finally:
+            half.unlink(missing_ok=True)
+        count = size = 0
+        for item in self.items():
+            count, size = count + 1, size + (item.size or UNKNOWN_BYTES)
         return count, size
 
     def items(self) -> Iterator[Item]:
@@ -89,7 +97,25 @@ class Ledger:
             with contextlib.suppress(ValueError, FileNotFoundError):
                 yield path, *orjson.loads(path.read_bytes())
 
-    def lock(self, host: int) -> Path:
+    @contextlib.contextmanager
+    def working(self, host: int) -> Iterator[None]:
+        """Held by the one who works for this host; whoever comes second waits."""
+        with self._lock(host).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def is_worked_on(self, host: int) -> bool:
+        """Whether somebody works for this host, be it another engine's worker."""
+        try:
+            with self._lock(host).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def _lock(self, host: int) -> Path:
         return self.folder / f"lock-{host}"
 
     def _done(self, host: int) -> Path:

@@ -25,7 +25,7 @@ ECHOED = (
 
 @api.operation
 def create_transform_job(call, request):
-    check(request)
+    check(call, request)
     name = request["TransformJobName"]
     if call.store.get(LIFECYCLE.kind, call.account, call.region, name):
         raise _taken(call, name)

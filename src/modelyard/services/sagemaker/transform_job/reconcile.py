@@ -1,4 +1,4 @@
-"""The walk of a transform job: image and list of objects → instances and workers → the end. `decide` is pure.
+"""The walk of a transform job: image and list of objects → a place (jobs/admission.py) → instances and workers → the end. `decide` is pure.
 
 The record remembers the phase, how many objects and hosts there are, and the end. Everything else is looked up: the ledger's files, the
 instances (child records that hosting moves), the workers of this engine. A killed engine's workers die with it; the next one starts
@@ -13,10 +13,11 @@ from typing import Any
 
 from modelyard.kernel.reconcile import Step
 from modelyard.kernel.records import Record
-from modelyard.kernel.tasks import ABSENT, TaskState
+from modelyard.kernel.tasks import ABSENT, RUNNING, TaskState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.jobs.admission import Place
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, no_image, reason_of
 from modelyard.services.sagemaker.transform_job import instances
 from modelyard.services.sagemaker.transform_job.actions import (
@@ -50,6 +51,7 @@ class Seen:
     image: str = "ready"
     image_reason: str = ""
     listed: TaskState = ABSENT
+    place: Place | None = None
     instances: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     work: Mapping[int, TaskState] = field(default_factory=dict)
     done: Mapping[int, list[str] | None] = field(default_factory=dict)
@@ -65,15 +67,23 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen()
     if job.state.get("phase", "list") == "list":
-        return Seen(*_images(job, world), listed=world.tasks.look(list_key(job)))
+        image, listed = _images(job, world), world.tasks.look(list_key(job))
+        ready = image[0] == "ready" and listed.state == "done" and not job.spec.get("stop")
+        return Seen(*image, listed=listed, place=instances.place(job, world) if ready else None)
     hosts = range(1, job.state["hosts"] + 1)
     replicas = {r.name: r for r in world.store.children(job.uid, REPLICA.kind)}
     there = {host: replicas[name] for host in hosts if (name := instances.name(job, host)) in replicas}
     states = {host: (r.status, instances.failure(r) if r.status == "Failed" else "") for host, r in there.items()}
-    work = {host: world.tasks.look(work_key(job, host)) for host in hosts}
     ledger = Ledger(job, world)
+    work = {host: _work(job, host, ledger, world) for host in hosts}
     done = {number: told for host in hosts if work[host].state != "running" for number, told in ledger.done(host).items()}
     return Seen(instances=states, work=work, done=done, capture=world.tasks.look(capture_key(job)), apart=is_apart(job, world))
+
+
+def _work(job: Record, host: int, ledger: Ledger, world: Any) -> TaskState:
+    """The worker of a host: this engine's, or another's."""
+    mine = world.tasks.look(work_key(job, host))
+    return RUNNING if mine.state == "absent" and ledger.is_worked_on(host) else mine
 
 
 def _images(job: Record, world: Any) -> tuple[str, str]:
@@ -103,7 +113,9 @@ def _list(job: Record, seen: Seen, now: float) -> Step:
         return _end(job, "Failed", now, reason)
     if seen.listed.state == "failed":
         return _end(job, "Failed", now, reason_of(seen.listed.error))
-    if seen.listed.state == "done" and seen.image == "ready":
+    if seen.listed.state == "done" and seen.image == "ready" and seen.place is not None:
+        if not seen.place:
+            return Step(job.status, wake_in_real_s=seen.place.look_in_real_s)
         objects, size = seen.listed.result
         hosts = min(job.spec["TransformResources"]["InstanceCount"], objects)
         state = {"phase": "run", "objects": objects, "bytes": size, "hosts": hosts, "started_at": now}
@@ -132,7 +144,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
             do.append(StartInstance(job, host))
         elif status == "InService" or seen.apart:  # a process starts while the model does
             do.append(Work(job, host))
-    if len(seen.done) == objects and not seen.at_work:
+    if all(number in seen.done for number in range(objects)) and not seen.at_work:
         return _to_end(job, *_verdict(seen), now)
     return Step(job.status, {"tries": tries} if tries else None, do=do, wake_in_real_s=LOOK_SECONDS)
 

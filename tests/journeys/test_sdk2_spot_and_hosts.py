@@ -1,0 +1,40 @@
+"""SageMaker SDK v2 as users have it: a spot job that is interrupted and resumes, and a job on two hosts with sharded data."""
+
+import re
+import sys
+
+import pytest
+
+from tests.journeys.conftest import HERE, ROOT
+
+
+@pytest.fixture(scope="module")
+def facts(yard):
+    command = ["env", f"PYTHONPATH={ROOT / 'src'}", sys.executable, "-m", "modelyard", "spot", "--data", str(yard.data), "interrupt"]
+    return yard.python("client-sdk2", "sdk2_spot_and_hosts.py", str(HERE / "code/spot"), str(HERE / "code/hosts"), *command, timeout=240)
+
+
+def test_the_spot_job_resumes_from_its_checkpoint(facts):
+    job, said = facts["spot"], facts["spot_said"]
+    assert job["TrainingJobStatus"] == "Completed"
+    steps = [t["Status"] for t in job["SecondaryStatusTransitions"]]
+    assert steps == ["Starting", "Downloading", "Training", "Interrupted", "Starting", "Downloading", "Training", "Uploading", "Completed"]
+    begins = [int(found) for found in re.findall(r"resume at epoch (\d+)", said)]
+    assert begins[0] == 0 and len(begins) == 2 and begins[1] > 0
+    assert facts["spot_model"] == {"epochs": "60"}
+    assert "Interrupted" in said and "two-minute notice" in facts["interrupt"]
+
+
+def test_the_sdk_prints_what_was_saved(facts):
+    job, said = facts["spot"], facts["spot_said"]
+    assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
+    assert f"Training seconds: {job['TrainingTimeInSeconds']}" in said and f"Billable seconds: {job['BillableTimeInSeconds']}" in said
+    assert "Managed Spot Training savings: " in said
+    assert {m["MetricName"]: m["Value"] for m in job["FinalMetricDataList"]} == {"epoch": 60.0}
+
+
+def test_two_hosts_add_up_their_shards(facts):
+    said = facts["hosts_said"]
+    assert facts["hosts"]["TrainingJobStatus"] == "Completed"
+    assert facts["hosts_model"] == {"algo-1": "1111.0", "algo-2": "1111.0"}
+    assert "algo-1 has ['0', '2']" in said and "algo-2 has ['1', '3']" in said and said.count("total=1111.0;") == 2
