@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import signal
 import time
 
 import pytest
 
+from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
 from modelyard.services.sagemaker.processing_job import reconcile, run
@@ -451,3 +454,35 @@ def test_a_zero_byte_where_no_process_can_have_one_ends_the_job(jobs, where):
         assert problem.response["Error"]["Code"] == "ValidationException"
         return
     assert jobs.end(name, 10)["ProcessingJobStatus"] in ("Failed", "Completed")
+
+
+# --- whoever is killed -------------------------------------------------------------------------------
+
+
+def test_another_engine_goes_on_with_the_hosts_that_run(jobs):
+    outputs = [s3_output("out", f"s3://{BUCKET}/handover/out", mode="Continuous")]
+    code = f"import socket, time\nprint('up', flush=True)\ntime.sleep(2)\nopen('{OUT}/' + socket.gethostname(), 'w').write('done')"
+    jobs.job("handover", code, outputs=outputs, count=2)
+    jobs.until("handover", lambda job: jobs.log("handover").count("up") == 2)
+    jobs.boxes.stop_engine()
+    jobs.boxes.platform.parts["tasks"] = Tasks()  # what an engine has under way dies with it
+    jobs.boxes.start_engine()
+    assert jobs.end("handover")["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("handover/out/") == {"algo-1": b"done", "algo-2": b"done"}
+    assert jobs.log("handover").count("up") == 2, "no host began twice"
+
+
+def test_a_lost_host_lets_all_hosts_begin_again(jobs):
+    """The shim of a host is killed with -9, as by a machine that goes down."""
+    code = (
+        "import socket, time, os\nprint('up', socket.gethostname(), flush=True)\n"
+        f"time.sleep(3 if os.path.exists('{IN}/slow/slow') else 0)\nopen('{OUT}/' + socket.gethostname(), 'w').write('done')"
+    )
+    uri = jobs.boxes.put("lost/slow", b"1")
+    jobs.job("lost", code, inputs=[s3_input("slow", uri, f"{IN}/slow")], count=2)
+    jobs.until("lost", lambda job: sum(line.startswith("up") for line in jobs.log("lost")) == 2)
+    victim = next(run for run in jobs.boxes.runtime.ids() if jobs.boxes.runtime.look(run).state == "running")
+    os.kill(jobs.boxes.runtime.look(victim).pid, signal.SIGKILL)
+    assert jobs.end("lost", 40)["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("lost/out/") == {"algo-1": b"done", "algo-2": b"done"}
+    assert sorted(line for line in jobs.log("lost") if line.startswith("up")) == ["up algo-1"] * 2 + ["up algo-2"] * 2

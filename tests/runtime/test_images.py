@@ -45,7 +45,7 @@ def test_unknown_images_are_none(uri):
     ("pytorch-inference:2.6-cpu", "pytorch-2.13", "stands for 2.6.", {"MODELYARD_IMAGE_VERSION": "2.6"}),
     ("huggingface-pytorch-training:2.1.0-transformers4.36.0-gpu-py310-cu121-ubuntu20.04", "huggingface-4.57", "for 4.36.0 with PyTorch 2.1.0", {}),
     ("huggingface-pytorch-inference:2.6.0-transformers4.49.0-cpu-py312-ubuntu22.04", "huggingface-4.57", "for 4.49.0", {}),
-    ("tensorflow-training:2.3.1-cpu-py37", "tensorflow-2.15", "stands for 2.3.1", {"TF_USE_LEGACY_KERAS": "1"}),
+    ("tensorflow-training:2.3.1-cpu-py37", "tensorflow-2.15", "stands for 2.3.1", {"MODELYARD_IMAGE_VERSION": "2.3.1"}),
     ("tensorflow-training:2.12-cpu-py310", "tensorflow-2.15", "stands for 2.12", {}),
     ("tensorflow-training:2.19.0-cpu-py312-ubuntu22.04", "tensorflow-2.19", "stands for 2.19.0", {}),
     ("tensorflow-inference:2.16.1-cpu", "tensorflow-2.19", "TensorFlow Serving 2.16.1", {}),

@@ -315,6 +315,7 @@ def test_permissions_are_asked_per_job_and_the_role_must_be_passed(yard, refused
     iam.put_user_policy(UserName="ana", PolicyName="p", PolicyDocument=json.dumps(document))
     assert ana.create_processing_job(**yard.request("ana-1"))["ProcessingJobArn"] == ARN + "ana-1"
     assert ana.describe_processing_job(ProcessingJobName="ana-1")
+    refused(lambda: ana.create_processing_job(**yard.request("ana-2", Tags=[{"Key": "a", "Value": "b"}])), denied, "sagemaker:AddTags")
     for call, action in ((ana.stop_processing_job, "Stop"), (ana.delete_processing_job, "Delete")):
         refused(lambda call=call: call(ProcessingJobName="ana-1"), denied, f"sagemaker:{action}ProcessingJob")
     refused(lambda: ana.list_processing_jobs(), denied, "sagemaker:ListProcessingJobs")

@@ -37,6 +37,8 @@ def create_processing_job(call, request):
     check_config(call, request.get("ExperimentConfig"))
     name = request["ProcessingJobName"]
     arn = arn_of(call, "processing-job", name)
+    if tags:
+        call.authorize("sagemaker:AddTags", arn)
     try:
         job = call.store.create(
             LIFECYCLE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, state=first_state(), tags=tags

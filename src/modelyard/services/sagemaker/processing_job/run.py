@@ -149,7 +149,7 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
     together = len(hosts) > 1 and not apart
     return RunSpec(
         id=run_id(job, host),
-        argv=[*entry, *app.get("ContainerArguments", [])],
+        argv=[*image.commands.get(entry[0], entry[:1]), *entry[1:], *app.get("ContainerArguments", [])],
         env=environment,
         ml=str(ml_folders(job, world)[host - 1]),
         env_path=str(world.images.path(image)),
