@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `who`,
-        `open ID`, `close ID`, `then …` (says the rest); else it comes back."""
+        `open ID`, `close ID`, `flood MEGABYTES` (streams so many), `then …` (says the rest); else it comes back."""
         box = self.server.box  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/models":
@@ -104,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, repr(sorted((k.lower(), v) for k, v in self.headers.items())).encode())
         elif word == "parts":
             self._parts(rest.split())
+        elif word == "flood":
+            self._flood(box, int(rest))
         elif word == "then":
             self._answer(200, rest.encode())
         else:
@@ -137,6 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
         self.wfile.write(b"0\r\n\r\n")
 
+    def _flood(self, box: Box, megabytes: int) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for _ in range(megabytes * 16):
+            self.wfile.write(b"%x\r\n%s\r\n" % (1 << 16, bytes(1 << 16)))
+            box.flooded += 1 << 16
+        self.wfile.write(b"0\r\n\r\n")
+
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -161,6 +172,7 @@ class Box:
     exit_code: int | None = None
     ended_by: str | None = None
     requests: int = 0
+    flooded: int = 0
     lock: Any = field(default_factory=threading.Lock)
     models: dict[str, str] = field(default_factory=dict)
     loads: list[str] = field(default_factory=list)
