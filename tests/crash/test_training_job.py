@@ -153,7 +153,13 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
     runtime = FakeRuntime(chaos, tmp_path)
     jobs = [
         store.create(
-            LIFECYCLE, account="123456789012", region="us-east-1", name=f"j{n}", arn=f"arn:j{n}", spec=SPECS[n], state=first_state(clock.now())
+            LIFECYCLE,
+            account="123456789012",
+            region="us-east-1",
+            name=f"j{n}",
+            arn=f"arn:j{n}",
+            spec=SPECS[n],
+            state=first_state(clock.now()),
         )
         for n in range(4)
     ]
