@@ -66,7 +66,8 @@ class Cell:
     def billed(self) -> list[dict[str, Any]]:
         sums = (("BytesIn", _BYTES_IN, "Bytes"), ("BytesOut", _BYTES_OUT, "Bytes"), ("BusyMicroseconds", _BUSY_US, "Microseconds"))
         return [
-            {"MetricName": name, "StatisticValues": _whole(self.invocations, self._words[place]), "Unit": unit} for name, place, unit in sums
+            {"MetricName": name, "StatisticValues": _whole(self.invocations, self._words[place]), "Unit": unit}
+            for name, place, unit in sums
         ]
 
     def release(self) -> None:

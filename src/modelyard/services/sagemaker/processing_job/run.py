@@ -17,6 +17,7 @@ from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.processing_job.check import below, managed_outputs
+from modelyard.services.sagemaker.processing_job.inputs import piped
 from modelyard.services.sagemaker.role_session import RoleSession
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -97,6 +98,11 @@ def build(job: Record, world: Any) -> None:
         world.logs.append(job.account, job.region, LOG_GROUP, log_stream(job, 1), [(int(world.clock.now() * 1000), line)])
 
     build_image(world, image_uri(job), say, job.uid)
+
+
+def feeds(job: Record) -> list[tuple[str, int, int, dict[str, Any]]]:
+    """(task key, host, place of the input, its S3Input) of the inputs in Pipe mode."""
+    return [(task_key(job, f"feed-{host}-{place}"), host, place, source) for host in host_numbers(job) for place, source in piped(job.spec)]
 
 
 # --- runs ----------------------------------------------------------------------------------------

@@ -39,9 +39,6 @@ def create_training_job(call, request):
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
     check_config(call, request.get("ExperimentConfig"))
-    spec = {key: value for key, value in request.items() if key != "Tags"}
-    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
-    spec["AlgorithmSpecification"] = _algorithm(request)
     try:
         job = call.store.create(
             LIFECYCLE,
@@ -49,7 +46,7 @@ def create_training_job(call, request):
             region=call.region,
             name=request["TrainingJobName"],
             arn=arn_of(call, "training-job", request["TrainingJobName"]),
-            spec=spec,
+            spec=_spec(request),
             state=first_state(call.now()),
             tags=tags_of(request),
         )
@@ -105,6 +102,36 @@ def stop_training_job(call, request):
         return {}
 
 
+# --- training jobs that another job makes ----------------------------------------------------------
+
+
+def check_definition(call: Any, request: dict[str, Any]) -> None:
+    """What CreateTrainingJob would refuse of a request that will be made later, in the name of the caller."""
+    check(request)
+    call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
+    check_channels(RoleSession(call.platform, call.account, call.region, request["RoleArn"]), request, call.region)
+
+
+def create_child(world: Any, owner: Record, uid: str, request: dict[str, Any], more: dict[str, Any], tags: dict[str, str]) -> Record:
+    """The training job of a checked request; `more` goes into its spec. Raises Taken where the name is."""
+    name = request["TrainingJobName"]
+    job = world.store.create(
+        LIFECYCLE,
+        account=owner.account,
+        region=owner.region,
+        name=name,
+        arn=f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{name.lower()}",
+        owner=owner.uid,
+        uid=uid,
+        spec={**_spec(request), **more},
+        state=first_state(world.clock.now()),
+        tags=tags,
+    )
+    world.ring(LIFECYCLE.kind)
+    return job
+
+
 # --- shapes --------------------------------------------------------------------------------------
 
 
@@ -126,6 +153,8 @@ def describe(job: Record, now: float | None = None) -> dict[str, Any]:
         "ProfilingStatus": "Disabled" if spec.get("ProfilerConfig", {}).get("DisableProfiler", True) else "Enabled",
     }
     said.update({member: spec[member] for member in ECHOED if member in spec})
+    if "tuning" in spec:
+        said["TuningJobArn"] = spec["tuning"]["arn"]
     said.update({member: spec.get(member, False) for member in SWITCHES})
     if not state.get("model") and job.status in ("InProgress", "Stopping"):
         said["ModelArtifacts"] = {"S3ModelArtifacts": model_uri(job)}
@@ -185,6 +214,13 @@ def _taken(name: str) -> Exception:
     return api.error.ResourceInUse(
         f"Job name must be unique within an AWS account and region, and a job with this name already exists ({name})"
     )
+
+
+def _spec(request: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
+    spec["AlgorithmSpecification"] = _algorithm(request)
+    return spec
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:
