@@ -39,7 +39,12 @@ class CreateReplica:
 
 def bill_of(endpoint: str, variant: Mapping[str, Any]) -> dict[str, Any]:
     """What a replica costs by, in its first event: the meter may read it when the replica is gone."""
-    facts = {"endpoint": endpoint, "variant": variant.get("name"), "type": variant.get("instance_type"), "volume_gb": variant.get("volume_gb")}
+    facts = {
+        "endpoint": endpoint,
+        "variant": variant.get("name"),
+        "type": variant.get("instance_type"),
+        "volume_gb": variant.get("volume_gb"),
+    }
     return {name: value for name, value in facts.items() if value is not None} | {"serverless": variant.get("kind") == "serverless"}
 
 
