@@ -256,6 +256,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("experiment_links", _installed("modelyard.services.sagemaker.experiments.links"), ("gateway", "engine")),
     ("lineage_edges", _installed("modelyard.services.sagemaker.lineage.edges"), ("gateway", "engine")),
     ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
+    ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("apart", _apart, ENGINE),

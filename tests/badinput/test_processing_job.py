@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
+import os
+import signal
+import threading
 import time
 
 import pytest
 
+from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
+from modelyard.services.sagemaker.jobs import pipes
 from modelyard.services.sagemaker.processing_job import reconcile, run
 from tests.support.boxes import BUCKET
 from tests.support.processing import OUT, Processing, s3_input, s3_output
@@ -135,6 +141,84 @@ def test_a_job_may_change_its_inputs_and_the_objects_stay(jobs):
     uri = jobs.boxes.put("own/data", b"before")
     jobs.run("own", f"open('{IN}/d/data', 'w').write('after')", inputs=[s3_input("d", uri, f"{IN}/d")])
     assert jobs.files("own/data")[""] == b"before"
+
+
+# --- Pipe mode ---------------------------------------------------------------------------------------
+
+
+def pipe(name: str, uri: str, **more) -> dict:
+    return s3_input(name, uri, f"{IN}/{name}", **({"S3InputMode": "Pipe"} | more))
+
+
+def test_objects_come_through_pipes_as_often_as_they_are_read(jobs):
+    jobs.boxes.put("pipe/data/1", b"one\n" * 50_000)
+    jobs.boxes.put("pipe/data/2", b"two\n" * 50_000)
+    code = (
+        f"for n in range(3): data = open('{IN}/data_' + str(n), 'rb').read(); assert data == b'one\\n' * 50_000 + b'two\\n' * 50_000, len(data)\n"
+        f"open('{IN}/data_3').read(10)\nopen('{IN}/data_4').read(10)\nopen('{OUT}/done', 'w').write('1')"
+    )
+    job = jobs.run("pipe", code, inputs=[pipe("data", f"s3://{BUCKET}/pipe/data/")])
+    assert job["ProcessingJobStatus"] == "Completed", job["FailureReason"]
+    assert jobs.files("pipe/out/") == {"done": b"1"}
+
+
+def test_pipes_unpack_and_shard(jobs):
+    for number in range(2):
+        packed = gzip.compress(f"a{number}\n".encode()) + gzip.compress(f"b{number}\n".encode())
+        jobs.boxes.put(f"zipped/data/{number}", packed)
+    source = pipe("data", f"s3://{BUCKET}/zipped/data/", S3CompressionType="Gzip", S3DataDistributionType="ShardedByS3Key")
+    code = f"import socket\nopen('{OUT}/' + socket.gethostname(), 'w').write(open('{IN}/data_0').read())"
+    assert jobs.run("zipped", code, inputs=[source], count=2)["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("zipped/out/") == {"algo-1": b"a0\nb0\n", "algo-2": b"a1\nb1\n"}
+
+
+@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(b"x" * 100_000)[:-20]], ids=["plain", "cut"])
+def test_what_is_no_gzip_fails_the_job_whatever_the_payload_makes_of_it(jobs, content):
+    uri = jobs.boxes.put("unzip/data", content)
+    job = jobs.run(f"unzip-{len(content)}", f"open('{IN}/data_0', 'rb').read()", inputs=[pipe("data", uri, S3CompressionType="Gzip")])
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith(f"ClientError: Data download failed:{uri} is no whole gzip file"), job["FailureReason"]
+
+
+def test_a_payload_that_reads_no_pipe_or_bends_it_ends_as_it_likes(jobs, tmp_path):
+    uri = jobs.boxes.put("unread/data", b"1" * 500_000)
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    bend = f"import os, time\nos.remove('{IN}/data_0'); os.symlink('{victim}', '{IN}/data_0'); time.sleep(0.3)"
+    for name, code in (
+        ("unread", "pass"),
+        ("part", f"open('{IN}/data_0').read(9)"),
+        ("bent-pipe", bend),
+        ("no-folder", f"import shutil; shutil.rmtree('{IN}')"),
+    ):
+        assert jobs.run(name, code, inputs=[pipe("data", uri)])["ProcessingJobStatus"] == "Completed", name
+    assert victim.read_text() == "mine"
+
+
+def test_a_feed_that_dies_in_the_middle_lets_the_job_begin_again(jobs, monkeypatch):
+    """The engine is gone while the payload reads: that looks like the end of the data, and must not be taken for it."""
+    jobs.boxes.put("cut/data", b"x" * 3_000_000)
+    gate, calls = threading.Event(), []
+
+    def pieces(session, items, compressed):
+        calls.append(1)
+        yield b"x" * 100
+        if len(calls) == 1:  # the first feed: stands still, and then is no more
+            gate.wait(20)
+            raise SystemExit
+        yield b"x" * (3_000_000 - 100)
+
+    monkeypatch.setattr(pipes, "pieces", pieces)
+    code = f"data = open('{IN}/data_0').read(); print('read', len(data), flush=True); open('{OUT}/size', 'w').write(str(len(data)))"
+    jobs.job("cut", code, inputs=[pipe("data", f"s3://{BUCKET}/cut/data")])
+    jobs.until("cut", lambda job: bool(calls))
+    jobs.boxes.stop_engine()
+    jobs.boxes.platform.parts["tasks"] = Tasks()
+    gate.set()
+    jobs.boxes.start_engine()
+    assert jobs.end("cut")["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("cut/out/") == {"size": b"3000000"}
+    assert [line for line in jobs.log("cut") if line.startswith("read")][-1] == "read 3000000"
 
 
 # --- outputs -----------------------------------------------------------------------------------------
@@ -451,3 +535,35 @@ def test_a_zero_byte_where_no_process_can_have_one_ends_the_job(jobs, where):
         assert problem.response["Error"]["Code"] == "ValidationException"
         return
     assert jobs.end(name, 10)["ProcessingJobStatus"] in ("Failed", "Completed")
+
+
+# --- whoever is killed -------------------------------------------------------------------------------
+
+
+def test_another_engine_goes_on_with_the_hosts_that_run(jobs):
+    outputs = [s3_output("out", f"s3://{BUCKET}/handover/out", mode="Continuous")]
+    code = f"import socket, time\nprint('up', flush=True)\ntime.sleep(2)\nopen('{OUT}/' + socket.gethostname(), 'w').write('done')"
+    jobs.job("handover", code, outputs=outputs, count=2)
+    jobs.until("handover", lambda job: jobs.log("handover").count("up") == 2)
+    jobs.boxes.stop_engine()
+    jobs.boxes.platform.parts["tasks"] = Tasks()  # what an engine has under way dies with it
+    jobs.boxes.start_engine()
+    assert jobs.end("handover")["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("handover/out/") == {"algo-1": b"done", "algo-2": b"done"}
+    assert jobs.log("handover").count("up") == 2, "no host began twice"
+
+
+def test_a_lost_host_lets_all_hosts_begin_again(jobs):
+    """The shim of a host is killed with -9, as by a machine that goes down."""
+    code = (
+        "import socket, time, os\nprint('up', socket.gethostname(), flush=True)\n"
+        f"time.sleep(3 if os.path.exists('{IN}/slow/slow') else 0)\nopen('{OUT}/' + socket.gethostname(), 'w').write('done')"
+    )
+    uri = jobs.boxes.put("lost/slow", b"1")
+    jobs.job("lost", code, inputs=[s3_input("slow", uri, f"{IN}/slow")], count=2)
+    jobs.until("lost", lambda job: sum(line.startswith("up") for line in jobs.log("lost")) == 2)
+    victim = next(run for run in jobs.boxes.runtime.ids() if jobs.boxes.runtime.look(run).state == "running")
+    os.kill(jobs.boxes.runtime.look(victim).pid, signal.SIGKILL)
+    assert jobs.end("lost", 40)["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("lost/out/") == {"algo-1": b"done", "algo-2": b"done"}
+    assert sorted(line for line in jobs.log("lost") if line.startswith("up")) == ["up algo-1"] * 2 + ["up algo-2"] * 2

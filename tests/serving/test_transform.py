@@ -125,7 +125,7 @@ def test_a_gzip_bomb_comes_in_small_pieces():
     assert sum(sizes) == 64 << 20 and max(sizes) <= PIECE_BYTES
 
 
-@pytest.mark.parametrize("data", [b"plain", gzip.compress(b"x" * 1000)[:-5]])
+@pytest.mark.parametrize("data", [b"plain", gzip.compress(b"x" * 1000)[:-5]], ids=["plain", "cut"])
 def test_broken_gzip(data):
     with pytest.raises(Refused, match="gzip"):
         list(unpacked([data]))

@@ -19,8 +19,9 @@ SERVES = {
     "pytorch": ".pytorch.serve",
     "huggingface": ".huggingface.serve",
     "tensorflow": ".tensorflow.serve",
+    "mlflow": ".mlflow_server.serve",
 }
-USAGE = f"usage: python -m modelyard_algorithms train {'|'.join(TRAINS)}|<built-in algorithm>, serve {'|'.join(SERVES)}|<built-in algorithm>, or run <command …>"
+USAGE = f"usage: python -m modelyard_algorithms train {'|'.join(TRAINS)}|<built-in algorithm>, serve {'|'.join(SERVES)}|<built-in algorithm>, run <command …>, spark-submit …"
 
 
 def built_in(verb: str, algorithm: str) -> int:
@@ -42,6 +43,10 @@ def main(arguments: list[str]) -> int:
 
         packages = {name: value for name, value in overlay().items() if value}
         os.execvpe(arguments[1], arguments[1:], os.environ | packages | {"PYTHONUNBUFFERED": "1"})
+    if arguments[:1] == ["spark-submit"]:
+        from .spark.submit import main as submit
+
+        return submit(arguments[1:])
     if len(arguments) != 2:
         print(USAGE, file=sys.stderr)
         return 2

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from modelyard import __version__
-from modelyard.cli import account, demo, doctor, down, env, exits, fault, images, load, logs, reset, run, spot, status, up, watch
+from modelyard.cli import account, cost, demo, doctor, down, env, exits, fault, images, load, logs, reset, run, spot, status, up, watch
 from modelyard.config import default_data
 
-COMMANDS = [up, down, status, env, run, logs, watch, load, fault, spot, images, account, reset, doctor, demo]
+COMMANDS = [up, down, status, env, run, logs, watch, load, fault, spot, cost, images, account, reset, doctor, demo]
 
 EPILOG = """\
 The first steps:

@@ -47,13 +47,17 @@ for name, estimator in estimators.items():
     size = {"linear": 100, "pca": 100, "factors": 100}.get(name)
     estimator.fit(records, mini_batch_size=size, wait=False, logs=False, job_name=f"builtin-{name}")
 for name in estimators:
-    said = wait(name, lambda name=name: client.describe_training_job(TrainingJobName=f"builtin-{name}"), "TrainingJobStatus", ("Completed",))
+    said = wait(
+        name, lambda name=name: client.describe_training_job(TrainingJobName=f"builtin-{name}"), "TrainingJobStatus", ("Completed",)
+    )
     facts["jobs"][name] = {
         "image": said["AlgorithmSpecification"]["TrainingImage"],
         "metrics": {metric["MetricName"]: metric["Value"] for metric in said["FinalMetricDataList"]},
         "hyperparameters": said["HyperParameters"],
     }
-predictors = {name: estimator.deploy(1, "ml.m5.large", endpoint_name=f"builtin-{name}", wait=False) for name, estimator in estimators.items()}
+predictors = {
+    name: estimator.deploy(1, "ml.m5.large", endpoint_name=f"builtin-{name}", wait=False) for name, estimator in estimators.items()
+}
 for name in predictors:
     wait(name, lambda name=name: client.describe_endpoint(EndpointName=f"builtin-{name}"), "EndpointStatus", ("InService",))
 

@@ -7,6 +7,7 @@ sagemaker-training, sagemaker_tensorflow_container/training.py.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import socket
@@ -79,6 +80,7 @@ class PyTorch(Framework):
 class TensorFlow(Framework):
     def prepare(self, environment: Environment) -> tuple[dict[str, str], list[str] | None]:
         super().prepare(environment)
+        keras = legacy_keras()
         if "_tuning_objective_metric" in environment.layout.read("hyperparameters"):
             # Trials of one tuning job must not write to one place.
             given = str(environment.user.get("model_dir") or "")
@@ -86,10 +88,10 @@ class TensorFlow(Framework):
                 environment.user["model_dir"] = f"{given}/{environment.job_name}/model"
         hosts, here = environment.distribution_hosts(), environment.resources["current_host"]
         if environment.launches("sagemaker_parameter_server_enabled") and len(hosts) > 1:
-            return {"TF_CONFIG": json.dumps(with_servers(hosts, here))}, None
+            return keras | {"TF_CONFIG": json.dumps(with_servers(hosts, here))}, None
         if environment.launches("sagemaker_multi_worker_mirrored_strategy_enabled"):
-            return {"TF_CONFIG": json.dumps(mirrored(hosts, here))}, None
-        return {}, None
+            return keras | {"TF_CONFIG": json.dumps(mirrored(hosts, here))}, None
+        return keras, None
 
     @contextlib.contextmanager
     def beside(self, environment: Environment) -> Iterator[None]:
@@ -131,6 +133,11 @@ class TensorFlow(Framework):
         for name in (os.path.basename(folder) for folder in saved):
             if not name.isdigit():
                 say(f'Your model will NOT be servable: the SavedModel is in "{name}", not in a folder with a number for a name.', "WARNING")
+
+
+def legacy_keras() -> dict[str, str]:
+    """Images that stand for Keras 2 have it as a package of its own where TensorFlow comes with Keras 3 (Python 3.12 and later)."""
+    return {"TF_USE_LEGACY_KERAS": "1"} if importlib.util.find_spec("tf_keras") else {}
 
 
 def with_servers(hosts: list[str], here: str) -> dict:

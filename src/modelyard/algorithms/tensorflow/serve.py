@@ -19,6 +19,7 @@ from collections import namedtuple
 
 from ..cpus import cpus
 from ..layout import Layout
+from ..script.frameworks import legacy_keras
 from ..serving.code import user_module
 from ..serving.codecs import JSON, media_type
 from ..serving.context import failed
@@ -62,6 +63,7 @@ class TensorFlowHandler:
 
     def load(self) -> None:
         """Find the models and load the newest version of each; import the user's module."""
+        os.environ |= legacy_keras()
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(cpus())

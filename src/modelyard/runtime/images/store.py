@@ -19,6 +19,8 @@ from modelyard.runtime.images import build, recipes
 from modelyard.runtime.images.recipes import Image
 
 Log = Callable[[str], None]
+SYSTEM = "/usr/local/bin:/usr/bin:/bin"
+"""Where a box finds programs of the machine."""
 
 
 class BuildFailed(Exception):
@@ -69,6 +71,8 @@ class ImageStore:
     def ensure(self, image: Image, log: Log = lambda line: None) -> Path:
         """The environment, built first if need be (seconds to minutes; another builder is waited for). `log` is told
         the progress, line by line. Raises BuildFailed; the next `ensure` tries again."""
+        if missing := [f"`{name}` ({how})" for name, how in image.needs.items() if not shutil.which(name, path=SYSTEM)]:
+            raise BuildFailed(f"image {image.env} needs on this machine: {', '.join(missing)}")
         target = self.path(image)
         if target.is_dir():
             return target

@@ -6,12 +6,15 @@ serve = ["python", "-m", …]             argv of a model server; [] when the im
 process = ["python", "-m", …]           argv of a processing job without its own entry point; [] when it must name one
 batches = true                          its server may answer several waiting requests in one go
 variables = { … }                       environment variables of every run of the image
+commands = { name = ["python", …] }     programs of AWS's image that a job's entry point may name, and what runs in their place
+needs = { java = "Debian: apt …" }      programs that this machine must have, and how to get them
 large = true                            its environment takes a GiB or more: built when first used, or by its name
 [[tag]]                                 tried from top to bottom
 pattern = '1\\.0-1(-cpu-py3)?'          regular expression that the whole tag must match
 shown = "1.0-1"                         the pattern for people, where it is hard to read
 env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes); what
-                                        `<env>.apart` lists is installed on top, without its dependencies (PyTorch)
+                                        `<env>.apart` lists is installed on top, without its dependencies (PyTorch), a line
+                                        that begins with `?` only where it fits
 variables = { … }                       added to the recipe's
 note = "…"                              said in the first lines of the job's log: what differs from AWS's image;
                                         `{name}` is the group of that name in the pattern, as in the tag's variables
@@ -41,6 +44,8 @@ class Image:
     variables: dict[str, str] = field(default_factory=dict)
     note: str | None = None
     process: tuple[str, ...] = ()
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Recipe:
     variables: dict[str, str]
     tags: tuple[dict, ...]
     process: tuple[str, ...] = ()
+    commands: dict[str, list[str]] = field(default_factory=dict)
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 def parse_uri(uri: str) -> tuple[str, str]:
@@ -97,7 +104,10 @@ def _image(recipe: Recipe, row: dict, uri: str, groups: dict[str, str] | None = 
         own = {name: value.format_map(groups) for name, value in own.items()}
         note = note and note.format_map(groups)
     variables = recipe.variables | own
-    return Image(uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, note, recipe.process)
+    return Image(
+        uri, recipe.name, row["env"], recipe.train, recipe.serve, recipe.batches, variables, note,
+        recipe.process, recipe.commands, recipe.needs,
+    )  # fmt: skip
 
 
 @functools.cache
@@ -108,7 +118,7 @@ def load(folder: Path = FOLDER) -> tuple[Recipe, ...]:
 
 def _read(path: Path) -> Recipe:
     data = tomllib.loads(path.read_text())
-    known = {"repository", "train", "serve", "process", "batches", "large", "variables", "tag"}
+    known = {"repository", "train", "serve", "process", "batches", "large", "variables", "commands", "needs", "tag"}
     if unknown := set(data) - known:
         raise ValueError(f"{path.name}: unknown keys {sorted(unknown)}")
     names = data["repository"]
@@ -128,4 +138,6 @@ def _read(path: Path) -> Recipe:
         {key: str(value) for key, value in data.get("variables", {}).items()},
         tuple(data["tag"]),
         tuple(data.get("process", ())),
+        data.get("commands", {}),
+        data.get("needs", {}),
     )

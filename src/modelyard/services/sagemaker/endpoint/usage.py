@@ -57,7 +57,7 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
         usage.due[endpoint.uid] = now + config.get("MetricPublishFrequencyInSeconds", PERIOD_SECONDS)
         data: list[dict[str, Any]] = []
         for replica in replicas[endpoint.uid]:
-            figures = _figures(platform, usage, replica, {run: seen[run] for run in runs[replica.uid] if run in seen})
+            found = figures(platform, usage, replica, {run: seen[run] for run in runs[replica.uid] if run in seen})
             component = endpoint.kind == COMPONENT.kind
             dimensions = [{"Name": "EndpointName", "Value": endpoint.name}, {"Name": "VariantName", "Value": replica.spec["name"]}]
             sets = [[{"Name": "InferenceComponentName", "Value": endpoint.name}] if component else dimensions]
@@ -66,7 +66,7 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
             data += [
                 {"MetricName": name, "Dimensions": d, "Timestamp": now, "Values": [value], "Counts": [1], "Unit": "Percent"}
                 for d in sets
-                for name, value in figures.items()
+                for name, value in found.items()
             ]
         if data:
             namespace = OF_COMPONENTS if endpoint.kind == COMPONENT.kind else NAMESPACE
@@ -76,7 +76,7 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
         del usage.cpu[run]
 
 
-def _figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tuple[float, int]]) -> dict[str, float]:
+def figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tuple[float, int]]) -> dict[str, float]:
     """CPU is known from the second look on: it is a rate."""
     if not seen:
         return {}
@@ -92,7 +92,7 @@ def _figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tu
     memory = 100.0 * sum(size for _, size in seen.values()) / kind.memory_here
     if replica.spec.get("serverless"):  # the one of these that AWS lists for serverless endpoints
         return {"MemoryUtilization": min(100.0, memory)}
-    if replica.spec.get("log_group"):  # a copy of an inference component: its instance's disk is not its own
+    if replica.spec.get("component"):  # a copy of an inference component: its instance's disk is not its own
         return {**({"CPUUtilization": percent} if known else {}), "MemoryUtilization": min(100.0, memory)}
     disk = os.statvfs(platform.settings.data)
     used = 100.0 * _size(container.folder(replica, platform)) / max(1, disk.f_blocks * disk.f_frsize)

@@ -90,6 +90,7 @@ def deployment(
         "isolated": bool(host["isolated"] or (model and model.spec.get("EnableNetworkIsolation"))),
         "startup_s": float(start.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS)),
         "log_group": LOG_GROUP + name,
+        "component": name,
         "cpus": needs.get("NumberOfCpuCoresRequired"),
         "memory_bytes": needs.get("MaxMemoryRequiredInMb", 0) * MIB or None,
     }

@@ -36,16 +36,25 @@ MIGRATIONS = [
         uid TEXT PRIMARY KEY, arrival DOUBLE PRECISION NOT NULL, cpus DOUBLE PRECISION NOT NULL, memory DOUBLE PRECISION NOT NULL,
         since DOUBLE PRECISION);
     CREATE INDEX places_turn ON places (arrival, uid)
+    """,
+    # A warm place costs nothing: its job has ended, and a job that asks for the like takes it over. `took` is whose place it was,
+    # and `taken` says so until that job has heard of it.
     """
+    ALTER TABLE places ADD COLUMN warm TEXT;
+    ALTER TABLE places ADD COLUMN took TEXT;
+    CREATE TABLE taken (uid TEXT PRIMARY KEY, taker TEXT NOT NULL)
+    """,
 ]
 
 
 @dataclass(frozen=True)
 class Place:
-    """`admitted`, or how many are `ahead` in the queue. True where it is admitted."""
+    """`admitted`, or how many are `ahead` in the queue; `took` is the uid of the job whose warm place this was. True where it
+    is admitted."""
 
     admitted: bool
     ahead: int = 0
+    took: str | None = None
 
     def __bool__(self) -> bool:
         return self.admitted
@@ -94,10 +103,20 @@ def _share(machine: Machine, memory: float) -> float:
     return min(memory, machine.memory / MEMORY_SHARE)
 
 
-def admit(world: Any, record: Record, cpus: float, memory: float, hosts: int = 1) -> Place:
+def admit(world: Any, record: Record, cpus: float, memory: float, hosts: int = 1, warm: str | None = None) -> Place:
     """Whether this job may start now. `cpus` and `memory` (bytes) are what a host of it is given on this machine. Ask again
-    until it may; then the place is the job's until `leave`."""
-    return _gate(world).admit(world, record, cpus * hosts, memory * hosts)
+    until it may; then the place is the job's until `leave`. A place that is kept `warm` under this very key is taken at once."""
+    return _gate(world).admit(world, record, cpus * hosts, memory * hosts, warm)
+
+
+def keep_warm(world: Any, uid: str, key: str) -> None:
+    """The job has ended; its place waits for one that asks for a warm place of this key, until `leave`."""
+    _gate(world).keep_warm(world, uid, key)
+
+
+def taker(world: Any, uid: str) -> str | None:
+    """The uid of the job that took over this job's warm place."""
+    return _gate(world).taker(uid)
 
 
 def leave(world: Any, uid: str) -> None:
@@ -112,17 +131,21 @@ class Gate:
         self.machine: Callable[[], Machine] = this_machine
         db.migrate("places", MIGRATIONS)
 
-    def admit(self, world: Any, record: Record, cpus: float, memory: float) -> Place:
-        known = self._db.read("SELECT since FROM places WHERE uid = ?", (record.uid,))
+    def admit(self, world: Any, record: Record, cpus: float, memory: float, warm: str | None = None) -> Place:
+        known = self._db.read("SELECT since, took FROM places WHERE uid = ?", (record.uid,))
         if known and known[0][0] is not None:
-            return Place(True)
+            return Place(True, took=known[0][1])
         if not known:
             arrives = (record.uid, record.created_at, cpus, memory)
-            self._db.grouped(lambda tx: tx.execute("INSERT INTO places VALUES (?,?,?,?,NULL) ON CONFLICT (uid) DO NOTHING", arrives))
+            insert = "INSERT INTO places (uid, arrival, cpus, memory) VALUES (?,?,?,?) ON CONFLICT (uid) DO NOTHING"
+            self._db.grouped(lambda tx: tx.execute(insert, arrives))
+        if warm and (took := self._take(record.uid, warm)):
+            world.wake(took)
+            return Place(True, took=took)
         if ahead := self._ahead(record):
             return Place(False, ahead)
         now = real_now()
-        rows = self._db.read("SELECT uid, cpus, memory, since FROM places WHERE since IS NOT NULL")
+        rows = self._db.read("SELECT uid, cpus, memory, since FROM places WHERE since IS NOT NULL AND warm IS NULL")
         busy = self._load.of(world, [row[0] for row in rows], now)
         held = [Held(row[1], row[2], now - row[3], busy.get(row[0])) for row in rows]
         if not fits(self.machine(), held, cpus, memory):
@@ -132,7 +155,33 @@ class Gate:
         self._wake_next(world)
         return Place(True)
 
+    def _take(self, uid: str, key: str) -> str | None:
+        if not self._db.read("SELECT 1 FROM places WHERE warm = ? LIMIT 1", (key,)):
+            return None
+
+        def take(tx: Any) -> str | None:
+            found = tx.execute("SELECT uid FROM places WHERE warm = ? ORDER BY since, uid LIMIT 1", (key,))
+            if not found:
+                return None
+            tx.execute("DELETE FROM places WHERE uid = ?", (found[0][0],))
+            tx.execute("INSERT INTO taken VALUES (?,?) ON CONFLICT (uid) DO NOTHING", (found[0][0], uid))
+            tx.execute("UPDATE places SET since = ?, took = ? WHERE uid = ?", (real_now(), found[0][0], uid))
+            return found[0][0]
+
+        return self._db.grouped(take)
+
+    def keep_warm(self, world: Any, uid: str, key: str) -> None:
+        if self._db.read("SELECT 1 FROM places WHERE uid = ? AND warm IS NULL AND since IS NOT NULL", (uid,)):
+            self._db.grouped(lambda tx: tx.execute("UPDATE places SET warm = ? WHERE uid = ?", (key, uid)))
+            self._wake_next(world)
+
+    def taker(self, uid: str) -> str | None:
+        found = self._db.read("SELECT taker FROM taken WHERE uid = ?", (uid,))
+        return found[0][0] if found else None
+
     def leave(self, world: Any, uid: str) -> None:
+        if self._db.read("SELECT 1 FROM taken WHERE uid = ?", (uid,)):
+            self._db.grouped(lambda tx: tx.execute("DELETE FROM taken WHERE uid = ?", (uid,)))
         if not self._db.read("SELECT 1 FROM places WHERE uid = ?", (uid,)):
             return
         self._db.grouped(lambda tx: tx.execute("DELETE FROM places WHERE uid = ?", (uid,)))

@@ -17,6 +17,7 @@ from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.processing_job.check import below, managed_outputs
+from modelyard.services.sagemaker.processing_job.inputs import piped
 from modelyard.services.sagemaker.role_session import RoleSession
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -99,6 +100,11 @@ def build(job: Record, world: Any) -> None:
     build_image(world, image_uri(job), say, job.uid)
 
 
+def feeds(job: Record) -> list[tuple[str, int, int, dict[str, Any]]]:
+    """(task key, host, place of the input, its S3Input) of the inputs in Pipe mode."""
+    return [(task_key(job, f"feed-{host}-{place}"), host, place, source) for host in host_numbers(job) for place, source in piped(job.spec)]
+
+
 # --- runs ----------------------------------------------------------------------------------------
 
 
@@ -149,7 +155,7 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
     together = len(hosts) > 1 and not apart
     return RunSpec(
         id=run_id(job, host),
-        argv=[*entry, *app.get("ContainerArguments", [])],
+        argv=[*image.commands.get(entry[0], entry[:1]), *entry[1:], *app.get("ContainerArguments", [])],
         env=environment,
         ml=str(ml_folders(job, world)[host - 1]),
         env_path=str(world.images.path(image)),

@@ -7,19 +7,19 @@ import logging
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.services.sagemaker.jobs.admission import leave
+from modelyard.services.sagemaker.jobs.admission import keep_warm, leave
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.hosts import hosts_of
-from modelyard.services.sagemaker.training_job.inputs import fetch
+from modelyard.services.sagemaker.training_job.inputs import Fetch
 from modelyard.services.sagemaker.training_job.outputs import collect
 from modelyard.services.sagemaker.training_job.spot import NOTICE_SECONDS
 from modelyard.services.sagemaker.training_job.synced import restore, save
+from modelyard.services.sagemaker.training_job.warm import pool_key, take_over
 
 log = logging.getLogger("modelyard.training")
 SYNC_SECONDS, SETTLED_SECONDS, WAIT_SECONDS = 2.0, 0.5, 0.05
@@ -34,10 +34,36 @@ class BuildImage:
         job_run.build(self.job, world)
 
 
+class Progress:
+    """How far the download of a job's inputs is; read by the next look (`progress_of`)."""
+
+    def __init__(self, key: str) -> None:
+        self.key, self.channel, self.size, self.done = key, "", 0, 0
+
+    def began(self, channel: str, size: int) -> None:
+        self.channel, self.size, self.done = channel, size, 0
+
+    def got(self, size: int) -> None:
+        self.done += size
+        if self.size >= BIG_CHANNEL_BYTES:
+            tenths = 10 * self.done // self.size
+            PROGRESS[self.key] = f"Downloading input data: {10 * tenths} % of {self.size / (1 << 30):.1f} GiB of channel {self.channel}"
+
+
+PROGRESS: dict[str, str] = {}
+BIG_CHANNEL_BYTES = 1 << 30
+
+
+def progress_of(key: str) -> str | None:
+    """What a client is told of a download under way; None while there is nothing worth telling."""
+    return PROGRESS.get(key)
+
+
 @dataclass(frozen=True)
 class FetchInputs:
     job: Record
     attempt: int
+    took: str | None = None
 
     def perform(self, world: Any) -> None:
         job, attempt = self.job, self.attempt
@@ -45,14 +71,20 @@ class FetchInputs:
 
         def work() -> None:
             session, folders = job_run.session(job, world), {}
+            take_over(job, world, self.took)
             try:
                 for host in hosts_of(job.spec):
                     folders[host] = job_run.lay_out(job, world, attempt, host)
-                fetch(session, job.spec, folders)
+                progress = Progress(key)
+                fetch = Fetch(session, job.spec, folders, job_run.reads_in_place(world), progress.began, progress.got)
+                fetch.run()
+                for note in fetch.notes:
+                    job_run.say_in_log(job, world, note)
                 for ml in folders.values():
                     restore(session, job_run.folders_in_step(job), ml)
             except Exception:
-                shutil.rmtree(job_run.folder(job, world), ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
+                for ml in folders.values():
+                    shutil.rmtree(ml.parent, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
                 raise
 
         world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
@@ -106,6 +138,16 @@ class LeavePlace:
 
     def perform(self, world: Any) -> None:
         leave(world, self.job.uid)
+
+
+@dataclass(frozen=True)
+class KeepWarm:
+    """The place is there for the next job like this one, before anybody can see that this one has ended."""
+
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        keep_warm(world, self.job.uid, pool_key(self.job) or self.job.uid)
 
 
 @dataclass(frozen=True)
@@ -184,13 +226,18 @@ class CollectOutputs:
 
 @dataclass(frozen=True)
 class CleanUp:
-    """Frees the run and its folders; the log lives in CloudWatch Logs, what it made in S3."""
+    """Frees the run and its folders; the log lives in CloudWatch Logs, what it made in S3. A warm pool keeps the place and its cache."""
 
     job: Record
+    warm: bool = False
 
     def perform(self, world: Any) -> None:
-        job = self.job
-        shutil.rmtree(Path(world.settings.data) / "jobs" / job.uid, ignore_errors=True)
+        job, folder = self.job, job_run.folder(self.job, world)
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if not (self.warm and entry.name == "warm"):
+                shutil.rmtree(entry, ignore_errors=True)
+        if not self.warm:
+            shutil.rmtree(folder, ignore_errors=True)
         if "attempt" in job.state:
             job_run.drain_if_room(job, world)
             for attempt in range(1, job.state["attempt"] + 1):
@@ -199,4 +246,8 @@ class CleanUp:
             for part in ("inputs", "start", "synced", "saved", "outputs"):
                 for attempt in range(1, job.state["attempt"] + 1):
                     world.tasks.forget(job_run.task_key(job, part, attempt))
-        leave(world, job.uid)
+                    PROGRESS.pop(job_run.task_key(job, part, attempt), None)
+        if self.warm:
+            KeepWarm(job).perform(world)
+        else:
+            leave(world, job.uid)

@@ -31,6 +31,13 @@ MESSAGES = {
     "Interrupted": "The managed spot training instances were interrupted",
     "Restarting": "Restarting the training job: the instance was lost",
 }
+REUSED = "Found matching resource for reuse"
+WARM = {
+    "Available": "Resource retained for reuse",
+    "Reused": "Resource reused by training job: {by}",
+    "Terminated": "Resource released due to keep alive period expiry",
+}
+"""What AWS says at the end of a job with a warm pool."""
 ENDS = ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded")
 STARTING_FIRST = "Starting the training job"
 NO_ROOM = "Insufficient capacity error from EC2 while launching instances, retrying!"

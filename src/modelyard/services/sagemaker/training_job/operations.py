@@ -1,4 +1,4 @@
-"""Create, describe, list, stop."""
+"""Create, describe, list, stop; what a request must be is in checks.py, changes of a job in update.py."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
-from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
+from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
 from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
 from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
+from modelyard.services.sagemaker.training_job import warm
+from modelyard.services.sagemaker.training_job.checks import DEFAULT_MAX_RUNTIME_SECONDS, check
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
-from modelyard.services.sagemaker.training_job.metrics import bad_pattern, built_in_definitions
-from modelyard.services.sagemaker.training_job.synced import bad_local_path
+from modelyard.services.sagemaker.training_job.metrics import built_in_definitions
 
-DEFAULT_MAX_RUNTIME_SECONDS = 86_400
 # Members of the request that Describe answers as they were given.
 ECHOED = (
     "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig", "ResourceConfig", "VpcConfig", "StoppingCondition",
@@ -30,7 +30,7 @@ SWITCHES = ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "
 
 @api.operation
 def create_training_job(call, request):
-    _check(request)
+    check(request)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
@@ -39,9 +39,6 @@ def create_training_job(call, request):
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
     check_config(call, request.get("ExperimentConfig"))
-    spec = {key: value for key, value in request.items() if key != "Tags"}
-    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
-    spec["AlgorithmSpecification"] = _algorithm(request)
     try:
         job = call.store.create(
             LIFECYCLE,
@@ -49,7 +46,7 @@ def create_training_job(call, request):
             region=call.region,
             name=request["TrainingJobName"],
             arn=arn_of(call, "training-job", request["TrainingJobName"]),
-            spec=spec,
+            spec=_spec(request),
             state=first_state(call.now()),
             tags=tags_of(request),
         )
@@ -64,15 +61,28 @@ def describe_training_job(call, request):
     job = the_job(call, request["TrainingJobName"])
     if not LIFECYCLE.is_final(job.status):
         call.hold(job)
-    return describe(job)
+    return describe(job, call.now())
 
 
 @api.operation
 def list_training_jobs(call, request):
-    if request.get("WarmPoolStatusEquals") or request.get("TrainingPlanArnEquals"):
+    if request.get("TrainingPlanArnEquals"):
         return {"TrainingJobSummaries": []}
+    if request.get("WarmPoolStatusEquals"):
+        return _of_warm_pools(call, request)
     jobs, more = list_page(call, LIFECYCLE.kind, request)
-    return {"TrainingJobSummaries": [_summary(job) for job in jobs], **more}
+    return {"TrainingJobSummaries": [_summary(job, call.now()) for job in jobs], **more}
+
+
+def _of_warm_pools(call, request):
+    """Pages of all jobs are looked through until there is one with a pool of this status: warm pools are few."""
+    wanted, now = request["WarmPoolStatusEquals"], call.now()
+    while True:
+        jobs, more = list_page(call, LIFECYCLE.kind, request)
+        found = [_summary(job, now) for job in jobs if (warm.status(job, now) or {}).get("Status") == wanted]
+        if found or not more:
+            return {"TrainingJobSummaries": found, **more}
+        request = {**request, "NextToken": more["NextToken"]}
 
 
 @api.operation
@@ -92,11 +102,42 @@ def stop_training_job(call, request):
         return {}
 
 
+# --- training jobs that another job makes ----------------------------------------------------------
+
+
+def check_definition(call: Any, request: dict[str, Any]) -> None:
+    """What CreateTrainingJob would refuse of a request that will be made later, in the name of the caller."""
+    check(request)
+    call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
+    check_channels(RoleSession(call.platform, call.account, call.region, request["RoleArn"]), request, call.region)
+
+
+def create_child(world: Any, owner: Record, uid: str, request: dict[str, Any], more: dict[str, Any], tags: dict[str, str]) -> Record:
+    """The training job of a checked request; `more` goes into its spec. Raises Taken where the name is."""
+    name = request["TrainingJobName"]
+    job = world.store.create(
+        LIFECYCLE,
+        account=owner.account,
+        region=owner.region,
+        name=name,
+        arn=f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{name.lower()}",
+        owner=owner.uid,
+        uid=uid,
+        spec={**_spec(request), **more},
+        state=first_state(world.clock.now()),
+        tags=tags,
+    )
+    world.ring(LIFECYCLE.kind)
+    return job
+
+
 # --- shapes --------------------------------------------------------------------------------------
 
 
-def describe(job: Record) -> dict[str, Any]:
-    """DescribeTrainingJob's answer; absent stays absent, but OutputDataConfig.KmsKeyId is always there (the SDK reads it)."""
+def describe(job: Record, now: float | None = None) -> dict[str, Any]:
+    """DescribeTrainingJob's answer at platform time `now`; absent stays absent, but OutputDataConfig.KmsKeyId is always there (the
+    SDK reads it)."""
     spec, state = job.spec, job.state
     said: dict[str, Any] = {
         "TrainingJobName": job.name,
@@ -108,10 +149,12 @@ def describe(job: Record) -> dict[str, Any]:
         "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **spec["OutputDataConfig"]},
         "CreationTime": job.created_at,
         "LastModifiedTime": job.updated_at,
-        "DebugRuleEvaluationStatuses": None,
+        "WarmPoolStatus": warm.status(job, job.updated_at if now is None else now),
         "ProfilingStatus": "Disabled" if spec.get("ProfilerConfig", {}).get("DisableProfiler", True) else "Enabled",
     }
     said.update({member: spec[member] for member in ECHOED if member in spec})
+    if "tuning" in spec:
+        said["TuningJobArn"] = spec["tuning"]["arn"]
     said.update({member: spec.get(member, False) for member in SWITCHES})
     if not state.get("model") and job.status in ("InProgress", "Stopping"):
         said["ModelArtifacts"] = {"S3ModelArtifacts": model_uri(job)}
@@ -148,7 +191,7 @@ def the_job(call: Any, name: str) -> Record:
     return job
 
 
-def _summary(job: Record) -> dict[str, Any]:
+def _summary(job: Record, now: float) -> dict[str, Any]:
     said = {
         "TrainingJobName": job.name,
         "TrainingJobArn": job.arn,
@@ -159,10 +202,12 @@ def _summary(job: Record) -> dict[str, Any]:
     }
     if "ended_at" in job.state:
         said["TrainingEndTime"] = job.state["ended_at"]
+    if pool := warm.status(job, now):
+        said["WarmPoolStatus"] = pool
     return said
 
 
-# --- checks --------------------------------------------------------------------------------------
+# --- helpers -------------------------------------------------------------------------------------
 
 
 def _taken(name: str) -> Exception:
@@ -171,65 +216,11 @@ def _taken(name: str) -> Exception:
     )
 
 
-def _check(request: dict[str, Any]) -> None:
-    """What the model cannot say."""
-    algorithm, resources = request.get("AlgorithmSpecification"), request.get("ResourceConfig")
-    if not algorithm:
-        raise validation("AlgorithmSpecification is required.")
-    if not resources or (not resources.get("InstanceType") and not resources.get("InstanceGroups")):
-        raise validation("ResourceConfig must name InstanceType and InstanceCount, or InstanceGroups.")
-    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
-        raise validation("You must specify either TrainingImage or AlgorithmName, and not both, in AlgorithmSpecification.")
-    if "AlgorithmName" in algorithm:
-        raise validation("Algorithm resources and Marketplace algorithms (AlgorithmName) are not built yet; give a TrainingImage.")
-    _check_hosts(request, resources)
-    if algorithm["TrainingInputMode"] == "Pipe" or any(c.get("InputMode") == "Pipe" for c in request.get("InputDataConfig", [])):
-        raise validation("Pipe input mode is not built yet; use File or FastFile.")
-    if bad := bad_pattern(algorithm.get("MetricDefinitions", [])):
-        raise validation(f"Invalid regular expression in a metric definition: {bad}")
-    if request.get("EnableManagedSpotTraining"):
-        wait = request.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds")
-        if wait is None:
-            raise validation("MaxWaitTimeInSeconds is required when EnableManagedSpotTraining is true.")
-        if wait < request["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS):
-            raise validation(
-                f"Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds ({wait})."
-            )
-    parse_s3_uri(request["OutputDataConfig"]["S3OutputPath"], "outputDataConfig.s3OutputPath")
-    _check_folders(request)
-    names = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
-    if bad := [name for name in names if name in (".", "..")]:
-        raise validation(f"A channel's name is the name of its folder: it cannot be '{bad[0]}'.")
-    if len(set(names)) != len(names):
-        raise validation("Channel names must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
-
-
-def _check_folders(request: dict[str, Any]) -> None:
-    for member, place in (("CheckpointConfig", "S3Uri"), ("TensorBoardOutputConfig", "S3OutputPath"), ("DebugHookConfig", "S3OutputPath")):
-        config = request.get(member)
-        if not config:
-            continue
-        parse_s3_uri(config[place], f"{member[0].lower()}{member[1:]}.{place[0].lower()}{place[1:]}")
-        if (local := config.get("LocalPath")) and (why := bad_local_path(local)):
-            raise validation(f"{member}: LocalPath '{local}' cannot be used: {why}.")
-
-
-def _check_hosts(request: dict[str, Any], resources: dict[str, Any]) -> None:
-    """One type and a count, or groups of instances; a channel's groups are among them."""
-    groups = resources.get("InstanceGroups")
-    if groups and (resources.get("InstanceType") or resources.get("InstanceCount")):
-        raise validation("You cannot specify InstanceGroups together with InstanceType or InstanceCount in ResourceConfig.")
-    if any(group.get("InstanceCount", 1) < 1 for group in groups or [resources]):
-        raise validation("ResourceConfig: InstanceCount must be at least 1.")
-    names = [group["InstanceGroupName"] for group in groups or []]
-    if len(set(names)) != len(names):
-        raise validation("The names of InstanceGroups must be unique: " + ", ".join(sorted({n for n in names if names.count(n) > 1})))
-    for channel in request.get("InputDataConfig", []):
-        for name in channel["DataSource"].get("S3DataSource", {}).get("InstanceGroupNames", []):
-            if name not in names:
-                raise validation(
-                    f"The channel '{channel['ChannelName']}' names the instance group '{name}', which ResourceConfig does not have."
-                )
+def _spec(request: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
+    spec["AlgorithmSpecification"] = _algorithm(request)
+    return spec
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:

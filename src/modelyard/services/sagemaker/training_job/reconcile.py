@@ -29,14 +29,16 @@ from modelyard.services.sagemaker.training_job.actions import (
     FetchInputs,
     FollowLog,
     GiveNotice,
+    KeepWarm,
     LeavePlace,
     SaveFolders,
     StartRun,
     StopRun,
     SyncFolders,
+    progress_of,
 )
 from modelyard.services.sagemaker.training_job.hosts import hosts_of, together
-from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, NO_ROOM, moved
+from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, NO_ROOM, REUSED, WARM, moved
 from modelyard.services.sagemaker.training_job.outputs import failure_text
 from modelyard.services.sagemaker.training_job.spot import (
     NOTICE_SECONDS,
@@ -50,9 +52,10 @@ from modelyard.services.sagemaker.training_job.spot import (
     waited_s,
     waits_less_than_it_runs,
 )
+from modelyard.services.sagemaker.training_job.warm import keep_alive_s, taken_by, until
 
 NO_MARKET = Market()
-LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
+LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS, TAKEN_LOOKS_SECONDS = 0.25, 0.03, 10.0, 1.0
 CUSTOMER_ERROR = 2
 """How AWS's built-in algorithms end when the user has to change something; their failure text begins with ClientError."""
 FINAL = ("Completed", "Failed", "Stopped")
@@ -68,6 +71,7 @@ class Seen:
     image_reason: str = ""
     place: Place = Place(True)
     inputs: TaskState = ABSENT
+    progress: str | None = None
     start: TaskState = ABSENT
     run: RunState = RunState("absent")
     failing: bool = False
@@ -77,19 +81,21 @@ class Seen:
     ran_s: float = 0.0
     market: Market = NO_MARKET
     saved: TaskState = ABSENT
+    taken_by: str | None = None
 
 
 def observe(job: Record, world: Any) -> Seen:
     phase = job.state.get("phase", "image")
     if job.status in FINAL:
-        return Seen()
+        return Seen(taken_by=taken_by(job, world) if job.state.get("warm") == "Available" else None)
     if phase == "image":
         image, why = look_at_image(world, job_run.image_uri(job))
         market, now = market_for(job, world), world.clock.now()
         wants_place = image == "ready" and not job.spec.get("stop") and (not is_spot(job.spec) or instance_at(job, market, now) <= now)
         return Seen(image, why, job_run.place(job, world) if wants_place else Place(False), market=market)
     if phase == "inputs":
-        return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")), market=market_for(job, world))
+        key = job_run.task_key(job, "inputs")
+        return Seen(inputs=world.tasks.look(key), progress=progress_of(key), market=market_for(job, world))
     if phase == "reclaim":
         return Seen(saved=world.tasks.look(job_run.task_key(job, "saved")))
     found = together([world.runtime.look(run_id) for run_id in job_run.run_ids(job)])
@@ -114,7 +120,7 @@ def observe(job: Record, world: Any) -> Seen:
 @api.reconciler(LIFECYCLE, observe)
 def decide(job: Record, seen: Seen, now: float) -> Step:
     if job.status in FINAL:
-        return Step(job.status, do=[CleanUp(job)])
+        return _warm(job, seen, now) if job.state.get("warm") == "Available" else Step(job.status, do=[CleanUp(job)])
     phases = {"image": _image, "inputs": _inputs, "run": _run, "reclaim": _reclaim, "outputs": _outputs}
     return phases[job.state.get("phase", "image")](job, seen, now)
 
@@ -131,9 +137,25 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
     attempt = job.state.get("attempt", 0) + 1
     state = {"phase": "inputs", "attempt": attempt, "held_from": now, "waited_s": waited_s(job, now), "waiting_from": None}
     state |= {"started_at": job.state.get("started_at", now), **moved(job.state, "Downloading", now)}
+    if seen.place.took:
+        reused = moved(job.state, "Starting", now, REUSED)
+        state |= {"took": seen.place.took, **moved({**job.state, **reused}, "Downloading", now)}
     if is_spot(job.spec):
         state["discount"] = seen.market.discount
-    return Step(job.status, state, do=[FetchInputs(job, attempt)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, state, do=[FetchInputs(job, attempt, seen.place.took)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+
+
+def _warm(job: Record, seen: Seen, now: float) -> Step:
+    """The job has ended; its instances wait for the next one like it."""
+    if seen.taken_by:
+        state = {"warm": "Reused", "warm_by": seen.taken_by, "warm_ended_at": now}
+        return Step(job.status, {**state, **moved(job.state, job.status, now, WARM["Reused"].format(by=seen.taken_by))}, do=[CleanUp(job)])
+    if seen.taken_by is None and now >= until(job):
+        state = {"warm": "Terminated", "warm_ended_at": now}
+        return Step(job.status, {**state, **moved(job.state, job.status, now, WARM["Terminated"])}, do=[CleanUp(job)])
+    if seen.taken_by == "":  # it is woken when the taker has what it took, and looks in case that was missed
+        return Step(job.status, wake_in_real_s=TAKEN_LOOKS_SECONDS)
+    return Step(job.status, moved(job.state, job.status, now, WARM["Available"]), do=[CleanUp(job, warm=True)], wake_at=until(job))
 
 
 def _wait(job: Record, seen: Seen, now: float) -> Step:
@@ -161,8 +183,9 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
         return Step(
             job.status, {"phase": "run", **moved(job.state, "Training", now)}, do=[StartRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG
         )
-    again = [FetchInputs(job, job.state["attempt"])] if seen.inputs.state == "absent" else []
-    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+    again = [FetchInputs(job, job.state["attempt"], job.state.get("took"))] if seen.inputs.state == "absent" else []
+    told = moved(job.state, "Downloading", now, seen.progress) if seen.progress else None
+    return Step(job.status, told, do=again, wake_in_real_s=LOOK_SECONDS if told else LOOK_SECONDS_YOUNG)
 
 
 def _run(job: Record, seen: Seen, now: float) -> Step:
@@ -272,4 +295,8 @@ def _end(
         state["started_at"] = now
     if reason:
         state["reason"] = reason
-    return Step(status, {**state, **(left or {})}, wake_at=now, detail={"reason": reason} if reason else None)
+    keeps = status == "Completed" and keep_alive_s(job.spec) > 0
+    if keep_alive_s(job.spec):
+        state["warm"] = "Available" if keeps else "Terminated"
+    act = [KeepWarm(job)] if keeps else []
+    return Step(status, {**state, **(left or {})}, do=act, wake_at=now, detail={"reason": reason} if reason else None)

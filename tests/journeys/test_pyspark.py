@@ -1,0 +1,28 @@
+"""PySparkProcessor of SDK v2, where the machine has Java: one host, a cluster of two, a failing application."""
+
+import shutil
+
+import pytest
+
+from tests.journeys.conftest import HERE
+
+
+@pytest.fixture(scope="module")
+def said(yard):
+    if not shutil.which("java"):
+        pytest.skip("needs java (apt install openjdk-17-jre-headless)")
+    return yard.python("client-sdk2", "sdk2_pyspark.py", str(HERE / "code/processing"), timeout=500)
+
+
+@pytest.mark.parametrize(("name", "hosts"), [("one", ["algo-1"]), ("two", ["algo-1", "algo-2"])])
+def test_an_application_runs_on_all_hosts(said, name, hosts):
+    told = said[name]
+    assert told["sums"] == {"east": sum(n for n in range(300) if n % 3), "west": sum(n for n in range(300) if not n % 3)}, told
+    assert (told["hosts"], told["names"], told["partitions"]) == (hosts, ["east", "west"], "7")
+    assert any(key.startswith(f"spark/{name}/out/counts/") and key.endswith(".parquet") for key in told["keys"])
+    assert any(key.startswith(f"spark/{name}/events/") for key in told["keys"]), "event logs were uploaded"
+
+
+def test_a_failing_application_fails_the_job(said):
+    assert "Failed. Reason: AlgorithmError: See job logs for more information, exit code: 1" in said["bad"]["failure"]
+    assert said["bad"]["message"] == "Algorithm Error: spark failed with exit code 1"
