@@ -127,7 +127,7 @@ class FakeIdentity:
 
 @pytest.fixture
 def fakes(monkeypatch):
-    monkeypatch.setattr(job_actions, "fetch", lambda *a, **k: 0)
+    monkeypatch.setattr(job_actions.Fetch, "run", lambda self: None)
     monkeypatch.setattr(job_actions, "save", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "restore", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})

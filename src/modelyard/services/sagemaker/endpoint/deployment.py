@@ -87,7 +87,14 @@ def _shadows(call, config: Record, variants: list[dict[str, Any]], generation: i
 def _size(variant: dict[str, Any]) -> dict[str, Any]:
     if variant.get("ServerlessConfig"):
         return serverless.frozen(variant["ServerlessConfig"])
-    return {"kind": "instance", "serverless": None, "count": variant["InitialInstanceCount"], "instance_type": variant["InstanceType"]}
+    volume = {"volume_gb": variant["VolumeSizeInGB"]} if variant.get("VolumeSizeInGB") else {}
+    return {
+        "kind": "instance",
+        "serverless": None,
+        "count": variant["InitialInstanceCount"],
+        "instance_type": variant["InstanceType"],
+        **volume,
+    }
 
 
 def retain(new: dict[str, Any], old: dict[str, Any] | None, excluded: list[str]) -> dict[str, Any]:

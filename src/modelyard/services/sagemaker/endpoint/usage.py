@@ -55,7 +55,7 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
         usage.due[endpoint.uid] = now + config.get("MetricPublishFrequencyInSeconds", PERIOD_SECONDS)
         data: list[dict[str, Any]] = []
         for replica in replicas[endpoint.uid]:
-            figures = _figures(platform, usage, replica, {run: seen[run] for run in runs[replica.uid] if run in seen})
+            found = figures(platform, usage, replica, {run: seen[run] for run in runs[replica.uid] if run in seen})
             dimensions = [{"Name": "EndpointName", "Value": endpoint.name}, {"Name": "VariantName", "Value": replica.spec["name"]}]
             sets = [dimensions]
             if config.get("EnableEnhancedMetrics"):
@@ -63,7 +63,7 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
             data += [
                 {"MetricName": name, "Dimensions": d, "Timestamp": now, "Values": [value], "Counts": [1], "Unit": "Percent"}
                 for d in sets
-                for name, value in figures.items()
+                for name, value in found.items()
             ]
         if data:
             platform.metrics.put(endpoint.account, endpoint.region, NAMESPACE, data)
@@ -72,7 +72,7 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
         del usage.cpu[run]
 
 
-def _figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tuple[float, int]]) -> dict[str, float]:
+def figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tuple[float, int]]) -> dict[str, float]:
     """CPU is known from the second look on: it is a rate."""
     if not seen:
         return {}
