@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from .. import recordio
 from ..layout import Layout
@@ -81,6 +80,8 @@ def joined(tables: list[Table], name: str) -> Table:
     if dense:
         features: object = np.concatenate([table.features for table in tables])
     else:
+        from scipy import sparse
+
         parts = [sparse.csr_matrix(table.features) for table in tables]
         for part in parts:
             part.resize(part.shape[0], widths[-1])

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import sparse
 
 from .algorithm import Job
 from .data import Table
@@ -75,9 +74,11 @@ def _told(line: socket.socket) -> dict:
 
 def _table(line: socket.socket, parts: dict) -> Table:
     arrays = {name: _array(line, **about) for name, about in parts["arrays"].items()}
-    features = arrays["features"] if "features" in arrays else sparse.csr_matrix(
-        (arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(parts["shape"])
-    )  # fmt: skip
+    if "features" in arrays:
+        return Table(arrays["features"], arrays.get("labels"))
+    from scipy.sparse import csr_matrix
+
+    features = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(parts["shape"]))
     return Table(features, arrays.get("labels"))
 
 
