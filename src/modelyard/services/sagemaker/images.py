@@ -11,6 +11,15 @@ def look_at_image(world: Any, uri: str) -> tuple[str, str]:
     image = world.images.find(uri)
     if image is None:
         return "unknown", f"{uri} is no image of this platform; `modelyard images` lists what there is."
+    return _look(world, image)
+
+
+def look_at_environment(world: Any, name: str) -> tuple[str, str]:
+    """The same for an environment by its own name (MLflow's)."""
+    return _look(world, world.images.of_environment(name))
+
+
+def _look(world: Any, image: Any) -> tuple[str, str]:
     task = world.tasks.look(_task(image))
     if task.state == "failed":
         world.tasks.forget(_task(image))
@@ -23,7 +32,14 @@ def look_at_image(world: Any, uri: str) -> tuple[str, str]:
 
 def build_image(world: Any, uri: str, say: Callable[[str], None], uid: str) -> None:
     """Builds the image's environment beside the loop; `say` gets the progress line by line, `uid` is woken at the end."""
-    image = world.images.find(uri)
+    _build(world, world.images.find(uri), say, uid)
+
+
+def build_environment(world: Any, name: str, say: Callable[[str], None], uid: str) -> None:
+    _build(world, world.images.of_environment(name), say, uid)
+
+
+def _build(world: Any, image: Any, say: Callable[[str], None], uid: str) -> None:
     world.tasks.ensure(_task(image), lambda: world.images.ensure(image, log=say), on_end=lambda: world.wake(uid))
 
 

@@ -86,6 +86,8 @@ def resources_of(kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
     resources = resources.get("ClusterConfig", resources)
     groups = resources.get("InstanceGroups") or [resources]
     instances = [{"type": g["InstanceType"], "count": g.get("InstanceCount", 1)} for g in groups if g.get("InstanceType")]
+    if "SelectedInstanceType" in resources:
+        instances = [{"type": resources["SelectedInstanceType"], "count": resources["SelectedInstanceCount"]}]
     facts: dict[str, Any] = {"instances": instances, "volume_gb": resources.get("VolumeSizeInGB", 0)}
     if request.get("EnableManagedSpotTraining"):
         facts["spot"] = True

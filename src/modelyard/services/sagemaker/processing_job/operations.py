@@ -35,6 +35,7 @@ def create_processing_job(call, request):
     check_here(call.platform, request["AppSpecification"]["ImageUri"])
     spec = completed(request, known_image=call.platform.images.find(request["AppSpecification"]["ImageUri"]) is not None)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_here(call.platform, request["AppSpecification"]["ImageUri"])
     check_quota(call, LIFECYCLE.kind, "processing job usage", instances(spec["ProcessingResources"]["ClusterConfig"]))
     check_config(call, request.get("ExperimentConfig"))
     name = request["ProcessingJobName"]

@@ -15,6 +15,7 @@ from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job import warm
 from modelyard.services.sagemaker.training_job.checks import DEFAULT_MAX_RUNTIME_SECONDS, check
+from modelyard.services.sagemaker.training_job.hosts import no_gpus
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
 from modelyard.services.sagemaker.training_job.metrics import built_in_definitions
@@ -39,9 +40,6 @@ def create_training_job(call, request):
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
     check_config(call, request.get("ExperimentConfig"))
-    spec = {key: value for key, value in request.items() if key != "Tags"}
-    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
-    spec["AlgorithmSpecification"] = _algorithm(request)
     try:
         job = call.store.create(
             LIFECYCLE,
@@ -49,8 +47,8 @@ def create_training_job(call, request):
             region=call.region,
             name=request["TrainingJobName"],
             arn=arn_of(call, "training-job", request["TrainingJobName"]),
-            spec=spec,
-            state=first_state(call.now()),
+            spec=_spec(request),
+            state=first_state(call.now(), no_gpus(request)),
             tags=tags_of(request),
         )
     except Taken:
@@ -105,6 +103,36 @@ def stop_training_job(call, request):
         return {}
 
 
+# --- training jobs that another job makes ----------------------------------------------------------
+
+
+def check_definition(call: Any, request: dict[str, Any]) -> None:
+    """What CreateTrainingJob would refuse of a request that will be made later, in the name of the caller."""
+    check(request)
+    call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
+    check_channels(RoleSession(call.platform, call.account, call.region, request["RoleArn"]), request, call.region)
+
+
+def create_child(world: Any, owner: Record, uid: str, request: dict[str, Any], more: dict[str, Any], tags: dict[str, str]) -> Record:
+    """The training job of a checked request; `more` goes into its spec. Raises Taken where the name is."""
+    name = request["TrainingJobName"]
+    job = world.store.create(
+        LIFECYCLE,
+        account=owner.account,
+        region=owner.region,
+        name=name,
+        arn=f"arn:aws:sagemaker:{owner.region}:{owner.account}:training-job/{name.lower()}",
+        owner=owner.uid,
+        uid=uid,
+        spec={**_spec(request), **more},
+        state=first_state(world.clock.now()),
+        tags=tags,
+    )
+    world.ring(LIFECYCLE.kind)
+    return job
+
+
 # --- shapes --------------------------------------------------------------------------------------
 
 
@@ -126,6 +154,8 @@ def describe(job: Record, now: float | None = None) -> dict[str, Any]:
         "ProfilingStatus": "Disabled" if spec.get("ProfilerConfig", {}).get("DisableProfiler", True) else "Enabled",
     }
     said.update({member: spec[member] for member in ECHOED if member in spec})
+    if "tuning" in spec:
+        said["TuningJobArn"] = spec["tuning"]["arn"]
     said.update({member: spec.get(member, False) for member in SWITCHES})
     if not state.get("model") and job.status in ("InProgress", "Stopping"):
         said["ModelArtifacts"] = {"S3ModelArtifacts": model_uri(job)}
@@ -185,6 +215,13 @@ def _taken(name: str) -> Exception:
     return api.error.ResourceInUse(
         f"Job name must be unique within an AWS account and region, and a job with this name already exists ({name})"
     )
+
+
+def _spec(request: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: value for key, value in request.items() if key != "Tags"}
+    spec["StoppingCondition"] = {"MaxRuntimeInSeconds": DEFAULT_MAX_RUNTIME_SECONDS, **request.get("StoppingCondition", {})}
+    spec["AlgorithmSpecification"] = _algorithm(request)
+    return spec
 
 
 def _algorithm(request: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
 from modelyard.services.sagemaker.training_job.operations import model_uri
 
+CURVE_VALUES = 2000
+"""How much of the objective's way is kept for the tuning job: it compares trials step by step."""
+
 
 def collect(
     session: RoleSession, job: Record, hosts: list[Path], lines: Iterable[tuple[float, str]], *, keep_model: bool
@@ -32,8 +35,19 @@ def collect(
             answer["model"] = _upload_model(session, job, hosts)
         _upload_data(session, job, hosts)
     definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
-    answer["metrics"] = final_metrics(found(definitions, lines)) if definitions else []
-    return answer
+    matches, tuning, curve = found(definitions, lines) if definitions else iter(()), job.spec.get("tuning", {}), []
+    if tuning.get("curve"):
+        matches = _noting(matches, tuning["metric"], curve)
+    answer["metrics"] = final_metrics(matches)
+    return {**answer, "curve": curve} if curve else answer
+
+
+def _noting(matches: Iterator[tuple[str, float, float]], metric: str, curve: list[float]) -> Iterator[tuple[str, float, float]]:
+    """The same matches; the values of one metric go into `curve` on the way."""
+    for match in matches:
+        if match[0] == metric and len(curve) < CURVE_VALUES:
+            curve.append(match[1])
+        yield match
 
 
 def failure_text(ml: Path, log: Path) -> str:
