@@ -276,7 +276,7 @@ class Model:
     def __init__(self):
         self.now = self.most = 0
 
-    async def ask(self, body):
+    async def ask(self, body, once=False):
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(random.Random(body).random() / 500)
@@ -335,7 +335,7 @@ def test_two_walks_share_lanes():
 
 def test_a_refusal_ends_the_walk_and_frees_its_lanes():
     class Refusing(Model):
-        async def ask(self, body):
+        async def ask(self, body, once=False):
             if body == b"50":
                 raise Refused("ClientError", "ClientError: 400", b"no")
             return await super().ask(body)
