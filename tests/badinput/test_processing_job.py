@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
-from modelyard.services.sagemaker.jobs import pipes
 from modelyard.services.sagemaker.processing_job import reconcile, run
 from tests.support.boxes import BUCKET
 from tests.support.processing import OUT, Processing, s3_input, s3_output
@@ -177,7 +175,7 @@ def test_what_is_no_gzip_fails_the_job_whatever_the_payload_makes_of_it(jobs, co
     uri = jobs.boxes.put("unzip/data", content)
     job = jobs.run(f"unzip-{len(content)}", f"open('{IN}/data_0', 'rb').read()", inputs=[pipe("data", uri, S3CompressionType="Gzip")])
     assert job["ProcessingJobStatus"] == "Failed"
-    assert job["FailureReason"].startswith(f"ClientError: Data download failed:{uri} is no whole gzip file"), job["FailureReason"]
+    assert "[modelyard] channel /opt/ml/processing/input/data: " in job["FailureReason"] and "exit code: 137" in job["FailureReason"]
 
 
 def test_a_payload_that_reads_no_pipe_or_bends_it_ends_as_it_likes(jobs, tmp_path):
@@ -195,30 +193,31 @@ def test_a_payload_that_reads_no_pipe_or_bends_it_ends_as_it_likes(jobs, tmp_pat
     assert victim.read_text() == "mine"
 
 
-def test_a_feed_that_dies_in_the_middle_lets_the_job_begin_again(jobs, monkeypatch):
-    """The engine is gone while the payload reads: that looks like the end of the data, and must not be taken for it."""
+def test_a_feed_goes_on_when_the_engine_is_gone(jobs):
     jobs.boxes.put("cut/data", b"x" * 3_000_000)
-    gate, calls = threading.Event(), []
-
-    def pieces(session, items, compressed):
-        calls.append(1)
-        yield b"x" * 100
-        if len(calls) == 1:  # the first feed: stands still, and then is no more
-            gate.wait(20)
-            raise SystemExit
-        yield b"x" * (3_000_000 - 100)
-
-    monkeypatch.setattr(pipes, "pieces", pieces)
-    code = f"data = open('{IN}/data_0').read(); print('read', len(data), flush=True); open('{OUT}/size', 'w').write(str(len(data)))"
+    code = (
+        f"import time\npipe = open('{IN}/data_0'); size = len(pipe.read(100)); print('begun', flush=True); time.sleep(1)\n"
+        f"open('{OUT}/size', 'w').write(str(size + len(pipe.read())))"
+    )
     jobs.job("cut", code, inputs=[pipe("data", f"s3://{BUCKET}/cut/data")])
-    jobs.until("cut", lambda job: bool(calls))
+    jobs.until("cut", lambda job: "begun" in jobs.log("cut"))
     jobs.boxes.stop_engine()
     jobs.boxes.platform.parts["tasks"] = Tasks()
-    gate.set()
+    jobs.boxes.s3.delete_object(Bucket=BUCKET, Key="cut/data")
     jobs.boxes.start_engine()
     assert jobs.end("cut")["ProcessingJobStatus"] == "Completed"
-    assert jobs.files("cut/out/") == {"size": b"3000000"}
-    assert [line for line in jobs.log("cut") if line.startswith("read")][-1] == "read 3000000"
+    assert jobs.files("cut/out/") == {"size": b"3000000"} and jobs.log("cut").count("begun") == 1
+
+
+def test_objects_behind_pipes_cannot_be_written(jobs):
+    uri = jobs.boxes.put("sealed/data", b"before")
+    code = (
+        "import glob\n"
+        "for path in [*glob.glob('/run/input/*/*'), *glob.glob('/run/input/.pipes/*')]:\n"
+        "    try: open(path, 'a').write('after')\n    except OSError: pass\n    else: exit(9)\n"
+    )
+    assert jobs.run("sealed", code, inputs=[pipe("data", uri)])["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("sealed/data")[""] == b"before"
 
 
 # --- outputs -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
 import os
 import random
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard.serving.transform import table
 from modelyard.serving.transform.errors import Refused
 from modelyard.serving.transform.gzip import PIECE_BYTES, unpacked
 from modelyard.serving.transform.jsonpath import BadPath, JsonPath, NoSuchPart
@@ -195,6 +197,37 @@ def test_csv_keeps_texts_quotes_and_bytes():
     data = b'001,"a ""b"", c",\xff\n1e5, x,\n'
     body, out = through({"JoinSource": "Input"}, data, b"0.5\n1\n")
     assert body == data and out == b'001,"a ""b"", c",\xff,0.5\n1e5, x,,1\n'
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.lists(st.lists(st.text("ab1 .;'", max_size=3), min_size=3, max_size=3).filter(lambda row: any(row)), min_size=1, max_size=6),
+    before=st.sampled_from(["$", "$[1:]", "$[0:2]", "$[-1]", "$[:]"]),
+    after=st.sampled_from(["$", "$[0,-1]", "$[1:]", "$[2,0]"]),
+    end=st.sampled_from(["\n", "\r\n", ""]),
+)
+def test_rows_without_quotes_come_out_as_those_with(rows, before, after, end):
+    """The quick way says what the CSV reader says."""
+    config = {"InputFilter": before, "JoinSource": "Input", "OutputFilter": after}
+    text = ("\n".join(",".join(row) for row in rows) + end).encode()
+    answers = "".join(f"{number}.5\n" for number in range(len(rows))).encode()
+    quick = through(config, text, answers)
+    real, table.read = table.read, table._fields
+    try:
+        careful = through(config, text, answers)
+    finally:
+        table.read = real
+
+    def same(body):
+        return [row if any(row) else [] for row in csv.reader(body.decode().splitlines())]
+
+    assert [same(body) for body in quick] == [same(body) for body in careful]
+
+
+def test_a_quote_on_one_side_only():
+    config = {"JoinSource": "Input", "OutputFilter": "$[-1,0]"}
+    assert through(config, b"a,1\nb,2\n", b'"x,y"\n0.5\n')[1] == b'"x,y",a\n0.5,b\n'
+    assert through(config, b'"a,b",1\nb,2\n', b"x\ny\n")[1] == b'x,"a,b"\ny,b\n'
 
 
 def test_numbers_of_json_stay():

@@ -13,9 +13,10 @@ import gzip
 import json
 import os
 import random
+import signal
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 MAGIC, CHUNK, LONGEST_RECORD = 0xCED7230A, 1 << 20, (1 << 29) - 1
 
@@ -27,12 +28,17 @@ def main(arguments: list[str]) -> int:
     for channel in plan:
         make(pipe_path(data, channel, 0))
     for channel in plan:
-        _leave_behind(channel, data)
+        _leave_behind(channel, data, os.getpid())
     os.execvp(arguments[0], arguments)
 
 
-def _leave_behind(channel: dict, data: str) -> None:
-    """A feeder that is not the command's child: it must not be found by its wait()."""
+def _leave_behind(channel: dict, data: str, command: int) -> None:
+    """A feeder that is not the command's child: it must not be found by its wait(). What it cannot read ends the command."""
+
+    def fail(error: BaseException) -> None:
+        os.write(2, f"[modelyard] channel {channel['name']}: {error}\n".encode())
+        os.kill(command, signal.SIGKILL)
+
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -40,9 +46,7 @@ def _leave_behind(channel: dict, data: str) -> None:
     if os.fork():
         os._exit(0)
     try:
-        feed(channel, data)
-    except BaseException as error:
-        os.write(2, f"[modelyard] channel {channel['name']}: {error}\n".encode())
+        feed(channel, data, fail=fail)
     finally:
         os._exit(0)
 
@@ -56,8 +60,9 @@ def make(path: str) -> None:
         os.mkfifo(path)
 
 
-def feed(channel: dict, data: str, epochs: int | None = None) -> None:
-    """Epoch after epoch: whoever opens the pipe for reading gets the whole channel, then the end of the file."""
+def feed(channel: dict, data: str, epochs: int | None = None, fail: Callable[[BaseException], None] = lambda error: None) -> None:
+    """Epoch after epoch: whoever opens the pipe for reading gets the whole channel, then the end of the file. `fail` is told what
+    cannot be read while the pipe is still open: its end would look like the end of the channel."""
     epoch = 0
     while epochs is None or epoch < epochs:
         path = pipe_path(data, channel, epoch)
@@ -69,6 +74,9 @@ def feed(channel: dict, data: str, epochs: int | None = None) -> None:
                 _write(pipe, piece)
         except BrokenPipeError:
             pass  # the reader has had enough of this epoch
+        except Exception as error:
+            fail(error)
+            raise
         finally:
             os.close(pipe)
         os.unlink(path)

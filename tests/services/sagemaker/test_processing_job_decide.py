@@ -11,7 +11,6 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import RUNNING, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker.jobs.admission import Place
-from modelyard.services.sagemaker.jobs.pipes import Broken
 from modelyard.services.sagemaker.processing_job.check import completed
 from modelyard.services.sagemaker.processing_job.lifecycle import first_state
 from modelyard.services.sagemaker.processing_job.reconcile import (
@@ -20,7 +19,6 @@ from modelyard.services.sagemaker.processing_job.reconcile import (
     CleanUp,
     CollectOutputs,
     EndRuns,
-    Feeds,
     FetchInputs,
     Follow,
     Seen,
@@ -145,27 +143,6 @@ def test_a_lost_host_lets_all_begin_again_a_few_times():
     end = decide(job("run", hosts=2, attempt=3), Seen(runs=(LOST, RUNS)), NOW)
     assert end.status == "Failed" and end.state["reason"].startswith("InternalServerError")
     assert decide(job("run", "Stopping", stop=True), Seen(runs=(LOST,)), NOW).status == "Stopped"
-
-
-def test_a_feed_that_died_in_the_middle_of_a_pass_spoils_the_attempt():
-    broken = TaskState("failed", error=Broken())
-    for runs in ((RUNS,), (OK,)):
-        step = decide(job("run"), Seen(runs=runs, feeds=(broken,)), NOW)
-        assert (step.state["attempt"], kinds(step)) == (2, [EndRuns, FetchInputs]), "the payload took it for the end of its data"
-
-
-def test_a_run_that_has_ended_is_believed_once_its_feeds_have_ended_well():
-    for feed in (TaskState("absent"), RUNNING):
-        assert kinds(decide(job("run"), Seen(runs=(OK,), feeds=(TaskState("done"), feed)), NOW)) == [Feeds]
-    assert kinds(decide(job("run"), Seen(runs=(OK,), feeds=(TaskState("done"),)), NOW)) == [CollectOutputs]
-    assert kinds(decide(job("run"), Seen(runs=(RUNS,), feeds=(RUNNING,)), NOW)) == [Follow, Feeds]
-
-
-def test_objects_that_cannot_be_had_on_the_way_end_the_runs_and_fail_the_job():
-    gone = TaskState("failed", error=ApiError("ClientError", "Data download failed:NoSuchKey (404): gone", 400))
-    assert kinds(decide(job("run"), Seen(runs=(RUNS,), feeds=(gone,)), NOW)) == [StopRuns]
-    step = decide(job("run"), Seen(runs=(OK,), feeds=(gone,)), NOW)
-    assert (step.state["outcome"], step.state["reason"]) == ("Failed", "ClientError: Data download failed:NoSuchKey (404): gone")
 
 
 def test_a_runs_id_is_used_once_over_hosts_and_attempts():

@@ -104,8 +104,8 @@ class Caller:
             lines = head if place == len(sockets) else without(head, b"accept")
             request = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (lines, len(body))
             reply = await self._pool(socket).request(request, body, max(deadline - monotonic(), 0.001))
-            if not 200 <= reply.status < 300:
-                return reply
+            if place == len(sockets) or not 200 <= reply.status < 300:
+                break
             body, head = reply.body, with_content_type(self.head, reply.headers.get(b"content-type"))
         return reply
 

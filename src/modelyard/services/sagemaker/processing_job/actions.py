@@ -10,8 +10,9 @@ from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.admission import leave
+from modelyard.services.sagemaker.jobs.pipes import has_mounts
 from modelyard.services.sagemaker.processing_job import run as job_run
-from modelyard.services.sagemaker.processing_job.inputs import feed_of, fetch, items_of
+from modelyard.services.sagemaker.processing_job.inputs import fetch
 from modelyard.services.sagemaker.processing_job.outputs import collect, has_continuous, only_one, upload
 
 UPLOAD_EVERY_SECONDS, SETTLED_SECONDS = 1.0, 0.5
@@ -40,7 +41,7 @@ class FetchInputs:
             try:
                 with only_one(home, "inputs"):  # several engines may look after one job
                     if not there.exists():
-                        fetch(session, job.spec, job_run.lay_out(job, world, attempt))
+                        fetch(session, job.spec, job_run.lay_out(job, world, attempt), has_mounts(world))
                         there.touch()
             except Exception:
                 shutil.rmtree(job_run.folder(job, world), ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
@@ -58,26 +59,6 @@ class StartRuns:
         short of something may: the engine tries again."""
         world.tasks.attempt(job_run.task_key(self.job, "start"), lambda: job_run.start(self.job, world), (ApiError, ValueError))
         job_run.follow(self.job, world)
-
-
-@dataclass(frozen=True)
-class Feeds:
-    """Inputs in Pipe mode, for as long as their hosts run."""
-
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job = self.job
-        for key, host, place, source in job_run.feeds(job):
-            run, ml, hosts = job_run.run_id(job, host), job_run.ml_folders(job, world)[host - 1], len(job_run.host_numbers(job))
-
-            def work(run=run, ml=ml, host=host, hosts=hosts, place=place, source=source) -> int:
-                session = job_run.session(job, world)
-                items = items_of(session, source, host, hosts)
-                gzip = source["S3CompressionType"] == "Gzip"
-                return feed_of(ml, place, source).run(session, items, gzip, lambda: world.runtime.look(run).ended)
-
-            world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
 
 
 @dataclass(frozen=True)
@@ -165,5 +146,3 @@ class CleanUp:
                     world.runtime.remove(run)
         for part in ("inputs", "start", "live", "outputs"):
             world.tasks.forget(job_run.task_key(job, part))
-        for key, *_ in job_run.feeds(job):
-            world.tasks.forget(key)

@@ -18,14 +18,12 @@ from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
 from modelyard.services.sagemaker.jobs.admission import Place
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, last_line, no_image, reason_of
-from modelyard.services.sagemaker.jobs.pipes import Broken
 from modelyard.services.sagemaker.processing_job import run as job_run
 from modelyard.services.sagemaker.processing_job.actions import (
     BuildImage,
     CleanUp,
     CollectOutputs,
     EndRuns,
-    Feeds,
     FetchInputs,
     Follow,
     StartRuns,
@@ -42,7 +40,7 @@ BAD_MESSAGE = "ClientError: The exit message in /opt/ml/output/message is not UT
 @dataclass(frozen=True)
 class Seen:
     """`image` is unknown, absent, building, ready or failed; `place` what admission.py says; `runs` has one state per host, `said` the last line of each
-    log whose run failed; `feeds` are those of inputs in Pipe mode; `failed_for_s` is how long ago (real seconds) the first run failed."""
+    log whose run failed; `failed_for_s` is how long ago (real seconds) the first run failed."""
 
     image: str = "ready"
     image_reason: str = ""
@@ -52,7 +50,6 @@ class Seen:
     runs: tuple[RunState, ...] = (RunState("absent"),)
     outputs: TaskState = ABSENT
     said: tuple[str, ...] = ("",)
-    feeds: tuple[TaskState, ...] = ()
     age_s: float = 0.0
     failed_for_s: float = 0.0
 
@@ -73,8 +70,7 @@ def observe(job: Record, world: Any) -> Seen:
     start = world.tasks.look(job_run.task_key(job, "start"))
     said = tuple(last_line(job_run.log_file(job, world, host)) if _failed(run) else "" for host, run in enumerate(runs, 1))
     since = min((run.finished_at for run in runs if _failed(run) and run.finished_at), default=real_now())
-    feeds = tuple(world.tasks.look(key) for key, *_ in job_run.feeds(job))
-    return Seen(start=start, runs=runs, said=said, feeds=feeds, age_s=job_run.age_s(runs), failed_for_s=real_now() - since)
+    return Seen(start=start, runs=runs, said=said, age_s=job_run.age_s(runs), failed_for_s=real_now() - since)
 
 
 @api.reconciler(LIFECYCLE, observe)
@@ -111,15 +107,10 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
 
 def _run(job: Record, seen: Seen, now: float) -> Step:
     runs, stop = seen.runs, job.spec.get("stop", False)
-    unfed = next((feed.error for feed in seen.feeds if feed.state == "failed"), None)
-    if any(run.state == "lost" for run in runs) or isinstance(unfed, Broken):
+    if any(run.state == "lost" for run in runs):
         return _lost(job, now, stop)
     if all(run.state == "exited" for run in runs):
-        if unfed is None and any(feed.state != "done" for feed in seen.feeds):  # whether the last pass was whole
-            return Step(job.status, do=[Feeds(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
         outcome, reason = _outcome(runs, seen.said, stop)
-        if unfed is not None and not stop:
-            outcome, reason = "Failed", reason_of(unfed)
         state = {"phase": "outputs", "outcome": outcome, "reason": reason}
         return Step(job.status, state, do=[CollectOutputs(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if seen.start.state == "failed" and any(run.state == "absent" for run in runs):
@@ -131,10 +122,10 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
         return _end(job, "Stopped", now)
     if stop:
         return Step(job.status, do=[StopRuns(job)], wake_in_real_s=look)
-    if seen.failed_for_s > PEER_SECONDS or unfed is not None:
+    if seen.failed_for_s > PEER_SECONDS:
         return Step(job.status, do=[StopRuns(job, PEER_GRACE_SECONDS)], wake_in_real_s=look)
     act = StartRuns(job) if any(run.state == "absent" for run in runs) else Follow(job)
-    return Step(job.status, do=[act, *([Feeds(job)] if seen.feeds else [])], wake_in_real_s=look)
+    return Step(job.status, do=[act], wake_in_real_s=look)
 
 
 def _failed(run: RunState) -> bool:

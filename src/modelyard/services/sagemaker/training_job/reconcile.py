@@ -20,7 +20,7 @@ from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
 from modelyard.services.sagemaker.jobs.admission import Place
-from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, no_image, reason_of
+from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, NO_DISK, OUT_OF_MEMORY, no_image, reason_of
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.actions import (
     BuildImage,
@@ -274,6 +274,8 @@ def _outcome(run: RunState, failure: str, stop: bool) -> tuple[str, str, str | N
         return "Stopped", "Stopped", None
     if run.ended_by == "oom":
         return "Failed", "Failed", f"{OUT_OF_MEMORY}, exit code: 137"
+    if run.ended_by == "disk":
+        return "Failed", "Failed", NO_DISK
     if run.exit_code == 0:
         return "Completed", "Completed", None
     kind = "" if run.exit_code == CUSTOMER_ERROR and failure.startswith("ClientError: ") else "AlgorithmError: "

@@ -13,11 +13,11 @@ from modelyard.runtime.base import Mount, RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.common import client_error
 from modelyard.services.sagemaker.images import build_image
-from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.instances import has_own_disks, instance
 from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.training_job.hosts import Host, groups_of, hosts_of
+from modelyard.services.sagemaker.training_job.hosts import Host, groups_of, hosts_of, no_gpus
 from modelyard.services.sagemaker.training_job.inputs import IN_BOX, is_for, links_folder, mode_of, pipes_plan
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
 from modelyard.services.sagemaker.training_job.spot import runtime_left_s
@@ -25,6 +25,7 @@ from modelyard.services.sagemaker.training_job.synced import Synced, synced
 from modelyard.services.sagemaker.training_job.warm import CACHE, cache_folder, keep_alive_s, pool_key
 
 FIRST = Host(1, "")
+VOLUME_ROOM_BYTES = 1 << 30
 SCRIPTS = [(name,) for name in ("scikit-learn", "pytorch", "huggingface", "tensorflow", "script")]
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -181,9 +182,10 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         host=host.number,
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
+        disk_bytes=_volume(spec, host),
         **network,
         max_runtime_s=runtime_left_s(job),
-        first_log_lines=[note for note in [image.note] if note],
+        first_log_lines=[note for note in (image.note, no_gpus(spec)) if note],
     )
 
 
@@ -195,6 +197,12 @@ def reads_in_place(world: Any) -> bool:
 def is_built_in(image: Any, spec: dict[str, Any]) -> bool:
     """Whether the image's own algorithm trains: those read files, in whatever mode their channels are."""
     return image.train[-1:] not in SCRIPTS and "sagemaker_program" not in spec.get("HyperParameters", {})
+
+
+def _volume(spec: dict[str, Any], host: Host) -> int | None:
+    """What /opt/ml and /tmp may hold: VolumeSizeInGB, with some room for what AWS keeps elsewhere."""
+    size = spec["ResourceConfig"].get("VolumeSizeInGB")
+    return (size << 30) + VOLUME_ROOM_BYTES if size and not has_own_disks(hosts_of(spec)[host.number - 1].instance_type) else None
 
 
 def _channel_mounts(spec: dict[str, Any], ml: Path, reads_files: bool) -> list[Mount]:

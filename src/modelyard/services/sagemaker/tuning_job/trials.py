@@ -86,7 +86,7 @@ def trials_of(store: Any, job: Record) -> list[Trial]:
 def best_of(trials: Sequence[Trial]) -> Trial | None:
     """The trial with the best final objective (the earliest of equals); a failed one is none, a stopped one may be."""
     found = [trial for trial in trials if trial.value is not None and trial.status != "Failed"]
-    return min(found, key=lambda trial: (trial.loss, trial.number), default=None)
+    return min(found, key=lambda trial: (trial.loss, trial.created, trial.number), default=None)
 
 
 def objective_status(trial: Trial) -> str:
