@@ -42,11 +42,11 @@ def repeat(folder: Path, url: str, headers: dict[str, str], body: str, connectio
     return _run([f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), url], core, url)
 
 
-def once_each(folder: Path, url: str, requests: list[tuple[str, dict[str, str], bytes]], connections: int) -> float:
+def once_each(folder: Path, url: str, requests: list[tuple[str, dict[str, str], bytes]], connections: int, method: str = "POST") -> float:
     """Every (path, headers, body) is sent once, over `connections` keep-alive connections; answers requests per second."""
     import asyncio
 
-    return asyncio.run(_once_each(url, [_raw(*request) for request in requests], connections))
+    return asyncio.run(_once_each(url, [_raw(*request, method) for request in requests], connections))
 
 
 async def _once_each(url: str, raws: list[bytes], connections: int) -> float:
@@ -71,8 +71,8 @@ async def _once_each(url: str, raws: list[bytes], connections: int) -> float:
     return len(raws) / (perf_counter() - began)
 
 
-def _raw(path: str, headers: dict[str, str], body: bytes) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), f"Content-Length: {len(body)}", "", ""]
+def _raw(path: str, headers: dict[str, str], body: bytes, method: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode() + body
 
 

@@ -15,7 +15,7 @@ from modelyard.kernel.platform import Platform
 
 log = logging.getLogger("modelyard.housekeeping")
 FIRST_SECONDS, EVERY_SECONDS = 5.0, 300.0
-FOLDERS = ("jobs", "endpoints")
+FOLDERS = ("jobs", "endpoints", "mlflow")
 """Folders of the data folder with one folder per record, named by its uid."""
 
 

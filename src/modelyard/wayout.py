@@ -31,6 +31,7 @@ class WayOut:
         port = self._settings.port
         env = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": f"http://127.0.0.1:{port}",
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
             "AWS_EC2_METADATA_DISABLED": "true",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import os
 import signal
@@ -13,7 +14,10 @@ import pytest
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
+from modelyard.services.sagemaker.jobs import usage
 from modelyard.services.sagemaker.processing_job import reconcile, run
+from modelyard.services.sagemaker.processing_job import usage as processing_usage
+from modelyard.services.sagemaker.training_job import usage as training_usage
 from tests.support.boxes import BUCKET
 from tests.support.processing import OUT, Processing, s3_input, s3_output
 
@@ -138,6 +142,85 @@ def test_a_job_may_change_its_inputs_and_the_objects_stay(jobs):
     uri = jobs.boxes.put("own/data", b"before")
     jobs.run("own", f"open('{IN}/d/data', 'w').write('after')", inputs=[s3_input("d", uri, f"{IN}/d")])
     assert jobs.files("own/data")[""] == b"before"
+
+
+# --- Pipe mode ---------------------------------------------------------------------------------------
+
+
+def pipe(name: str, uri: str, **more) -> dict:
+    return s3_input(name, uri, f"{IN}/{name}", **({"S3InputMode": "Pipe"} | more))
+
+
+def test_objects_come_through_pipes_as_often_as_they_are_read(jobs):
+    jobs.boxes.put("pipe/data/1", b"one\n" * 50_000)
+    jobs.boxes.put("pipe/data/2", b"two\n" * 50_000)
+    code = (
+        f"for n in range(3): data = open('{IN}/data_' + str(n), 'rb').read(); assert data == b'one\\n' * 50_000 + b'two\\n' * 50_000, len(data)\n"
+        f"open('{IN}/data_3').read(10)\nopen('{IN}/data_4').read(10)\nopen('{OUT}/done', 'w').write('1')"
+    )
+    job = jobs.run("pipe", code, inputs=[pipe("data", f"s3://{BUCKET}/pipe/data/")])
+    assert job["ProcessingJobStatus"] == "Completed", job["FailureReason"]
+    assert jobs.files("pipe/out/") == {"done": b"1"}
+
+
+def test_pipes_unpack_and_shard(jobs):
+    for number in range(2):
+        packed = gzip.compress(f"a{number}\n".encode()) + gzip.compress(f"b{number}\n".encode())
+        jobs.boxes.put(f"zipped/data/{number}", packed)
+    source = pipe("data", f"s3://{BUCKET}/zipped/data/", S3CompressionType="Gzip", S3DataDistributionType="ShardedByS3Key")
+    code = f"import socket\nopen('{OUT}/' + socket.gethostname(), 'w').write(open('{IN}/data_0').read())"
+    assert jobs.run("zipped", code, inputs=[source], count=2)["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("zipped/out/") == {"algo-1": b"a0\nb0\n", "algo-2": b"a1\nb1\n"}
+
+
+@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(b"x" * 100_000)[:-20]], ids=["plain", "cut"])
+def test_what_is_no_gzip_fails_the_job_whatever_the_payload_makes_of_it(jobs, content):
+    uri = jobs.boxes.put("unzip/data", content)
+    job = jobs.run(f"unzip-{len(content)}", f"open('{IN}/data_0', 'rb').read()", inputs=[pipe("data", uri, S3CompressionType="Gzip")])
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert "[modelyard] channel /opt/ml/processing/input/data: " in job["FailureReason"] and "exit code: 137" in job["FailureReason"]
+
+
+def test_a_payload_that_reads_no_pipe_or_bends_it_ends_as_it_likes(jobs, tmp_path):
+    uri = jobs.boxes.put("unread/data", b"1" * 500_000)
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    bend = f"import os, time\nos.remove('{IN}/data_0'); os.symlink('{victim}', '{IN}/data_0'); time.sleep(0.3)"
+    for name, code in (
+        ("unread", "pass"),
+        ("part", f"open('{IN}/data_0').read(9)"),
+        ("bent-pipe", bend),
+        ("no-folder", f"import shutil; shutil.rmtree('{IN}')"),
+    ):
+        assert jobs.run(name, code, inputs=[pipe("data", uri)])["ProcessingJobStatus"] == "Completed", name
+    assert victim.read_text() == "mine"
+
+
+def test_a_feed_goes_on_when_the_engine_is_gone(jobs):
+    jobs.boxes.put("cut/data", b"x" * 3_000_000)
+    code = (
+        f"import time\npipe = open('{IN}/data_0'); size = len(pipe.read(100)); print('begun', flush=True); time.sleep(1)\n"
+        f"open('{OUT}/size', 'w').write(str(size + len(pipe.read())))"
+    )
+    jobs.job("cut", code, inputs=[pipe("data", f"s3://{BUCKET}/cut/data")])
+    jobs.until("cut", lambda job: "begun" in jobs.log("cut"))
+    jobs.boxes.stop_engine()
+    jobs.boxes.platform.parts["tasks"] = Tasks()
+    jobs.boxes.s3.delete_object(Bucket=BUCKET, Key="cut/data")
+    jobs.boxes.start_engine()
+    assert jobs.end("cut")["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("cut/out/") == {"size": b"3000000"} and jobs.log("cut").count("begun") == 1
+
+
+def test_objects_behind_pipes_cannot_be_written(jobs):
+    uri = jobs.boxes.put("sealed/data", b"before")
+    code = (
+        "import glob\n"
+        "for path in [*glob.glob('/run/input/*/*'), *glob.glob('/run/input/.pipes/*')]:\n"
+        "    try: open(path, 'a').write('after')\n    except OSError: pass\n    else: exit(9)\n"
+    )
+    assert jobs.run("sealed", code, inputs=[pipe("data", uri)])["ProcessingJobStatus"] == "Completed"
+    assert jobs.files("sealed/data")[""] == b"before"
 
 
 # --- outputs -----------------------------------------------------------------------------------------
@@ -454,6 +537,41 @@ def test_a_zero_byte_where_no_process_can_have_one_ends_the_job(jobs, where):
         assert problem.response["Error"]["Code"] == "ValidationException"
         return
     assert jobs.end(name, 10)["ProcessingJobStatus"] in ("Failed", "Completed")
+
+
+# --- metrics -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["processing", "training"])
+def test_hosts_tell_how_busy_they_are_once_a_minute(jobs, monkeypatch, kind):
+    monkeypatch.setattr(usage, "SHORTEST_REAL_SECONDS", 0.0)
+    monkeypatch.setattr(usage, "PERIOD_SECONDS", 0.5)
+    code = "import time\nprint('up', flush=True)\nheld = bytearray(64 << 20)\nuntil = time.monotonic() + 3\nwhile time.monotonic() < until: pass"
+    name, boxes = f"busy-{kind}", jobs.boxes
+    if kind == "processing":
+        jobs.job(name, code, count=2)
+        jobs.until(name, lambda job: jobs.log(name).count("up") == 2)
+        service, hosts = processing_usage, [f"{name}/algo-1", f"{name}/algo-2"]
+    else:
+        boxes.job(name, code)
+        boxes.until(name, lambda job: "up" in boxes.log(name))
+        service, hosts = training_usage, [f"{name}/algo-1"]
+    until = time.monotonic() + 20
+    cloudwatch, found = boxes.yard.client("cloudwatch"), {}
+    while len(found) < 3 * len(hosts) and time.monotonic() < until:
+        service.measure(boxes.platform)
+        told = cloudwatch.list_metrics(Namespace=service.NAMESPACE)["Metrics"]
+        found = {(m["Dimensions"][0]["Value"], m["MetricName"]) for m in told if m["Dimensions"][0]["Value"] in hosts}
+        time.sleep(0.1)
+    assert found == {(host, f"{what}Utilization") for host in hosts for what in ("CPU", "Memory", "Disk")}
+    times = {"StartTime": time.time() - 300, "EndTime": time.time() + 60, "Period": 60, "Statistics": ["Maximum"]}
+    dimensions = [{"Name": "Host", "Value": hosts[0]}]
+    for metric, least, most in (("CPUUtilization", 1, 400), ("MemoryUtilization", 0.1, 100)):
+        (point,) = cloudwatch.get_metric_statistics(Namespace=service.NAMESPACE, MetricName=metric, Dimensions=dimensions, **times)[
+            "Datapoints"
+        ][:1]
+        assert least < point["Maximum"] < most
+    (jobs if kind == "processing" else boxes).end(name)
 
 
 # --- whoever is killed -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from modelyard.kernel.platform import Platform
 from modelyard.kernel.reconcile import Engine
 from modelyard.kernel.store import Store
 from modelyard.services.sagemaker import api
-from modelyard.services.sagemaker.processing_job import operations
+from modelyard.services.sagemaker.processing_job import actions, operations
 from modelyard.services.sagemaker.processing_job import reconcile as job_reconcile
 from modelyard.services.sagemaker.processing_job.check import completed
 from modelyard.services.sagemaker.processing_job.lifecycle import FINAL, LIFECYCLE, first_state
@@ -48,10 +48,10 @@ def fakes(monkeypatch):
         collected.append(hosts[0].parts[-4])
         return {"message": "m"}
 
-    monkeypatch.setattr(job_reconcile, "fetch", lambda *a, **k: 0)
-    monkeypatch.setattr(job_reconcile, "upload", lambda *a, **k: {})
-    monkeypatch.setattr(job_reconcile, "collect", collect)
-    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(actions, "fetch", lambda *a, **k: 0)
+    monkeypatch.setattr(actions, "upload", lambda *a, **k: {})
+    monkeypatch.setattr(actions, "collect", collect)
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lay_out)
     spec = lambda job, world, role, host: type("S", (), {"id": job_reconcile.job_run.run_id(job, host)})  # noqa: E731
     monkeypatch.setattr(job_reconcile.job_run, "run_spec", spec)

@@ -127,11 +127,11 @@ class FakeIdentity:
 
 @pytest.fixture
 def fakes(monkeypatch):
-    monkeypatch.setattr(job_actions, "fetch", lambda *a, **k: 0)
+    monkeypatch.setattr(job_actions.Fetch, "run", lambda self: None)
     monkeypatch.setattr(job_actions, "save", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "restore", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})
-    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lambda job, world, attempt, host: world.settings.data)
     monkeypatch.setattr(
         job_reconcile.job_run,
@@ -153,7 +153,13 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
     runtime = FakeRuntime(chaos, tmp_path)
     jobs = [
         store.create(
-            LIFECYCLE, account="123456789012", region="us-east-1", name=f"j{n}", arn=f"arn:j{n}", spec=SPECS[n], state=first_state(clock.now())
+            LIFECYCLE,
+            account="123456789012",
+            region="us-east-1",
+            name=f"j{n}",
+            arn=f"arn:j{n}",
+            spec=SPECS[n],
+            state=first_state(clock.now()),
         )
         for n in range(4)
     ]

@@ -37,7 +37,9 @@ def test_answers_by_recordio(said):
 def test_answers_by_csv_and_json(said):
     rows = said["kmeans_json"]["predictions"]
     assert set(rows[0]) == {"closest_cluster", "distance_to_cluster"}
-    assert [[float(value) for value in row] for row in said["kmeans_csv"]] == [[r["closest_cluster"], r["distance_to_cluster"]] for r in rows]
+    assert [[float(value) for value in row] for row in said["kmeans_csv"]] == [
+        [r["closest_cluster"], r["distance_to_cluster"]] for r in rows
+    ]
 
 
 def test_metrics_of_the_jobs(said):

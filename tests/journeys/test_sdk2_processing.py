@@ -35,6 +35,14 @@ def test_a_job_is_found_again_by_name_and_by_arn(said):
     assert said["found"]["tags"] == [{"Key": "team", "Value": "data"}]
 
 
+def test_the_job_is_a_trial_component_with_its_inputs_and_outputs(said):
+    component, told = said["component"], said["one"]["describe"]
+    assert component["TrialComponentName"] == told["ProcessingJobName"] + "-aws-processing-job"
+    assert component["DisplayName"] == "prepare"
+    assert {"input-1", "code", "SageMaker.ImageUri"} <= component["InputArtifacts"].keys()
+    assert {"train", "test"} == component["OutputArtifacts"].keys()
+
+
 def test_four_files_over_four_hosts_fail_as_on_aws(said):
     told = said["sharded"]
     assert told["failure"]["actual"] == "Failed"

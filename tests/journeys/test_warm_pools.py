@@ -42,7 +42,10 @@ def test_the_next_job_like_it_takes_the_pool_over(boxes):
     assert pool(boxes, "first")["Status"] == "Available" and first["TrainingJobStatus"] == "Completed"
     other = boxes.run("other", CODE, ResourceConfig=resources(60, VolumeSizeInGB=2))
     assert other["TrainingJobStatus"] == "Completed" and "found nothing" in boxes.log("other")
-    assert [j["TrainingJobName"] for j in boxes.sm.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]] == ["other", "first"]
+    assert [j["TrainingJobName"] for j in boxes.sm.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]] == [
+        "other",
+        "first",
+    ]
     second = boxes.run("second", CODE, ResourceConfig=resources(1800))
     assert "found first" in boxes.log("second") and "Found matching resource for reuse" in messages(second)
     told = boxes.until("first", lambda job: job["WarmPoolStatus"]["Status"] == "Reused")
@@ -94,7 +97,9 @@ def test_what_has_no_warm_pool(boxes, more):
 def test_updates_of_a_running_job(boxes):
     boxes.job("long", "import time; time.sleep(30)")
     boxes.until("long", lambda job: job["SecondaryStatus"] == "Training")
-    boxes.sm.update_training_job(TrainingJobName="long", ProfilerConfig={"S3OutputPath": "s3://data/profile", "ProfilingIntervalInMilliseconds": 500})
+    boxes.sm.update_training_job(
+        TrainingJobName="long", ProfilerConfig={"S3OutputPath": "s3://data/profile", "ProfilingIntervalInMilliseconds": 500}
+    )
     assert boxes.sm.describe_training_job(TrainingJobName="long")["ProfilerConfig"]["S3OutputPath"] == "s3://data/profile"
     with pytest.raises(ClientError, match="At least one of"):
         boxes.sm.update_training_job(TrainingJobName="long")

@@ -130,33 +130,38 @@ def test_an_image_is_built_once_and_read_only(shop):
 
 @pytest.fixture
 def torch_shop(shop, tmp_path):
-    """`torch_shop("1.0+cpu")`: the shop, whose image has a torch of that version apart; it wants a package that is not there."""
+    """`torch_shop(torch="1.0+cpu", …)`: the shop, whose image has these apart; each wants a package that is not there."""
 
-    def make(version):
-        with zipfile.ZipFile(tmp_path / "links" / f"torch-{version}-py3-none-any.whl", "w") as archive:
-            archive.writestr("torch.py", f"__version__ = {version!r}\n")
-            need = "Requires-Dist: nvidia-huge\n"
-            archive.writestr(f"torch-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n{need}")
-            archive.writestr(f"torch-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            archive.writestr(f"torch-{version}.dist-info/RECORD", "")
-        (recipes.FOLDER / "tiny.apart").write_text("torch==1.0\n")
+    def make(**versions):
+        for name, version in versions.items():
+            with zipfile.ZipFile(tmp_path / "links" / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+                archive.writestr(f"{name}.py", f"__version__ = {version!r}\n")
+                head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: nvidia-huge\n"
+                archive.writestr(f"{name}-{version}.dist-info/METADATA", head)
+                archive.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+                archive.writestr(f"{name}-{version}.dist-info/RECORD", "")
+        (recipes.FOLDER / "tiny.apart").write_text("torch==1.0\n?torchvision==1.0\n")
         return shop
 
     return make
 
 
-def test_a_cpu_build_of_torch_is_installed_without_what_it_drags_in(torch_shop):
-    shop, said = torch_shop("1.0+cpu"), []
-    plain = shop.path(shop.find("x.y/tiny:1"))
+@pytest.mark.parametrize("vision, there", [("1.0+cpu", True), ("1.0", False)])
+def test_a_cpu_build_of_torch_is_installed_without_what_it_drags_in(torch_shop, monkeypatch, vision, there):
+    monkeypatch.setattr(build.sys, "platform", "linux")
+    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
+    shop, said = torch_shop(torch="1.0+cpu", torchvision=vision), []
     path = shop.ensure(shop.find("x.y/tiny:1"), said.append)
-    assert path == plain and next(path.glob("lib/python3*/site-packages/torch.py")) and not any("CUDA" in line for line in said)
+    packages = next(path.glob("lib/python3*/site-packages"))
+    assert (packages / "torch.py").exists() and (packages / "torchvision.py").exists() is there
+    assert any("Left out" in line for line in said) is not there and not any("CUDA" in line for line in said)
     (recipes.FOLDER / "tiny.apart").write_text("torch\n")
     assert shop.path(shop.find("x.y/tiny:1")) != path, "another build for another list"
 
 
 def test_where_only_the_cuda_build_is_to_be_had_it_comes_with_all_it_needs(torch_shop, monkeypatch):
-    monkeypatch.setattr(build, "_is_cuda", lambda *_: True)
-    shop, said = torch_shop("1.0"), []
+    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
+    shop, said = torch_shop(torch="1.0", torchvision="1.0"), []
     with pytest.raises(BuildFailed, match="nvidia-huge"):
         shop.ensure(shop.find("x.y/tiny:1"), said.append)
     assert any("only the CUDA build" in line for line in said) and any("3 GB or more" in line for line in said)
@@ -228,3 +233,14 @@ def test_the_real_scikit_learn_image_builds_and_imports(best):
         "a", ["python", "-c", "import sklearn, pandas; print(sklearn.__version__, pandas.__version__)"], env_path=str(path)
     )
     assert (run.exit_code, output) == (0, "1.2.1 1.5.3\n"), output
+
+
+def test_an_image_that_needs_a_program_of_the_machine_says_how_to_get_it(tmp_path, monkeypatch):
+    from modelyard.runtime.images import store as image_store
+
+    images = ImageStore(Settings(data=tmp_path, cache=tmp_path / "cache"))
+    spark = images.find("173754725891.dkr.ecr.us-east-1.amazonaws.com/sagemaker-spark-processing:3.3-cpu-py39-v1.0")
+    assert spark.commands["smspark-submit"][-1] == "spark-submit"
+    monkeypatch.setattr(image_store, "SYSTEM", str(tmp_path))
+    with pytest.raises(BuildFailed, match=r"needs on this machine: `java` \(Debian: apt install"):
+        images.ensure(spark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
 import os
 import random
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelyard.serving.transform import table
 from modelyard.serving.transform.errors import Refused
 from modelyard.serving.transform.gzip import PIECE_BYTES, unpacked
 from modelyard.serving.transform.jsonpath import BadPath, JsonPath, NoSuchPart
@@ -197,6 +199,53 @@ def test_csv_keeps_texts_quotes_and_bytes():
     assert body == data and out == b'001,"a ""b"", c",\xff,0.5\n1e5, x,,1\n'
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.lists(st.lists(st.text("ab1 .;'", max_size=3), min_size=3, max_size=3).filter(lambda row: any(row)), min_size=1, max_size=6),
+    before=st.sampled_from(["$", "$[1:]", "$[0:2]", "$[-1]", "$[:]"]),
+    after=st.sampled_from(["$", "$[0,-1]", "$[1:]", "$[2,0]"]),
+    end=st.sampled_from(["\n", "\r\n", ""]),
+)
+def test_rows_without_quotes_come_out_as_those_with(rows, before, after, end):
+    """The quick way says what the CSV reader says."""
+    config = {"InputFilter": before, "JoinSource": "Input", "OutputFilter": after}
+    text = ("\n".join(",".join(row) for row in rows) + end).encode()
+    answers = "".join(f"{number}.5\n" for number in range(len(rows))).encode()
+    quick = through(config, text, answers)
+    real, table.read = table.read, table._fields
+    try:
+        careful = through(config, text, answers)
+    finally:
+        table.read = real
+
+    def same(body):
+        return [row if any(row) else [] for row in csv.reader(body.decode().splitlines())]
+
+    assert [same(body) for body in quick] == [same(body) for body in careful]
+
+
+@pytest.mark.parametrize("answer", [b'{"predictions": [[1.5, 2]]}\n', b'1,"a"b\n', b'a"b\n', b' "a"\n', b'"open\n'])
+def test_what_is_no_csv(answer):
+    with pytest.raises(Refused, match='Failed to parse output from the algorithm as CSV: bare " in non quoted field found near: '):
+        through({"JoinSource": "Input"}, b"1,2\n", answer)
+
+
+@pytest.mark.parametrize("answer", [b'"a"\n', b'"a"', b'""\n', b'"a ""b"", c",,"d\ne"\n', b'x,"y"\r\n', b'"a",\n'])
+def test_what_is_csv(answer):
+    assert through({"JoinSource": "Input"}, b"1,2\n", answer)[1].startswith(b"1,2,")
+
+
+def test_a_large_table_with_quotes_is_read_in_time():
+    body = b'"a ""b"", c",1.5,2.5,3.5\n' * 200_000
+    assert len(table.read(body)) == 200_000
+
+
+def test_a_quote_on_one_side_only():
+    config = {"JoinSource": "Input", "OutputFilter": "$[-1,0]"}
+    assert through(config, b"a,1\nb,2\n", b'"x,y"\n0.5\n')[1] == b'"x,y",a\n0.5,b\n'
+    assert through(config, b'"a,b",1\nb,2\n', b"x\ny\n")[1] == b'x,"a,b"\ny,b\n'
+
+
 def test_numbers_of_json_stay():
     data = b'{"id":12345678901234567,"v":[0.1,1.0,1e-7]}\n'
     body, out = through({"InputFilter": "$.v", "JoinSource": "Input"}, data, b"[1.0]\n", "application/jsonlines")
@@ -227,7 +276,7 @@ class Model:
     def __init__(self):
         self.now = self.most = 0
 
-    async def ask(self, body):
+    async def ask(self, body, once=False):
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(random.Random(body).random() / 500)
@@ -286,7 +335,7 @@ def test_two_walks_share_lanes():
 
 def test_a_refusal_ends_the_walk_and_frees_its_lanes():
     class Refusing(Model):
-        async def ask(self, body):
+        async def ask(self, body, once=False):
             if body == b"50":
                 raise Refused("ClientError", "ClientError: 400", b"no")
             return await super().ask(body)

@@ -19,6 +19,7 @@ SERVES = {
     "pytorch": ".pytorch.serve",
     "huggingface": ".huggingface.serve",
     "tensorflow": ".tensorflow.serve",
+    "mlflow": ".mlflow_server.serve",
 }
 USAGE = f"usage: python -m modelyard_algorithms train {'|'.join(TRAINS)}|<built-in algorithm>, serve {'|'.join(SERVES)}|<built-in algorithm>, run <command …>, spark-submit …"
 

@@ -111,7 +111,9 @@ def _estimate(args: argparse.Namespace) -> int:
         ("RESOURCE", "KIND", "ITEM", "QUANTITY", "PRICE", "USD"), [(g["Key"], g["Kind"], *_line(x)) for g in groups for x in g["Lines"]]
     )
     kind = "as long as they may run" if args.job_hours is None else f"{args.job_hours:g} h each"
-    print(f"\ntotal {_usd(bill.total(lines))} USD at most: jobs {kind}, endpoints {args.hours:g} h")
+    print(f"\ntotal {_usd(bill.total(lines))} USD at most: jobs {kind}, endpoints {args.hours:g} h, but for hours that the plan gives")
+    if any(line.item.endswith("(spot)") for line in lines):
+        print("spot is counted at the full price: what it will cost is known when it has run")
     if others:
         print(f"not counted: {', '.join(others)}")
     _footer(bill.unpriced(lines), table.told())

@@ -28,6 +28,7 @@ def variables(folder: Path, state: dict[str, Any], account: str | None = None, t
     keys = known["root"] if account else known["session"]
     found = {
         "AWS_ENDPOINT_URL": state["endpoint"],
+        "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": state["endpoint"],  # where MLflow's plug-in finds a tracking server by its ARN
         "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
         **({"AWS_SESSION_TOKEN": keys["SessionToken"]} if "SessionToken" in keys else {}),

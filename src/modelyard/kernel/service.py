@@ -60,6 +60,28 @@ class AtOnce:
 
 
 @dataclass(frozen=True)
+class RawRequest:
+    """A request that is no operation of a service model, for something behind the platform: HTTP as it came, the body gathered.
+    `path` and `query` are still percent-encoded; of a page, the path below its name."""
+
+    method: str
+    path: str
+    query: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return next((value for key, value in reversed(self.headers) if key == name), "")
+
+
+@dataclass(frozen=True)
+class RawResponse:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(frozen=True)
 class Operation:
     service: str
     name: str
@@ -82,6 +104,8 @@ class Service:
         """(name, kinds, handle): who hears of events, see `reader`."""
         self.workers: list[Callable[[Platform], float | None]] = []
         self.pages: dict[str, Callable[[Platform, str], tuple[int, str, bytes]]] = {}
+        self.doors: dict[str, Callable[[Call, RawRequest], RawResponse]] = {}
+        self.raw_pages: dict[str, Callable[[Platform, RawRequest], RawResponse]] = {}
         self.unsigned: set[str] = set()
         """Operations that may come without a signature: then only a resource's policy can allow them."""
         self.target_names: frozenset[str] = frozenset({name})
@@ -132,6 +156,25 @@ class Service:
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.pages[name] = function
+            return function
+
+        return register
+
+    def door(self, signing_name: str) -> Callable[..., Any]:
+        """Decorates `enter(call, request) -> RawResponse`: requests signed for a name that no service model has, authenticated, on a
+        thread. What they may is the function's to ask (`call.authorize`)."""
+
+        def register(function: Callable[[Call, RawRequest], RawResponse]) -> Callable[[Call, RawRequest], RawResponse]:
+            self.doors[signing_name] = function
+            return function
+
+        return register
+
+    def raw_page(self, name: str) -> Callable[..., Any]:
+        """Decorates `page(platform, request) -> RawResponse`: any method at `/_modelyard/<name>/…`, unsigned, on a thread."""
+
+        def register(function: Callable[[Platform, RawRequest], RawResponse]) -> Callable[[Platform, RawRequest], RawResponse]:
+            self.raw_pages[name] = function
             return function
 
         return register

@@ -383,6 +383,16 @@ class Store:
     def tags(self, arn: str) -> dict[str, str]:
         return dict(self.db.read("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,)))
 
+    def tags_of(self, arns: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The tags of many resources, by ARN."""
+        found: dict[str, dict[str, str]] = {}
+        for start in range(0, len(arns), 500):
+            some = arns[start : start + 500]
+            marks = ",".join("?" * len(some))
+            for arn, key, value in self.db.read(f"SELECT arn, key, value FROM tags WHERE arn IN ({marks}) ORDER BY arn, key", tuple(some)):
+                found.setdefault(arn, {})[key] = value
+        return found
+
     def set_tags(self, arn: str, tags: Mapping[str, str]) -> None:
         with self.db.write() as tx:
             for key, value in tags.items():

@@ -39,6 +39,7 @@ class RunSpec:
     reset while nobody listens there). A server that listens on the unix socket named by `MODELYARD_SERVE_SOCKET` (set by
     the runtime) takes over by itself: at the first connection after it listens there its socket is linked over this path.
     The runtime also sets PATH, HOME, LANG, PYTHONUNBUFFERED; `env` wins over all of them.
+    `disk_bytes` is what /opt/ml, /tmp and the home folder may hold together; a run that writes more is killed.
     `max_runtime_s` (real seconds) ends it with SIGTERM, then SIGKILL after `grace_s`.
     """
 
@@ -55,6 +56,7 @@ class RunSpec:
     mounts: list[Mount] = field(default_factory=list)
     memory_bytes: int | None = None
     cpus: float | None = None
+    disk_bytes: int | None = None
     platform_port: int | None = None
     egress: bool = False
     egress_port: int | None = None
@@ -75,7 +77,7 @@ class RunState:
     exited   the payload ended by itself, or was ended; see the rest
     lost     it had started and its shim is gone without a verdict (machine restart, kill -9 of the shim)
 
-    Times are real epoch seconds. `ended_by`: None, "stop", "max-runtime" or "oom".
+    Times are real epoch seconds. `ended_by`: None, "stop", "max-runtime", "oom" or "disk".
     """
 
     state: str

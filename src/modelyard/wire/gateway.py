@@ -28,6 +28,7 @@ from modelyard.wire.atonce import AtOnceCalls
 from modelyard.wire.autherrors import auth_error, family
 from modelyard.wire.body import InflowBody, gather
 from modelyard.wire.browsers import is_ours, refuse_strangers_pages
+from modelyard.wire.doors import Doors
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
 from modelyard.wire.pages import PREFIX, Pages
@@ -69,6 +70,7 @@ class Gateway:
     ) -> None:
         self.platform, self.watch, self.limits = platform, watch, limits or Limits()
         self.pages = Pages(platform)
+        self.doors = Doors(self)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self.access_log = access_log
         self.open = platform.settings.auth == "open"
@@ -93,7 +95,10 @@ class Gateway:
         try:
             response = await self._answer(request, request_id, began, exchange)
         except ApiError as error:
-            response = self._error(request, exchange, error, request_id)
+            response = None
+            if error.code == "UnknownService" and exchange.route is None:  # it may be signed for what lies behind a door
+                response = await self.doors.answer(request, request_id, exchange)
+            response = response or self._error(request, exchange, error, request_id)
         except Exception as problem:
             response = self._error(request, exchange, self.broken(problem, request_id), request_id)
         if self.access_log is not None:

@@ -12,7 +12,10 @@ from typing import Any
 import orjson
 
 import modelyard
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.platform import Platform
+from modelyard.kernel.service import RawRequest, RawResponse
+from modelyard.wire.doors import as_raw, of_raw
 from modelyard.wire.http import HttpRequest, HttpResponse
 
 log = logging.getLogger("modelyard.gateway")
@@ -30,9 +33,12 @@ class Pages:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._pages: dict[str, Page] = {"health": self._health}
+        self._raw: dict[str, Callable[[Platform, RawRequest], RawResponse]] = {}
         for service in platform.services.values():
             for name, function in service.pages.items():
                 self.add(name, self._of_service(name, function))
+            for name, raw in service.raw_pages.items():
+                self._raw[name] = raw
 
     def add(self, name: str, page: Page) -> None:
         if name in self._pages:
@@ -41,6 +47,8 @@ class Pages:
 
     async def answer(self, request: HttpRequest, pool: Executor) -> HttpResponse:
         path = request.path[len(PREFIX) :].strip("/")
+        if (raw := self._raw.get(path.partition("/")[0])) is not None:
+            return await self._answer_raw(raw, path.partition("/")[0], request, pool)
         while path and path not in self._pages:
             path = path.rpartition("/")[0]
         page = self._pages.get(path)
@@ -52,6 +60,17 @@ class Pages:
             return await asyncio.get_running_loop().run_in_executor(pool, page, request)
         except Exception:
             log.exception("the page %s failed", path)
+            return json_page({"message": "The page failed; the log has the trace."}, 500)
+
+    async def _answer_raw(self, page: Any, name: str, request: HttpRequest, pool: Executor) -> HttpResponse:
+        try:
+            below = request.path[len(PREFIX) + len(name) :]
+            asked = await as_raw(request, below)
+            return of_raw(await asyncio.get_running_loop().run_in_executor(pool, page, self._platform, asked))
+        except ApiError as error:
+            return json_page({"message": error.message}, error.status)
+        except Exception:
+            log.exception("the page %s failed", name)
             return json_page({"message": "The page failed; the log has the trace."}, 500)
 
     def _of_service(self, name: str, function: Callable[[Platform, str], tuple[int, str, bytes]]) -> Page:

@@ -22,7 +22,7 @@ binary = (labels == 1).astype("float32")
 common = {"role": role, "instance_count": 1, "instance_type": "ml.m5.large", "sagemaker_session": session}
 estimators = {
     "linear": LinearLearner(predictor_type="binary_classifier", epochs=10, **common),
-    "kmeans": KMeans(k=3, **common),
+    "kmeans": KMeans(k=3, **common | {"instance_count": 2}),
     "pca": PCA(num_components=2, **common),
     "knn": KNN(k=5, sample_size=300, predictor_type="classifier", **common),
     "factors": FactorizationMachines(num_factors=2, predictor_type="binary_classifier", epochs=20, linear_lr=0.1, **common),
@@ -47,13 +47,18 @@ for name, estimator in estimators.items():
     size = {"linear": 100, "pca": 100, "factors": 100}.get(name)
     estimator.fit(records, mini_batch_size=size, wait=False, logs=False, job_name=f"builtin-{name}")
 for name in estimators:
-    said = wait(name, lambda name=name: client.describe_training_job(TrainingJobName=f"builtin-{name}"), "TrainingJobStatus", ("Completed",))
+    said = wait(
+        name, lambda name=name: client.describe_training_job(TrainingJobName=f"builtin-{name}"), "TrainingJobStatus", ("Completed",)
+    )
     facts["jobs"][name] = {
         "image": said["AlgorithmSpecification"]["TrainingImage"],
         "metrics": {metric["MetricName"]: metric["Value"] for metric in said["FinalMetricDataList"]},
         "hyperparameters": said["HyperParameters"],
+        "instances": said["ResourceConfig"]["InstanceCount"],
     }
-predictors = {name: estimator.deploy(1, "ml.m5.large", endpoint_name=f"builtin-{name}", wait=False) for name, estimator in estimators.items()}
+predictors = {
+    name: estimator.deploy(1, "ml.m5.large", endpoint_name=f"builtin-{name}", wait=False) for name, estimator in estimators.items()
+}
 for name in predictors:
     wait(name, lambda name=name: client.describe_endpoint(EndpointName=f"builtin-{name}"), "EndpointStatus", ("InService",))
 

@@ -55,6 +55,7 @@ def sklearn(count, **more):
     )  # fmt: skip
 
 
+sm.create_experiment(ExperimentName="customers")
 # One host, inputs from this folder and from S3, two outputs, one of them where the SDK puts it.
 processor = sklearn(1)
 said = io.StringIO()
@@ -168,6 +169,12 @@ facts["alone"] = {
     "config": json.loads(S3Downloader.read_file(f"s3://{bucket}/processing/alone/job.json", session)),
     "describe": json.loads(json.dumps(alone.latest_job.describe(), default=str)),
 }
+until = time.monotonic() + 30
+while not (components := sm.list_trial_components(SourceArn=facts["one"]["describe"]["ProcessingJobArn"])["TrialComponentSummaries"]):
+    assert time.monotonic() < until
+    time.sleep(0.2)
+component = sm.describe_trial_component(TrialComponentName=components[0]["TrialComponentName"])
+facts["component"] = {key: component[key] for key in ("TrialComponentName", "DisplayName", "InputArtifacts", "OutputArtifacts")}
 facts["waiter"] = sm.get_waiter("processing_job_completed_or_stopped").wait(ProcessingJobName="patient")
 with open(os.environ["FACTS"], "w") as file:
     json.dump(facts, file)

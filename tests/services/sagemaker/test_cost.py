@@ -158,16 +158,53 @@ def test_seconds_are_whole_as_describe_tells_them(yard):
     assert lines(yard.cost(), "t")["Training ml.m5.xlarge"]["Quantity"] == pytest.approx(1 / 3600)
 
 
-def test_spot_is_billed_by_billable_seconds_and_spares_the_rest(yard, monkeypatch):
-    from modelyard.services.sagemaker.cost import reader
-
-    monkeypatch.setattr(reader, "describe_training", lambda job: {"BillableTimeInSeconds": 1080, "TrainingTimeInSeconds": 3600})
-    yard.ran(
-        "training-job", "t", {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 0}, 3600, EnableManagedSpotTraining=True
-    )
+def test_spot_is_billed_by_billable_seconds_and_spares_the_rest(yard):
+    """Interrupted once: of the hour and a half it had an instance for an hour."""
+    sizes = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 73}
+    job, began = yard.job("training-job", "t", sizes, EnableManagedSpotTraining=True), yard.clock.now()
+    yard.apply(job, "InProgress", started_at=began, held_from=began, discount=70.0)
+    yard.clock.advance(1800)
+    yard.hear()
+    item = "Training ml.m5.xlarge (spot)"
+    assert lines(yard.cost(), "t")[item]["USD"] == pytest.approx(0.3 * 0.23 / 2), "while it runs"
+    yard.apply(job, "InProgress", held_s=1800.0, held_from=None)
+    yard.clock.advance(1800)
+    yard.hear()
+    assert lines(yard.cost(), "t")[item]["USD"] == pytest.approx(0.3 * 0.23 / 2), "no instance, no bill"
+    yard.apply(job, "InProgress", held_from=yard.clock.now())
+    yard.clock.advance(1800)
+    yard.apply(job, "Completed", held_s=3600.0, held_from=None, ended_at=yard.clock.now(), secondary="Completed")
+    yard.hear()
     found = yard.cost()
-    line = lines(found, "t")["Training ml.m5.xlarge (spot)"]
-    assert line["USD"] == pytest.approx(0.3 * 0.23) and found["SavedUSD"] == pytest.approx(0.7 * 0.23)
+    assert lines(found, "t")[item]["USD"] == pytest.approx(0.3 * 0.23) and found["SavedUSD"] == pytest.approx(0.7 * 0.23)
+    assert lines(found, "t")["Training storage"]["Quantity"] == pytest.approx(0.1), "volumes have no spot price"
+
+
+@pytest.mark.parametrize("ended_after, billed_s", [(None, 120), (300, 300), (700, 600)])
+def test_a_warm_pool_costs_as_long_as_it_is_kept(yard, ended_after, billed_s):
+    sizes = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 0, "KeepAlivePeriodInSeconds": 600}
+    job = yard.job("training-job", "t", sizes)
+    yard.apply(job, "InProgress", started_at=yard.clock.now())
+    yard.clock.advance(3600)
+    yard.apply(job, "Completed", ended_at=yard.clock.now(), secondary="Completed", warm="Available")
+    yard.clock.advance(ended_after or 120)
+    if ended_after:
+        yard.apply(job, "Completed", warm="Terminated", warm_ended_at=yard.clock.now())
+        yard.clock.advance(5000)
+    yard.hear()
+    found = lines(yard.cost(), "t")
+    assert found["Training ml.m5.xlarge"]["Quantity"] == pytest.approx(2.0)
+    assert found["Training ml.m5.xlarge (warm pool)"]["Quantity"] == pytest.approx(2 * billed_s / 3600)
+
+
+def test_no_pool_was_kept(yard):
+    sizes = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 0, "KeepAlivePeriodInSeconds": 600}
+    job = yard.job("training-job", "t", sizes)
+    yard.apply(job, "InProgress", started_at=yard.clock.now())
+    yard.clock.advance(60)
+    yard.apply(job, "Failed", ended_at=yard.clock.now(), secondary="Failed", warm="Terminated")
+    yard.hear()
+    assert list(lines(yard.cost(), "t")) == ["Training ml.m5.xlarge"]
 
 
 def test_a_type_without_a_price_is_told_and_never_guessed(yard):

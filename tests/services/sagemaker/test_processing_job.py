@@ -164,7 +164,6 @@ PREFERENCES = [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.m5.large"}
         ({"ProcessingInputs": [s3_input() | {"DatasetDefinition": {}}]}, "exactly one of S3Input and DatasetDefinition"),
         ({"ProcessingInputs": [{"InputName": "in", "DatasetDefinition": {"LocalPath": IN}}]}, "DatasetDefinition (Athena, Redshift) is not built yet"),
         ({"ProcessingInputs": [s3_input(S3CompressionType="Gzip")]}, "S3CompressionType Gzip can only be used when S3InputMode is Pipe"),
-        ({"ProcessingInputs": [s3_input(S3InputMode="Pipe")]}, "S3InputMode Pipe is not built yet"),
         ({"ProcessingInputs": [s3_input(S3Uri="https://bucket.s3.amazonaws.com/in")]}, "it must be an S3 URI"),
         (outputs({"OutputName": "out"}), "exactly one of S3Output and FeatureStoreOutput"),
         (outputs({"OutputName": "out", "FeatureStoreOutput": {"FeatureGroupName": "g"}}), "FeatureStoreOutput is only supported when AppManaged is true"),
@@ -179,7 +178,7 @@ PREFERENCES = [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.m5.large"}
         ({"RoleArn": "arn:aws:iam::999999999999:role/x"}, "Cross-account pass role is not allowed"),
         ({"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/no-such"}, "Could not assume role"),
     ],
-    ids=range(30),
+    ids=range(29),
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_and_nothing_is_made(yard, refused, change, text):
     refused(lambda: yard.create("senseless", **change), "ValidationException", text)
@@ -207,6 +206,8 @@ def test_the_wrong_type_is_a_client_error(yard, change):
 
 def test_describe_answers_everything_that_was_asked_with_defaults(yard):
     network = {"EnableNetworkIsolation": True, "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
+    yard.sm.create_experiment(ExperimentName="e")
+    yard.sm.create_trial(ExperimentName="e", TrialName="t")
     experiment = {"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "d", "RunName": "r"}
     arn = yard.create(
         "Whole", ProcessingInputs=[s3_input(S3InputMode=None)], **outputs(s3_output()), NetworkConfig=network, ExperimentConfig=experiment,
@@ -388,6 +389,15 @@ def test_bad_lists(listed, refused):
         refused(lambda token=token: bad(NextToken=token))
     token = bad(MaxResults=1)["NextToken"]
     refused(lambda: bad(MaxResults=1, NextToken=token, StatusEquals="Failed"))
+
+
+def test_an_image_of_awss_that_is_not_here_is_refused_by_name(yard, refused):
+    uri = "205585389593.dkr.ecr.us-east-1.amazonaws.com/sagemaker-geospatial-v1-0:latest"
+    refused(lambda: yard.create("geo", AppSpecification={"ImageUri": uri}), "ValidationException", f"The image {uri} is not available here")
+
+
+def test_an_experiment_that_is_not_there_is_refused(yard, refused):
+    refused(lambda: yard.create("lost", ExperimentConfig={"ExperimentName": "no-such"}), "ResourceNotFound", "no-such")
 
 
 def test_more_hosts_than_the_accounts_quota_are_refused_in_awss_words(yard, refused):

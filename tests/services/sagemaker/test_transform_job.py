@@ -408,3 +408,28 @@ def test_describe_answers_what_was_asked_with_its_defaults(yard):
 def test_a_waiter_of_boto3(yard):
     name = yard.start("echo", ("a.csv", b"1\n"))
     yard.sm.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+
+
+def test_outputs_are_encrypted_with_the_key_that_was_named(yard):
+    request = yard.request(
+        "echo", yard.put(("a.csv", b"1\n")), DataCaptureConfig={"DestinationS3Uri": "s3://data/keyed", "KmsKeyId": "alias/capture"}
+    )
+    request["TransformOutput"]["KmsKeyId"] = "alias/mine"
+    yard.sm.create_transform_job(**request)
+    job = yard.end(request["TransformJobName"])
+    assert job["TransformJobStatus"] == "Completed" and job["TransformOutput"]["KmsKeyId"] == "alias/mine"
+    head = yard.s3.head_object(Bucket="data", Key=yard.keys(job)[0])
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"].rsplit("/", 1)[-1]) == ("aws:kms", "mine")
+
+
+def test_instances_are_measured(yard):
+    from modelyard.services.sagemaker.transform_job.usage import measure
+
+    name = yard.start("echo", ("a.csv", b"hang\n"), ModelClientConfig={"InvocationsMaxRetries": 0})
+    eventually(lambda: yard.calls({"TransformJobName": name}))
+    measure(yard.platform)
+    found = yard.yard.client("cloudwatch").list_metrics(Namespace="/aws/sagemaker/TransformJobs")["Metrics"]
+    hosts = {m["Dimensions"][0]["Value"] for m in found if m["MetricName"] == "MemoryUtilization"}
+    assert [host.split("/")[0] for host in hosts] == [name] and next(iter(hosts)) in yard.streams(name)[0]
+    yard.sm.stop_transform_job(TransformJobName=name)
+    yard.end(name)

@@ -52,40 +52,46 @@ def build(target: Path, requirements: Path, hashed: bool, lock: int, log: Callab
         os.chmod(folder, 0o555)  # files are hard links into uv's cache: their modes are not ours to change
 
 
-def _install_apart(target: Path, wanted: list[str], lock: int, log: Callable[[str], None]) -> None:
+def _install_apart(target: Path, lines: list[str], lock: int, log: Callable[[str], None]) -> None:
     """PyTorch, whose default build for Linux on Intel wants gigabytes of CUDA libraries and cannot be imported without them.
 
     A CPU build is taken where one is to be had: from this machine's own indexes, else from PyTorch's. Only then it is the
-    CUDA build with all it needs, which runs on a machine without a GPU too.
+    CUDA build with all it needs, which runs on a machine without a GPU too. A line `?name==version` is left out where it has no build
+    that fits the others'.
     """
     python = str(target / "bin/python")
     install = [uv.find_uv_bin(), "pip", "install", "--no-config", "--python", python]
-    small, told = [*install, "--no-deps", *wanted], lambda line: None
+    wanted, optional = [line for line in lines if line[0] != "?"], [line[1:] for line in lines if line[0] == "?"]
     if not _is_cuda(python, wanted, lock):
-        _run(small, lock, log)
+        _run([*install, "--no-deps", *wanted], lock, log)
+        if optional and not _is_cuda(python, optional, lock):
+            _run([*install, "--no-deps", *optional], lock, log)
+        elif optional:
+            log(f"Left out, as this machine's package index has no CPU build of it: {', '.join(optional)}")
     else:
         log("The package index has only the CUDA build of PyTorch: trying PyTorch's own index of CPU builds")
         try:
             if "UV_NO_INDEX" in index_config.uv_env():
                 raise Failed("This machine is told to use no index")
-            _run([*small, "--torch-backend", "cpu"], lock, told, more={"UV_HTTP_TIMEOUT": "20", "UV_HTTP_RETRIES": "1"})
+            aside = {"UV_HTTP_TIMEOUT": "20", "UV_HTTP_RETRIES": "1"}
+            _run([*install, "--no-deps", *wanted, *optional, "--torch-backend", "cpu"], lock, lambda line: None, more=aside)
         except Failed:
             log("That index is out of reach: installing the CUDA build with its libraries (3 GB or more, needed even without a GPU)")
-            _run([*install, *wanted], lock, log)
+            _run([*install, *wanted, *optional], lock, log)
     _run([python, "-c", "import torch"], lock, log)
 
 
 def _is_cuda(python: str, wanted: list[str], lock: int) -> bool:
-    """Whether the indexes of this machine would give the CUDA build: for Linux on Intel all but the versions that say `+cpu`."""
+    """Whether the indexes of this machine would give CUDA builds: for Linux on Intel all but the versions that say `+cpu`."""
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "AMD64"):
         return False
     found: list[str] = []
     with tempfile.NamedTemporaryFile("w", suffix=".in") as file:
         file.write("\n".join(wanted))
         file.flush()
-        compile = [uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-deps", "--no-header", "--python", python, file.name]
-        _run(compile, lock, found.append)
-    return not any(line.startswith("torch==") and "+cpu" in line for line in found)
+        command = [uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-deps", "--no-header", "--python", python, file.name]
+        _run(command, lock, found.append)
+    return any(line.startswith(("torch==", "torchvision==")) and "+cpu" not in line for line in found)
 
 
 def _run(argv: list[str], lock: int, log: Callable[[str], None], check: bool = True, more: dict[str, str] | None = None) -> None:

@@ -15,7 +15,6 @@ import uv
 from modelyard.runtime import index_config
 from modelyard.runtime.images import recipes
 
-
 FROM_SOURCE = {"spark-3.5"}
 """Environments with a package that comes without a wheel (PySpark: jars in an archive, nothing to compile)."""
 

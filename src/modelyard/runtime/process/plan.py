@@ -1,7 +1,7 @@
 """From a RunSpec to what a shim executes: plain data, computed once by the caller, with no choice left in it.
 
 `{"group", "launcher": bwrap|ctypes|plain, "argv", "env", "cwd", "mounts", "hostname", "new_proc", "ports": [host ports to relay],
-"serve": {"public", "direct", "port"} | None, "network": {"socket", "host"} | None, "memory", "cpus", "pids", "nice", "cgroups", "max_runtime", "grace", "first_lines"}`
+"serve": {"public", "direct", "port"} | None, "network": {"socket", "host"} | None, "memory", "cpus", "disk": {"bytes", "folders"} | None, "pids", "nice", "cgroups", "max_runtime", "grace", "first_lines"}`
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from modelyard.runtime.process import layer, network, root
 ALGORITHMS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../algorithms"))
 """What runs inside managed images; importable there as `modelyard_algorithms`, wherever an environment is given."""
 
-PIDS = 8192
+PIDS = 2048
 PORT = 8080
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,6 +45,7 @@ def make(spec: RunSpec, folder: Path, tier: str, cgroups: dict, bwrap: str | Non
         "memory": spec.memory_bytes,
         "cpus": spec.cpus,
         "pids": PIDS,
+        "disk": {"bytes": spec.disk_bytes, "folders": [spec.ml, str(folder / "tmp"), str(folder / "home")]} if spec.disk_bytes else None,
         "nice": 0 if "cpu" in cgroups else 5,
         "cgroups": cgroups,
         "max_runtime": spec.max_runtime_s,

@@ -19,6 +19,7 @@ from modelyard.runtime.process.logfile import LogFile
 from modelyard.runtime.process.loop import READ, Loop
 
 WATCHDOG_SECONDS = 0.5
+DISK_SECONDS, DISK_WALKS = 1.0, 15
 NO_CHILD_YET_SECONDS = 0.02
 RESERVE_BYTES = 16384
 
@@ -54,6 +55,7 @@ class Shim:
         self.exit_status: int | None = None
         self.helpers: list[int] = []
         self.held: list[int] = []
+        self.disk_looks, self.disk_used, self.measuring = 0, 0, False
 
     def run(self, ready: int) -> None:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -116,6 +118,8 @@ class Shim:
 
             self._tree_bytes = tree_bytes
             self.loop.at(time.monotonic() + WATCHDOG_SECONDS, self._watch_memory)
+        if plan["disk"]:
+            self.loop.at(time.monotonic() + DISK_SECONDS, self._watch_disk)
         return output_read
 
     def _in_child(self) -> None:
@@ -212,6 +216,43 @@ class Shim:
             self.box.kill()
         else:
             self.loop.at(time.monotonic() + WATCHDOG_SECONDS, self._watch_memory)
+
+    def _watch_disk(self) -> None:
+        """The folders are walked (by a child: they may be large) when the disk has filled by a part of what the run may write, and
+        now and then."""
+        limit, folders = self.plan["disk"]["bytes"], self.plan["disk"]["folders"]
+        self.loop.at(time.monotonic() + DISK_SECONDS, self._watch_disk)
+        self.disk_looks += 1
+        disk = os.statvfs(folders[0])
+        used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        if self.measuring or (used - self.disk_used < limit // 16 and self.disk_looks % DISK_WALKS):
+            return
+        self.disk_used, self.measuring = used, True
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        if os.fork():
+            os.close(write_end)
+            self.loop.watch(read_end, READ, lambda events: self._measured(read_end))
+            return
+        try:
+            from modelyard.runtime.process.watchdog import folder_bytes
+
+            os.close(self.lock_fd)
+            os.nice(5)
+            os.write(write_end, b"%d" % folder_bytes(folders))
+        finally:
+            os._exit(0)
+
+    def _measured(self, fd: int) -> None:
+        told = os.read(fd, 64)
+        self.loop.forget(fd)
+        os.close(fd)
+        self.measuring = False
+        if told and int(told) > self.plan["disk"]["bytes"] and self.exit_status is None:
+            self.log.say(
+                f"[modelyard] the run has written {int(told) >> 20} MiB, more than its volume holds ({self.plan['disk']['bytes'] >> 20} MiB)"
+            )
+            self.ended_by = self.ended_by or "disk"
+            self.box.kill()
 
     def _output(self, fd: int) -> None:
         try:

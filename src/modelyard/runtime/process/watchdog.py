@@ -1,4 +1,4 @@
-"""How much memory a process tree uses, where no control group counts it."""
+"""How much memory a process tree uses, where no control group counts it, and how much disk folders take."""
 
 from __future__ import annotations
 
@@ -17,6 +17,26 @@ def tree_bytes(root: int) -> int:
     if sum(resident.values()) < 64 << 20 or len(pids) == 1:
         return sum(resident.values())
     return sum(_proportional(pid, resident[pid]) for pid in pids)
+
+
+def folder_bytes(folders: list[str]) -> int:
+    """What all files below take on the disk; one with several names counts once, what goes away meanwhile does not."""
+    total, seen, queue = 0, set(), list(folders)
+    while queue:
+        try:
+            with os.scandir(queue.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        queue.append(entry.path)
+                        continue
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_nlink == 1 or found.st_ino not in seen:
+                        total += found.st_blocks * 512
+                    if found.st_nlink > 1:
+                        seen.add(found.st_ino)
+        except OSError:
+            continue
+    return total
 
 
 def _resident(pid: int) -> int:

@@ -6,11 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 
-def look_at_image(world: Any, uri: str) -> tuple[str, str]:
-    """(unknown | absent | building | ready | failed, reason); a failure is told once, the next look tries again."""
+OTHER = {"train": ("training", "inference"), "serve": ("inference", "training")}
+
+
+def look_at_image(world: Any, uri: str, verb: str = "") -> tuple[str, str]:
+    """(unknown | absent | building | ready | failed, reason); a failure is told once, the next look tries again. `verb` is what the
+    image is to do by itself, train or serve: one that cannot is as good as unknown."""
     image = world.images.find(uri)
     if image is None:
         return "unknown", f"{uri} is no image of this platform; `modelyard images` lists what there is."
+    if verb and not getattr(image, verb):
+        wanted, has = OTHER[verb]
+        return "unknown", f"{uri} is an image for {has} and has no `{verb}`; use the image of the same framework for {wanted}."
+    return _look(world, image)
+
+
+def look_at_environment(world: Any, name: str) -> tuple[str, str]:
+    """The same for an environment by its own name (MLflow's)."""
+    return _look(world, world.images.of_environment(name))
+
+
+def _look(world: Any, image: Any) -> tuple[str, str]:
     task = world.tasks.look(_task(image))
     if task.state == "failed":
         world.tasks.forget(_task(image))
@@ -23,7 +39,14 @@ def look_at_image(world: Any, uri: str) -> tuple[str, str]:
 
 def build_image(world: Any, uri: str, say: Callable[[str], None], uid: str) -> None:
     """Builds the image's environment beside the loop; `say` gets the progress line by line, `uid` is woken at the end."""
-    image = world.images.find(uri)
+    _build(world, world.images.find(uri), say, uid)
+
+
+def build_environment(world: Any, name: str, say: Callable[[str], None], uid: str) -> None:
+    _build(world, world.images.of_environment(name), say, uid)
+
+
+def _build(world: Any, image: Any, say: Callable[[str], None], uid: str) -> None:
     world.tasks.ensure(_task(image), lambda: world.images.ensure(image, log=say), on_end=lambda: world.wake(uid))
 
 

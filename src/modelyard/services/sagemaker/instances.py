@@ -27,6 +27,14 @@ _GPUS = {
 }  # fmt: skip
 
 
+# Families with disks of their own, which are there whole whatever VolumeSizeInGB says.
+_OWN_DISKS = re.compile(r"ml\.(?:\w*\dg?[a-z]*d[a-z]*|g[4-6]\w*|p[4-6]\w*|trn\d\w*|i\d\w*)\.")
+
+
+def has_own_disks(kind: str) -> bool:
+    return _OWN_DISKS.match(kind) is not None
+
+
 @dataclass(frozen=True)
 class Instance:
     """What a type has in AWS; `cpus_here` and `memory_here` are capped at this machine."""

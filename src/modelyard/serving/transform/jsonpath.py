@@ -50,6 +50,15 @@ class JsonPath:
         """Whether it can select from a CSV row, which is an array of texts."""
         return not self.steps or (len(self.steps) == 1 and self.steps[0][0] in ("items", "all"))
 
+    @property
+    def skips(self) -> int | None:
+        """n where the path is `$[n:]`: all columns but the first n."""
+        if len(self.steps) == 1 and self.steps[0][0] == "items" and len(self.steps[0][1]) == 1:
+            only = self.steps[0][1][0]
+            if isinstance(only, slice) and only.stop is None and (only.start or 0) >= 0:
+                return only.start or 0
+        return None
+
     def of(self, value: Any) -> Any:
         return _walk(value, self.steps, self.text)
 

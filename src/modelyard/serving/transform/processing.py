@@ -8,7 +8,6 @@ Sources: API_DataProcessing, "Associate Prediction Results with Input Records", 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from typing import Any
 import orjson
 
 from modelyard.kernel.ids import new_uuid
+from modelyard.serving.transform import table
 from modelyard.serving.transform.errors import ALGORITHM, CLIENT, Refused
 from modelyard.serving.transform.jsonpath import JsonPath, NoSuchPart
 from modelyard.serving.transform.records import Payload
 
 CSV, JSON = "CSV", "JSON"
-LONGEST_FIELD = 128 << 20
 _KINDS = {
     "text/csv": CSV,
     "application/json": JSON,
@@ -49,8 +48,8 @@ class Stamp:
 
     time: str
 
-    def row(self, row: list[str]) -> list[str]:
-        return [*row, new_uuid(), self.time]
+    def fields(self) -> list[str]:
+        return [new_uuid(), self.time]
 
     def document(self, value: Any) -> Any:
         mine = {"SageMakerInferenceId": new_uuid(), "SageMakerInferenceTime": self.time}
@@ -78,8 +77,8 @@ class Processing:
             return payload.body, []
         try:
             if self.kind == CSV:
-                rows = _rows(payload.body)
-                return (payload.body if self.before.is_all else self._csv([self.before.of_row(row) for row in rows], payload)), rows
+                rows = table.read(payload.body)
+                return (payload.body if self.before.is_all else self._filtered(rows, payload)), rows
             documents = self._documents(payload.body)
             if self.before.is_all:
                 return payload.body, documents
@@ -95,13 +94,13 @@ class Processing:
             return body
         try:
             if self.out == CSV:
-                rows = _rows(body)
+                rows = table.read(body)
                 self._same_number(len(rows), len(records))
                 if self.join:
-                    rows = [[*mine, *theirs] for mine, theirs in zip(records, rows, strict=True)]
+                    rows = table.join(records, rows)
                 if self.stamp is not None:
-                    rows = [self.stamp.row(row) for row in rows]
-                return self._csv([self.after.of_row(row) for row in rows])
+                    rows = table.extend(rows, self.stamp.fields)
+                return table.write(table.select(rows, self.after))
             documents = _answers(body, len(records) if self.join else 0)
             self._same_number(len(documents), len(records))
             if self.join:
@@ -117,11 +116,9 @@ class Processing:
     def _documents(self, body: bytes) -> list[Any]:
         return [orjson.loads(line) for line in body.splitlines() if line.strip()] if self._lines else [orjson.loads(body)]
 
-    def _csv(self, rows: list[list[str]], payload: Payload | None = None) -> bytes:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows(rows)
-        text = out.getvalue().encode("utf-8", "surrogateescape")
-        return text if payload is None or payload.body.endswith(b"\n") else text.removesuffix(b"\n")
+    def _filtered(self, rows: table.Rows, payload: Payload) -> bytes:
+        text = table.write(table.select(rows, self.before))
+        return text if payload.body.endswith(b"\n") else text.removesuffix(b"\n")
 
     def _same_number(self, answers: int, records: int) -> None:
         if self.join and answers != records:
@@ -129,11 +126,6 @@ class Processing:
                 ALGORITHM,
                 f"The algorithm answered {answers} records for {records} input records: they cannot be joined",
             )
-
-
-def _rows(body: bytes) -> list[list[str]]:
-    csv.field_size_limit(LONGEST_FIELD)
-    return [row for row in csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline="")) if row]
 
 
 def _answers(body: bytes, expected: int) -> list[Any]:

@@ -13,7 +13,8 @@ large = true                            its environment takes a GiB or more: bui
 pattern = '1\\.0-1(-cpu-py3)?'          regular expression that the whole tag must match
 shown = "1.0-1"                         the pattern for people, where it is hard to read
 env = "xgboost-1.7"                     environment: `<env>.in` (for people) and `<env>.py311.lock` (with hashes); what
-                                        `<env>.apart` lists is installed on top, without its dependencies (PyTorch)
+                                        `<env>.apart` lists is installed on top, without its dependencies (PyTorch), a line
+                                        that begins with `?` only where it fits
 variables = { … }                       added to the recipe's
 note = "…"                              said in the first lines of the job's log: what differs from AWS's image;
                                         `{name}` is the group of that name in the pattern, as in the tag's variables

@@ -42,33 +42,36 @@ def of_meter(meter: Meter, prices: Prices, start: float, end: float, now: float)
     if whole <= 0 or last <= first:
         return []
     share = (last - first) / whole
-    if meter.kind == "endpoint":
-        used = billed = last - first
-        instances = [] if memory_of(meter) else [{"type": meter.facts.get("type", "unknown"), "count": 1}]
-    else:
-        billed, used = (
-            share * meter.facts.get("billable_s", _rounded(whole, meter)),
-            share * meter.facts.get("used_s", _rounded(whole, meter)),
-        )
-        instances = meter.facts["instances"]
+    used, billed = (share * seconds for seconds in _seconds(meter, whole, now))
+    instances = [{"type": meter.facts.get("type", "unknown"), "count": 1}] if meter.kind == "endpoint" else meter.facts["instances"]
+    if memory_of(meter):
+        instances = []
     lines = [_hours(meter, instance, billed, used, prices, first) for instance in instances]
     count = sum(instance["count"] for instance in instances)
     if meter.facts.get("volume_gb") and count and meter.kind != "transform-job":
-        months = meter.facts["volume_gb"] * count * billed / HOUR / HOURS_PER_MONTH
+        months = meter.facts["volume_gb"] * count * used / HOUR / HOURS_PER_MONTH
         lines.append(_line(meter, f"{TITLES[meter.kind]} storage", months, "GB-month", prices.of("storage_gb_month", meter.kind), first))
     return lines
 
 
-def _rounded(seconds: float, meter: Meter) -> float:
-    """Jobs are billed by whole seconds, at least one, as DescribeTrainingJob tells them; of one that runs, what there is."""
-    return max(1.0, round(seconds)) if meter.ended is not None else seconds
+def _seconds(meter: Meter, whole: float, now: float) -> tuple[float, float]:
+    """(used, billed) of the whole time. Jobs that ended by whole seconds, at least one, as DescribeTrainingJob tells them."""
+    facts = meter.facts
+    if meter.kind == "endpoint" or facts.get("warm"):
+        return whole, whole
+    if meter.ended is not None:
+        rounded = max(1.0, round(whole))
+        return facts.get("used_s", rounded), facts.get("billable_s", rounded)
+    since = facts.get("held_from", meter.began)
+    held = facts.get("held_s", 0.0) + (now - since if since is not None else 0.0)
+    return held, held * (1.0 - facts.get("discount", 0.0) / 100.0)
 
 
 def _hours(meter: Meter, instance: dict[str, Any], billed: float, used: float, prices: Prices, at: float) -> Line:
     price = prices.of("instance_hour", instance["type"])
     hours, spot = instance["count"] * billed / HOUR, bool(meter.facts.get("spot"))
     saved = (used - billed) * instance["count"] / HOUR * (price or 0.0) if spot else 0.0
-    title = f"{TITLES[meter.kind]} {instance['type']}" + (" (spot)" if spot else "")
+    title = f"{TITLES[meter.kind]} {instance['type']}" + (" (spot)" if spot else " (warm pool)" if meter.facts.get("warm") else "")
     return _line(meter, title, hours, "hours", price, at, saved)
 
 

@@ -1,7 +1,8 @@
 """Record events → meters. Jobs are billed from when their instances are theirs to the end, endpoints per instance from when it serves.
 
-Facts of a job: `instances` [{"type", "count"}], `volume_gb` per instance, `spot`, and when it has ended `billable_s` and `used_s` as
-DescribeTrainingJob tells them. Facts of an endpoint's instance: `endpoint`, `variant`, `type`, `volume_gb`, `serverless`.
+Facts of a job: `instances` [{"type", "count"}], `volume_gb` per instance, `spot`; of a training job `discount` (percent) and, while it runs,
+`held_s` and `held_from`: how long it had instances before, and since when it has them now; when it has ended `billable_s` and `used_s` as
+DescribeTrainingJob tells them. The warm pool it leaves is a meter of its own, with `warm`. Facts of an endpoint's instance: `endpoint`, `variant`, `type`, `volume_gb`, `serverless`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from modelyard.kernel.records import Event, Record
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.endpoint.actions import bill_of
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
+from modelyard.services.sagemaker.training_job import warm
 from modelyard.services.sagemaker.training_job.operations import describe as describe_training
 
 JOBS = {"training-job": "ResourceConfig", "processing-job": "ProcessingResources", "transform-job": "TransformResources"}
@@ -28,7 +30,8 @@ def read(event: Event, platform: Any) -> None:
         return
     record = platform.store.by_uid(event.uid)
     if record is None:  # deleted since: what it was is in the table already, or it never ran
-        platform.meters.times(event.uid, ended=event.at)
+        for uid in (event.uid, warm_uid(event.uid)):
+            platform.meters.times(uid, ended=event.at)
     elif "started_at" in record.state:
         platform.meters.note(
             record.uid,
@@ -40,15 +43,40 @@ def read(event: Event, platform: Any) -> None:
             began=record.state["started_at"],
             ended=record.state.get("ended_at"),
         )
+        if record.state.get("warm_ended_at", record.state.get("warm") == "Available"):
+            _warm_pool(record, platform)
+
+
+def _warm_pool(record: Record, platform: Any) -> None:
+    ended = record.state.get("warm_ended_at")
+    platform.meters.note(
+        warm_uid(record.uid),
+        kind=record.kind,
+        account=record.account,
+        region=record.region,
+        name=record.name,
+        facts={**resources_of(record.kind, record.spec), "warm": True},
+        began=record.state["ended_at"],
+        ended=None if ended is None else min(ended, warm.until(record)),
+    )
+
+
+def warm_uid(uid: str) -> str:
+    return f"{uid}/warm"
 
 
 def facts_of_job(record: Record) -> dict[str, Any]:
-    facts = resources_of(record.kind, record.spec)
-    if record.kind == "training-job" and "ended_at" in record.state:
+    facts, state = resources_of(record.kind, record.spec), record.state
+    if record.kind != "training-job":
+        return facts
+    if state.get("discount"):
+        facts["discount"] = state["discount"]
+    if "ended_at" not in state:
+        since = state.get("held_from", None if "held_s" in state else state["started_at"])
+        return facts | {"held_s": state.get("held_s", 0.0), "held_from": since}
+    if state["ended_at"] > state["started_at"]:
         said = describe_training(record)
-        billable, used = said.get("BillableTimeInSeconds"), said.get("TrainingTimeInSeconds")
-        if billable is not None and record.state["ended_at"] > record.state["started_at"]:
-            facts |= {"billable_s": billable, "used_s": billable if used is None else used}
+        facts |= {"billable_s": said["BillableTimeInSeconds"], "used_s": said["TrainingTimeInSeconds"]}
     return facts
 
 
@@ -58,6 +86,8 @@ def resources_of(kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
     resources = resources.get("ClusterConfig", resources)
     groups = resources.get("InstanceGroups") or [resources]
     instances = [{"type": g["InstanceType"], "count": g.get("InstanceCount", 1)} for g in groups if g.get("InstanceType")]
+    if "SelectedInstanceType" in resources:
+        instances = [{"type": resources["SelectedInstanceType"], "count": resources["SelectedInstanceCount"]}]
     facts: dict[str, Any] = {"instances": instances, "volume_gb": resources.get("VolumeSizeInGB", 0)}
     if request.get("EnableManagedSpotTraining"):
         facts["spot"] = True

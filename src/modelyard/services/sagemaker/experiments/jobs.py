@@ -69,8 +69,8 @@ def artifact(uri: str, media_type: str | None = None) -> dict[str, Any]:
 
 def _resources(config: Spec) -> Spec:
     found = {
-        "SageMaker.InstanceType": config.get("InstanceType"),
-        "SageMaker.InstanceCount": config.get("InstanceCount"),
+        "SageMaker.InstanceType": config.get("InstanceType", config.get("SelectedInstanceType")),
+        "SageMaker.InstanceCount": config.get("InstanceCount", config.get("SelectedInstanceCount")),
         "SageMaker.VolumeSizeInGB": config.get("VolumeSizeInGB"),
     }
     return {name: {"StringValue": v} if isinstance(v, str) else {"NumberValue": float(v)} for name, v in found.items() if v is not None}

@@ -39,6 +39,16 @@ class Links:
     def trials(self, component: str) -> list[str]:
         return [row[0] for row in self._db.read("SELECT trial FROM trial_members WHERE component = ?", (component,))]
 
+    def trials_of(self, components: list[str]) -> dict[str, list[str]]:
+        """The trials of each of these components."""
+        found: dict[str, list[str]] = {}
+        for start in range(0, len(components), 500):
+            some = components[start : start + 500]
+            marks = ",".join("?" * len(some))
+            for component, trial in self._db.read(f"SELECT component, trial FROM trial_members WHERE component IN ({marks})", tuple(some)):
+                found.setdefault(component, []).append(trial)
+        return found
+
     def come_from(self, source_arn: str, component: str) -> None:
         with self._db.write() as tx:
             tx.execute(

@@ -6,7 +6,7 @@ Volume data in a file of its own: a write survives `kill -9`, and does not slow 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.database import Database, Tx, open_database
@@ -35,6 +35,7 @@ ON CONFLICT (component, name) DO UPDATE SET points = run_summaries.points + 1,
   last = CASE WHEN excluded.last_at >= run_summaries.last_at THEN excluded.last ELSE run_summaries.last END,
   last_at = CASE WHEN excluded.last_at >= run_summaries.last_at THEN excluded.last_at ELSE run_summaries.last_at END
 """
+_COLUMNS = "component, name, points, low, high, mean, spread, last, last_at"
 STATISTICS = {"last": "last", "max": "high", "min": "low", "avg": "mean", "count": "points", "stddev": "spread / points"}
 """Statistics by their names in Search (lower case), and what they are sorted by."""
 Point = tuple[str, int | None, float, float]
@@ -67,30 +68,45 @@ class RunMetrics:
 
     def summaries(self, component: str, source_arn: str) -> list[dict[str, Any]]:
         """TrialComponentMetricSummaries, by name."""
-        rows = self._db.read(
-            "SELECT name, points, low, high, mean, spread, last, last_at FROM run_summaries WHERE component = ? ORDER BY name", (component,)
-        )
-        return [_shown(row, source_arn) for row in rows]
+        return self.summaries_of({component: source_arn}).get(component, [])
 
-    def every_summary(self, names: Iterable[str] | None = None) -> dict[str, list[dict[str, Any]]]:
-        """Those of all components, by component (for searches that name metrics; `names` None: all metrics)."""
+    def summaries_of(self, sources: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+        """Those of many components (with the ARN that each is shown under), by component."""
         found: dict[str, list[dict[str, Any]]] = {}
-        columns = "name, points, low, high, mean, spread, last, last_at, component"
-        if names is None:
-            rows = self._db.read(f"SELECT {columns} FROM run_summaries ORDER BY name")
-        else:
-            rows = [row for name in names for row in self._db.read(f"SELECT {columns} FROM run_summaries WHERE name = ?", (name,))]
-        for row in rows:
-            found.setdefault(row[8], []).append(_shown(row, ""))
+        components = list(sources)
+        for start in range(0, len(components), 500):
+            some = components[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows = self._db.read(f"SELECT {_COLUMNS} FROM run_summaries WHERE component IN ({marks}) ORDER BY component, name", tuple(some))
+            for row in rows:
+                found.setdefault(row[0], []).append(_shown(row, sources[row[0]]))
         return found
 
-    def ranked(self, name: str, statistic: str, descending: bool) -> list[str]:
+    def named(self, path: str, components: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """For searches: summaries of all metrics that a path (`m0`, `m0.last`, `a.b.max`) may mean, by component."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        pieces = path.split(".")
+        for name in (".".join(pieces[:length]) for length in range(1, len(pieces) + 1)):
+            if not self._db.read("SELECT 1 FROM run_summaries WHERE name = ? LIMIT 1", (name,)):
+                continue
+            for start in range(0, len(components), 500):
+                some = components[start : start + 500]
+                marks = ",".join("?" * len(some))
+                rows = self._db.read(f"SELECT {_COLUMNS} FROM run_summaries WHERE name = ? AND component IN ({marks})", (name, *some))
+                for row in rows:
+                    found.setdefault(row[0], []).append(_shown(row, ""))
+        return found
+
+    def beyond(self, name: str, statistic: str, sign: str, bound: float) -> list[str]:
+        """Components one of whose statistics is `sign` (`>`, `>=`, `<`, `<=`, `=`) a number."""
+        sql = f"SELECT component FROM run_summaries WHERE name = ? AND {STATISTICS[statistic]} {sign} ?"
+        return [row[0] for row in self._db.read(sql, (name, bound))]
+
+    def ranked(self, name: str, statistic: str, descending: bool, limit: int, offset: int) -> list[str]:
         """Components that have the metric, by one of its statistics."""
         order = "DESC" if descending else "ASC"
-        rows = self._db.read(
-            f"SELECT component FROM run_summaries WHERE name = ? ORDER BY {STATISTICS[statistic]} {order}, component {order}", (name,)
-        )
-        return [row[0] for row in rows]
+        sql = f"SELECT component FROM run_summaries WHERE name = ? ORDER BY {STATISTICS[statistic]} {order}, component {order} LIMIT ? OFFSET ?"
+        return [row[0] for row in self._db.read(sql, (name, limit, offset))]
 
     def points(
         self, component: str, name: str, start: float | None = None, end: float | None = None
@@ -125,6 +141,6 @@ def _write(tx: Tx, component: str, points: Sequence[Point]) -> None:
 
 
 def _shown(row: Sequence[Any], source_arn: str) -> dict[str, Any]:
-    name, points, low, high, mean, spread, last, last_at = row[:8]
+    _, name, points, low, high, mean, spread, last, last_at = row
     said = {"MetricName": name, "TimeStamp": last_at, "Max": high, "Min": low, "Last": last, "Count": points, "Avg": mean}
     return {**said, "StdDev": math.sqrt(max(spread, 0.0) / points), **({"SourceArn": source_arn} if source_arn else {})}

@@ -10,6 +10,7 @@ CHARACTERS = 1024
 """FailureReason and ExitMessage have at most so many."""
 MOST_ATTEMPTS = 3
 OUT_OF_MEMORY = "ClientError: Please use an instance type with more memory, or reduce the size of job data processed on an instance."
+NO_DISK = "ClientError: Insufficient disk space: the job wrote more than its ML storage volume holds. Please use a larger VolumeSizeInGB."
 LOST = "InternalServerError: The instance of the job was lost {times}. Please try again."
 _NO_IMAGE = "ClientError: Cannot pull algorithm container. Either the image does not exist or its permissions are incorrect."
 TAIL_BYTES = 65_536

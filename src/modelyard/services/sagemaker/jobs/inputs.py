@@ -79,12 +79,18 @@ def share(items: list[Item], host: int, hosts: int) -> list[Item]:
     return items[host - 1 :: hosts]
 
 
-def copy(session: RoleSession, items: list[Item], folder: Path, say: Callable[[str], None] = lambda text: None) -> int:
+def copy(
+    session: RoleSession,
+    items: list[Item],
+    folder: Path,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int], None] = lambda size: None,
+) -> int:
     """The objects as files below `folder`; answers how many bytes. What is there already from an earlier try is written again."""
     folder.mkdir(parents=True, exist_ok=True)
     for item in items:
         try:
-            session.download(item.bucket, item.key, folder / item.name)
+            session.download(item.bucket, item.key, folder / item.name, progress)
         except ApiError as problem:
             raise client_error(
                 f"Data download failed:{problem.code} ({problem.status}): {problem.message} (s3://{item.bucket}/{item.key})"

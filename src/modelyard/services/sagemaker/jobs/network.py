@@ -15,7 +15,7 @@ def network_of(world: Any, run_id: str, isolated: bool, hosts: Sequence[str] = (
         return {name: _aside(name, value, hosts) for name, value in fields.pop("env").items()}, fields
     port = world.settings.port
     fields = {"mounts": [], "platform_port": port, "egress": False, "egress_port": None}
-    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}, fields
+    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": f"http://127.0.0.1:{port}"}, fields
 
 
 def _aside(name: str, value: str, hosts: Sequence[str]) -> str:

@@ -79,7 +79,7 @@ def upload_folder(
 def regular_files(ml: Path, below: str) -> Iterator[tuple[str, BinaryIO]]:
     """(relative name, open file) of each regular file below /opt/ml/<below>; the caller closes it. Links, pipes and devices
     are not there, whoever swaps what for them meanwhile."""
-    top = _open_folder(ml, below)
+    top = open_folder(ml, below)
     if top is None:
         return
     try:
@@ -96,7 +96,7 @@ def regular_files(ml: Path, below: str) -> Iterator[tuple[str, BinaryIO]]:
 def read_text(ml: Path, below: str, most: int) -> bytes | None:
     """The first `most` bytes of the regular file /opt/ml/<below>; None where there is no such."""
     folder, _, name = below.rpartition("/")
-    top = _open_folder(ml, folder)
+    top = open_folder(ml, folder)
     if top is None:
         return None
     try:
@@ -109,7 +109,8 @@ def read_text(ml: Path, below: str, most: int) -> bytes | None:
         return file.read(most)
 
 
-def _open_folder(ml: Path, below: str) -> int | None:
+def open_folder(ml: Path, below: str) -> int | None:
+    """A descriptor of the folder /opt/ml/<below>, never through a link; None where there is no such. The caller closes it."""
     handle = os.open(ml, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in [p for p in below.split("/") if p]:
         try:

@@ -67,8 +67,6 @@ def _input(given: Mapping[str, Any]) -> dict[str, Any]:
         _check_local_path(s3.get("LocalPath"), f"processing input '{name}'")
     if s3["S3CompressionType"] == "Gzip" and s3["S3InputMode"] != "Pipe":
         raise validation(f"S3CompressionType Gzip can only be used when S3InputMode is Pipe (processing input '{name}').")
-    if s3["S3InputMode"] == "Pipe" and not managed:
-        raise validation(f"S3InputMode Pipe is not built yet: use File for the processing input '{name}'.")
     return {**given, "S3Input": s3, "AppManaged": managed}
 
 

@@ -13,6 +13,7 @@ from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
 from modelyard.services.sagemaker.processing_job.check import completed
 from modelyard.services.sagemaker.processing_job.lifecycle import FINAL, LIFECYCLE, first_state
+from modelyard.services.sagemaker.published_images import check_here
 
 ECHOED = (
     "ProcessingInputs", "ProcessingOutputConfig", "ProcessingResources", "StoppingCondition", "AppSpecification", "Environment",
@@ -31,8 +32,10 @@ REACHED = (
 @api.operation
 def create_processing_job(call, request):
     tags = tags_of(request)
+    check_here(call.platform, request["AppSpecification"]["ImageUri"])
     spec = completed(request, known_image=call.platform.images.find(request["AppSpecification"]["ImageUri"]) is not None)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
+    check_here(call.platform, request["AppSpecification"]["ImageUri"])
     check_quota(call, LIFECYCLE.kind, "processing job usage", instances(spec["ProcessingResources"]["ClusterConfig"]))
     check_config(call, request.get("ExperimentConfig"))
     name = request["ProcessingJobName"]

@@ -65,8 +65,9 @@ def exit_message(hosts: list[Path]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Among all processes: an upload that began while the job ran must not end after the last one, with older bytes."""
-    with (folder / "upload.lock").open("w") as lock:
+def only_one(folder: Path, what: str) -> Iterator[None]:
+    """Among all processes: a copy of inputs that another engine has begun; an upload that began while the job ran and must not end
+    after the last one, with older bytes."""
+    with (folder / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -6,27 +6,32 @@ the next one. The hosts of a job begin together, and one that fails or is lost e
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
 from modelyard.kernel.clock import real_now
-from modelyard.kernel.errors import ApiError
 from modelyard.kernel.reconcile import Step
 from modelyard.kernel.records import Record
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
-from modelyard.services.sagemaker.jobs.admission import Place, leave
+from modelyard.services.sagemaker.jobs.admission import Place
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, last_line, no_image, reason_of
 from modelyard.services.sagemaker.processing_job import run as job_run
-from modelyard.services.sagemaker.processing_job.inputs import fetch
+from modelyard.services.sagemaker.processing_job.actions import (
+    BuildImage,
+    CleanUp,
+    CollectOutputs,
+    EndRuns,
+    FetchInputs,
+    Follow,
+    StartRuns,
+    StopRuns,
+)
 from modelyard.services.sagemaker.processing_job.lifecycle import FINAL, LIFECYCLE
-from modelyard.services.sagemaker.processing_job.outputs import collect, has_continuous, only_one, upload
 
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS = 0.25, 0.03, 10.0
-UPLOAD_EVERY_SECONDS, SETTLED_SECONDS = 1.0, 0.5
 PEER_SECONDS, PEER_GRACE_SECONDS = 30.0, 10.0
 """How long the other hosts may go on when one has failed: what they say and leave often tells why."""
 BAD_MESSAGE = "ClientError: The exit message in /opt/ml/output/message is not UTF-8 encoded."
@@ -85,7 +90,7 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
         return Step(job.status, wake_in_real_s=seen.place.look_in_real_s)
     if seen.image == "ready":
         state = {"phase": "inputs", "attempt": 1, "started_at": now}
-        return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS)
     return Step(job.status, do=[BuildImage(job)], wake_in_real_s=LOOK_SECONDS)
 
 
@@ -97,7 +102,7 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
     if seen.inputs.state == "done":
         return Step(job.status, {"phase": "run"}, do=[StartRuns(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     again = [FetchInputs(job, job.state["attempt"])] if seen.inputs.state == "absent" else []
-    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS)  # its end wakes the job
 
 
 def _run(job: Record, seen: Seen, now: float) -> Step:
@@ -107,7 +112,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     if all(run.state == "exited" for run in runs):
         outcome, reason = _outcome(runs, seen.said, stop)
         state = {"phase": "outputs", "outcome": outcome, "reason": reason}
-        return Step(job.status, state, do=[CollectOutputs(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(job.status, state, do=[CollectOutputs(job)], wake_in_real_s=LOOK_SECONDS)
     if seen.start.state == "failed" and any(run.state == "absent" for run in runs):
         return _end(job, "Failed", now, reason_of(seen.start.error))
     look = LOOK_SECONDS_YOUNG if seen.age_s < YOUNG_SECONDS else LOOK_SECONDS
@@ -148,7 +153,7 @@ def _outputs(job: Record, seen: Seen, now: float) -> Step:
             outcome, reason = "Failed", BAD_MESSAGE
         return _end(job, outcome, now, reason, left)
     again = [CollectOutputs(job)] if seen.outputs.state == "absent" else []
-    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS)  # its end wakes the job
 
 
 def _outcome(runs: tuple[RunState, ...], said: tuple[str, ...], stop: bool) -> tuple[str, str | None]:
@@ -172,132 +177,3 @@ def _end(job: Record, status: str, now: float, reason: str | None = None, left: 
     if reason:
         state["reason"] = reason[:CHARACTERS]
     return Step(status, {**state, **(left or {})}, wake_at=now, detail={"reason": reason} if reason else None)
-
-
-# --- actions: ensure-shaped, done before the write -----------------------------------------------
-
-
-@dataclass(frozen=True)
-class BuildImage:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job_run.build(self.job, world)
-
-
-@dataclass(frozen=True)
-class FetchInputs:
-    job: Record
-    attempt: int
-
-    def perform(self, world: Any) -> None:
-        job, attempt = self.job, self.attempt
-
-        def work() -> None:
-            session = job_run.session(job, world)
-            folders = job_run.lay_out(job, world, attempt)
-            try:
-                fetch(session, job.spec, folders)
-            except Exception:
-                shutil.rmtree(job_run.folder(job, world), ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
-                raise
-
-        world.tasks.ensure(job_run.task_key(job, "inputs", attempt), work, on_end=lambda: world.wake(job.uid))
-
-
-@dataclass(frozen=True)
-class StartRuns:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        """A role that is gone, or a command no process can have, will not get better: the job fails. A machine that is
-        short of something may: the engine tries again."""
-        world.tasks.attempt(job_run.task_key(self.job, "start"), lambda: job_run.start(self.job, world), (ApiError, ValueError))
-        job_run.follow(self.job, world)
-
-
-@dataclass(frozen=True)
-class Follow:
-    """The logs, and what is to be uploaded while the job runs."""
-
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job, key = self.job, job_run.task_key(self.job, "live")
-        job_run.follow(job, world)
-        if not has_continuous(job.spec):
-            return
-        last = world.tasks.look(key)
-        known, when = last.result if last.state == "done" else (None, 0.0)
-        if last.state == "running" or real_now() < when + UPLOAD_EVERY_SECONDS:
-            return
-        world.tasks.forget(key)
-
-        def work() -> tuple[Any, float]:
-            try:
-                with only_one(job_run.folder(job, world)):
-                    settled_ns = int((real_now() - SETTLED_SECONDS) * 1e9)
-                    up = upload(job_run.session(job, world), job.spec, job_run.ml_folders(job, world), known, settled_ns)
-            except (ApiError, OSError):  # the last upload tells whether it is for good
-                up = known
-            return up, real_now()
-
-        world.tasks.ensure(key, work)
-
-
-@dataclass(frozen=True)
-class StopRuns:
-    """Also those that have not started: they never will."""
-
-    job: Record
-    grace_s: float | None = None
-
-    def perform(self, world: Any) -> None:
-        for run in job_run.run_ids(self.job):
-            world.runtime.stop(run, self.grace_s)
-        job_run.follow(self.job, world)
-
-
-@dataclass(frozen=True)
-class EndRuns:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        for run in job_run.run_ids(self.job):
-            world.runtime.stop(run, 0)
-
-
-@dataclass(frozen=True)
-class CollectOutputs:
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job = self.job
-        live = world.tasks.look(job_run.task_key(job, "live"))
-
-        def work() -> dict[str, Any]:
-            job_run.drain_if_room(job, world)
-            with only_one(job_run.folder(job, world)):
-                known = live.result[0] if live.state == "done" else None
-                return collect(job_run.session(job, world), job.spec, job_run.ml_folders(job, world), known)
-
-        world.tasks.ensure(job_run.task_key(job, "outputs"), work, on_end=lambda: world.wake(job.uid))
-
-
-@dataclass(frozen=True)
-class CleanUp:
-    """Frees the runs and their folders; the log lives in CloudWatch Logs, what it made in S3."""
-
-    job: Record
-
-    def perform(self, world: Any) -> None:
-        job = self.job
-        leave(world, job.uid)
-        shutil.rmtree(job_run.folder(job, world), ignore_errors=True)
-        if "attempt" in job.state:
-            job_run.drain_if_room(job, world)
-            for attempt in range(1, job.state["attempt"] + 1):
-                for run in job_run.run_ids(job, attempt):
-                    world.runtime.remove(run)
-        for part in ("inputs", "start", "live", "outputs"):
-            world.tasks.forget(job_run.task_key(job, part))

@@ -16,6 +16,7 @@ from modelyard.services.sagemaker.images import build_image
 from modelyard.services.sagemaker.instances import instance
 from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
+from modelyard.services.sagemaker.jobs.pipes import fed, has_mounts
 from modelyard.services.sagemaker.processing_job.check import below, managed_outputs
 from modelyard.services.sagemaker.role_session import RoleSession
 
@@ -125,33 +126,24 @@ def start(job: Record, world: Any) -> None:
 
 def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
     spec, image, kind = job.spec, world.images.find(image_uri(job)), instance(instance_type(job))
-    app = spec["AppSpecification"]
+    app, ml = spec["AppSpecification"], ml_folders(job, world)[host - 1]
     entry = app.get("ContainerEntrypoint") or list(image.process)
     if not entry:
         raise client_error(f"The image {image_uri(job)} runs nothing by itself: give AppSpecification.ContainerEntrypoint.")
     isolated = spec.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
     hosts = [host_name(number) for number in host_numbers(job)]
     apart = world.runtime.no_network() if len(hosts) > 1 else None
-    reached, network = network_of(world, run_id(job, host), isolated, hosts)
-    environment = {
-        "AWS_REGION": job.region,
-        "AWS_DEFAULT_REGION": job.region,
-        **image.variables,
-        **({} if isolated else role.environment()),
-        **reached,
-        **spec.get("Environment", {}),
-    }
-    notes = [image.note] if image.note else []
-    if kind.gpus:
-        notes.append(f"{instance_type(job)} has {kind.gpus} GPU(s) on AWS; here the job runs on CPUs.")
-    if apart:  # most jobs of several hosts only share the work, so they may run all the same
-        notes.append(f"The hosts of this job cannot reach each other on this machine: {apart}")
     together = len(hosts) > 1 and not apart
+    reached, network = network_of(world, run_id(job, host), isolated, hosts)
+    own = [*image.commands.get(entry[0], entry[:1]), *entry[1:], *app.get("ContainerArguments", [])]
+    argv, piped, mounts = fed(ml, own, has_mounts(world))
+    region = {"AWS_REGION": job.region, "AWS_DEFAULT_REGION": job.region}
+    mine = {} if isolated else role.environment()
     return RunSpec(
         id=run_id(job, host),
-        argv=[*image.commands.get(entry[0], entry[:1]), *entry[1:], *app.get("ContainerArguments", [])],
-        env=environment,
-        ml=str(ml_folders(job, world)[host - 1]),
+        argv=argv,
+        env={**region, **image.variables, **mine, **reached, **spec.get("Environment", {}), **piped},
+        ml=str(ml),
         env_path=str(world.images.path(image)),
         hostname=host_name(host),
         hosts=hosts if together else [host_name(host)],
@@ -159,10 +151,20 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: int) -> RunSpec:
         host=host,
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
-        **network,
+        **network | {"mounts": [*network["mounts"], *mounts]},
         max_runtime_s=spec["StoppingCondition"]["MaxRuntimeInSeconds"],
-        first_log_lines=notes,
+        first_log_lines=_notes(job, image.note, kind.gpus, apart),
     )
+
+
+def _notes(job: Record, note: str | None, gpus: int, apart: str | None) -> list[str]:
+    """What is another way than on AWS."""
+    notes = [note] if note else []
+    if gpus:
+        notes.append(f"{instance_type(job)} has {gpus} GPU(s) on AWS; here the job runs on CPUs.")
+    if apart:  # most jobs of several hosts only share the work, so they may run all the same
+        notes.append(f"The hosts of this job cannot reach each other on this machine: {apart}")
+    return notes
 
 
 # --- logs ----------------------------------------------------------------------------------------

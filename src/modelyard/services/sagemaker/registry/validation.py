@@ -45,7 +45,7 @@ def check_profiles(call: Any, spec: dict[str, Any]) -> None:
         if not spec.get("InferenceSpecification"):
             raise validation("A model package with ValidationProfiles must have an InferenceSpecification: there is nothing to validate.")
         job = profile["TransformJobDefinition"]
-        check(job)
+        check(call, job)
         role = spec["ValidationSpecification"]["ValidationRole"]
         session = RoleSession(call.platform, call.account, call.region, role)
         uri = job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]

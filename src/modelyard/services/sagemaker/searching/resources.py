@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,8 @@ from modelyard.services.sagemaker.training_job.operations import describe as des
 from modelyard.services.sagemaker.transform_job.operations import describe as describe_transform_job
 
 Make = Callable[[Any, Record], Any]
+MakeAll = Callable[[Any, Sequence[Record]], Mapping[str, Any]]
+"""For many records at once, by uid: a page costs a query and not one per hit. What is missing has nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -35,50 +37,64 @@ class Resource:
     kind: str
     name: str
     describe: Make
-    extras: Mapping[str, Make] = field(default_factory=dict)
+    extras: Mapping[str, MakeAll] = field(default_factory=dict)
     within: str | None = None
 
 
-def _tags(call: Any, record: Record) -> Any:
-    owner = record.owner if record.kind == PACKAGE else None
-    holder = call.store.by_uid(owner) if owner else record  # a version has the tags of its group
-    return tag_list(call.store.tags((holder or record).arn))
+def _tags(call: Any, records: Sequence[Record]) -> dict[str, Any]:
+    """A version of a model package has the tags of its group."""
+    groups = {g.uid: g.arn for g in call.store.by_uids(list({r.owner for r in records if r.kind == PACKAGE and r.owner}))}
+    holders = {record.uid: groups.get(record.owner or "", record.arn) for record in records}
+    found = call.store.tags_of(list(dict.fromkeys(holders.values())))
+    return {uid: tag_list(found.get(arn, {})) for uid, arn in holders.items()}
 
 
-def _parents(call: Any, record: Record) -> Any:
-    trials = call.store.by_uids(call.platform.experiment_links.trials(record.uid))
-    return [{"TrialName": t.name, "ExperimentName": t.spec["ExperimentName"]} for t in trials]
+def _parents(call: Any, records: Sequence[Record]) -> dict[str, Any]:
+    of = call.platform.experiment_links.trials_of([r.uid for r in records])
+    trials = {t.uid: t for t in call.store.by_uids(list({uid for uids in of.values() for uid in uids}))}
+    return {
+        record.uid: [
+            {"TrialName": trials[t].name, "ExperimentName": trials[t].spec["ExperimentName"]} for t in of.get(record.uid, ()) if t in trials
+        ]
+        for record in records
+    }
 
 
-def _metrics(call: Any, record: Record) -> Any:
-    return call.platform.run_metrics.summaries(record.uid, component.source_of(record))
+def _metrics(call: Any, records: Sequence[Record]) -> dict[str, Any]:
+    return call.platform.run_metrics.summaries_of({r.uid: component.source_of(r) for r in records})
 
 
-def _source_detail(call: Any, record: Record) -> Any:
+def _source_detail(call: Any, records: Sequence[Record]) -> dict[str, Any]:
     """The job behind an automatic component, as its own search shows it."""
-    source = record.spec.get("Source")
-    job = call.store.by_arn(source["SourceArn"]) if source else None
-    if job is None:
-        return None
-    made = SOURCE_DETAILS.get(job.kind)
-    return {"SourceArn": job.arn, **({made[0]: made[1](call, job)} if made else {})}
+    found = {}
+    for record in records:
+        source = record.spec.get("Source")
+        job = call.store.by_arn(source["SourceArn"]) if source else None
+        if job is not None and job.kind in SOURCE_DETAILS:
+            member, describe = SOURCE_DETAILS[job.kind]
+            found[record.uid] = {"SourceArn": job.arn, member: describe(call, job)}
+    return found
 
 
-def _members(call: Any, record: Record) -> Any:
-    found = call.store.by_uids(call.platform.experiment_links.components([record.uid]))
-    rows = []
-    for one in found:
-        row = {"TrialComponentName": one.name, "TrialComponentArn": one.arn, "CreationTime": one.created_at, "CreatedBy": {}}
-        rows.append(row | ({"TrialComponentSource": one.spec["Source"]} if "Source" in one.spec else {}))
-    return rows
+def _members(call: Any, records: Sequence[Record]) -> dict[str, Any]:
+    return {trial.uid: [_member(one) for one in _components(call, trial)] for trial in records}
+
+
+def _components(call: Any, trial: Record) -> list[Record]:
+    return call.store.by_uids(call.platform.experiment_links.components([trial.uid]))
+
+
+def _member(one: Record) -> dict[str, Any]:
+    row = {"TrialComponentName": one.name, "TrialComponentArn": one.arn, "CreationTime": one.created_at, "CreatedBy": {}}
+    return row | ({"TrialComponentSource": one.spec["Source"]} if "Source" in one.spec else {})
 
 
 def _endpoint(call: Any, record: Record) -> dict[str, Any]:
     return endpoint.describe(record, call.store.children(record.uid, REPLICA.kind))
 
 
-def _lineage_group(call: Any, record: Record) -> Any:
-    return arn_of(call, "lineage-group", component.LINEAGE_GROUP)
+def _lineage_group(call: Any, records: Sequence[Record]) -> dict[str, Any]:
+    return {record.uid: arn_of(call, "lineage-group", component.LINEAGE_GROUP) for record in records}
 
 
 SOURCE_DETAILS: dict[str, tuple[str, Make]] = {
@@ -87,7 +103,7 @@ SOURCE_DETAILS: dict[str, tuple[str, Make]] = {
     "transform-job": ("TransformJob", lambda _, job: describe_transform_job(job)),
 }
 """Kind of a job → (member of TrialComponentSourceDetail, document)."""
-TAGS: dict[str, Make] = {"Tags": _tags}
+TAGS: dict[str, MakeAll] = {"Tags": _tags}
 RESOURCES: dict[str, Resource] = {
     "TrainingJob": Resource(
         "TrainingJob", "TrainingJob", TRAINING_JOB.kind, "TrainingJobName", lambda _, job: describe_training_job(job), TAGS

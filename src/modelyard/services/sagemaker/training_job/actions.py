@@ -15,7 +15,7 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.admission import keep_warm, leave
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.hosts import hosts_of
-from modelyard.services.sagemaker.training_job.inputs import fetch
+from modelyard.services.sagemaker.training_job.inputs import Fetch
 from modelyard.services.sagemaker.training_job.outputs import collect
 from modelyard.services.sagemaker.training_job.spot import NOTICE_SECONDS
 from modelyard.services.sagemaker.training_job.synced import restore, save
@@ -34,6 +34,31 @@ class BuildImage:
         job_run.build(self.job, world)
 
 
+class Progress:
+    """How far the download of a job's inputs is; read by the next look (`progress_of`)."""
+
+    def __init__(self, key: str) -> None:
+        self.key, self.channel, self.size, self.done = key, "", 0, 0
+
+    def began(self, channel: str, size: int) -> None:
+        self.channel, self.size, self.done = channel, size, 0
+
+    def got(self, size: int) -> None:
+        self.done += size
+        if self.size >= BIG_CHANNEL_BYTES:
+            tenths = 10 * self.done // self.size
+            PROGRESS[self.key] = f"Downloading input data: {10 * tenths} % of {self.size / (1 << 30):.1f} GiB of channel {self.channel}"
+
+
+PROGRESS: dict[str, str] = {}
+BIG_CHANNEL_BYTES = 1 << 30
+
+
+def progress_of(key: str) -> str | None:
+    """What a client is told of a download under way; None while there is nothing worth telling."""
+    return PROGRESS.get(key)
+
+
 @dataclass(frozen=True)
 class FetchInputs:
     job: Record
@@ -50,12 +75,16 @@ class FetchInputs:
             try:
                 for host in hosts_of(job.spec):
                     folders[host] = job_run.lay_out(job, world, attempt, host)
-                fetch(session, job.spec, folders)
+                progress = Progress(key)
+                fetch = Fetch(session, job.spec, folders, job_run.reads_in_place(world), progress.began, progress.got)
+                fetch.run()
+                for note in fetch.notes:
+                    job_run.say_in_log(job, world, note)
                 for ml in folders.values():
                     restore(session, job_run.folders_in_step(job), ml)
             except Exception:
                 for ml in folders.values():
-                    shutil.rmtree(ml, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
+                    shutil.rmtree(ml.parent, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
                 raise
 
         world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
@@ -217,6 +246,7 @@ class CleanUp:
             for part in ("inputs", "start", "synced", "saved", "outputs"):
                 for attempt in range(1, job.state["attempt"] + 1):
                     world.tasks.forget(job_run.task_key(job, part, attempt))
+                    PROGRESS.pop(job_run.task_key(job, part, attempt), None)
         if self.warm:
             KeepWarm(job).perform(world)
         else:

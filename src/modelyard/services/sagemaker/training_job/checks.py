@@ -24,8 +24,6 @@ def check(request: dict[str, Any]) -> None:
     if "AlgorithmName" in algorithm:
         raise validation("Algorithm resources and Marketplace algorithms (AlgorithmName) are not built yet; give a TrainingImage.")
     _check_hosts(request, resources)
-    if algorithm["TrainingInputMode"] == "Pipe" or any(c.get("InputMode") == "Pipe" for c in request.get("InputDataConfig", [])):
-        raise validation("Pipe input mode is not built yet; use File or FastFile.")
     if bad := bad_pattern(algorithm.get("MetricDefinitions", [])):
         raise validation(f"Invalid regular expression in a metric definition: {bad}")
     _check_limits(request, resources)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.runtime.base import RunState
+from modelyard.services.sagemaker.instances import instance
 
 HOMOGENEOUS = "homogeneousCluster"
 
@@ -42,6 +43,14 @@ def groups_of(hosts: Sequence[Host]) -> list[dict[str, Any]]:
     return list(groups.values())
 
 
+def no_gpus(spec: Mapping[str, Any]) -> str | None:
+    """What a job that asks for GPUs is told at once: in its first transition and its log."""
+    kinds = sorted({host.instance_type for host in hosts_of(spec) if instance(host.instance_type).gpus})
+    if not kinds:
+        return None
+    return f"{', '.join(kinds)} has {instance(kinds[0]).gpus} GPU(s) on AWS; this machine gives none to jobs, the job runs on CPUs."
+
+
 @dataclass(frozen=True)
 class Together:
     """One state for all hosts; `host` is the one whose end decides (from 1). `failing`: one has failed, others still run."""
@@ -71,4 +80,4 @@ def together(runs: Sequence[RunState]) -> Together:
 
 def _failed(run: RunState) -> bool:
     """Ended badly, and not because it was told to end."""
-    return run.state == "exited" and (run.ended_by == "oom" or (run.ended_by is None and run.exit_code != 0))
+    return run.state == "exited" and (run.ended_by in ("oom", "disk") or (run.ended_by is None and run.exit_code != 0))

@@ -44,11 +44,12 @@ NO_ROOM = "Insufficient capacity error from EC2 while launching instances, retry
 """AWS's words while there is no instance to be had: here, while other jobs have all the places (jobs/admission.py)."""
 
 
-def first_state(now: float) -> dict[str, Any]:
+def first_state(now: float, note: str | None = None) -> dict[str, Any]:
+    """`note` is what a client shall be told at once."""
     return {
         "version": 1,
         "secondary": "Starting",
-        "transitions": [{"Status": "Starting", "StartTime": now, "StatusMessage": STARTING_FIRST}],
+        "transitions": [{"Status": "Starting", "StartTime": now, "StatusMessage": f"{STARTING_FIRST}. {note}" if note else STARTING_FIRST}],
     }
 
 

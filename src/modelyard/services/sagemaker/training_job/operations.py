@@ -15,6 +15,7 @@ from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job import warm
 from modelyard.services.sagemaker.training_job.checks import DEFAULT_MAX_RUNTIME_SECONDS, check
+from modelyard.services.sagemaker.training_job.hosts import no_gpus
 from modelyard.services.sagemaker.training_job.inputs import check_channels
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, first_state
 from modelyard.services.sagemaker.training_job.metrics import built_in_definitions
@@ -47,7 +48,7 @@ def create_training_job(call, request):
             name=request["TrainingJobName"],
             arn=arn_of(call, "training-job", request["TrainingJobName"]),
             spec=_spec(request),
-            state=first_state(call.now()),
+            state=first_state(call.now(), no_gpus(request)),
             tags=tags_of(request),
         )
     except Taken:

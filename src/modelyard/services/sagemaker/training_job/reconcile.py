@@ -20,7 +20,7 @@ from modelyard.runtime.base import RunState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
 from modelyard.services.sagemaker.jobs.admission import Place
-from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, no_image, reason_of
+from modelyard.services.sagemaker.jobs.failures import LOST, MOST_ATTEMPTS, NO_DISK, OUT_OF_MEMORY, no_image, reason_of
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.actions import (
     BuildImage,
@@ -35,6 +35,7 @@ from modelyard.services.sagemaker.training_job.actions import (
     StartRun,
     StopRun,
     SyncFolders,
+    progress_of,
 )
 from modelyard.services.sagemaker.training_job.hosts import hosts_of, together
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, NO_ROOM, REUSED, WARM, moved
@@ -70,6 +71,7 @@ class Seen:
     image_reason: str = ""
     place: Place = Place(True)
     inputs: TaskState = ABSENT
+    progress: str | None = None
     start: TaskState = ABSENT
     run: RunState = RunState("absent")
     failing: bool = False
@@ -87,12 +89,14 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen(taken_by=taken_by(job, world) if job.state.get("warm") == "Available" else None)
     if phase == "image":
-        image, why = look_at_image(world, job_run.image_uri(job))
+        verb = "" if job.spec["AlgorithmSpecification"].get("ContainerEntrypoint") else "train"
+        image, why = look_at_image(world, job_run.image_uri(job), verb)
         market, now = market_for(job, world), world.clock.now()
         wants_place = image == "ready" and not job.spec.get("stop") and (not is_spot(job.spec) or instance_at(job, market, now) <= now)
         return Seen(image, why, job_run.place(job, world) if wants_place else Place(False), market=market)
     if phase == "inputs":
-        return Seen(inputs=world.tasks.look(job_run.task_key(job, "inputs")), market=market_for(job, world))
+        key = job_run.task_key(job, "inputs")
+        return Seen(inputs=world.tasks.look(key), progress=progress_of(key), market=market_for(job, world))
     if phase == "reclaim":
         return Seen(saved=world.tasks.look(job_run.task_key(job, "saved")))
     found = together([world.runtime.look(run_id) for run_id in job_run.run_ids(job)])
@@ -181,7 +185,8 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
             job.status, {"phase": "run", **moved(job.state, "Training", now)}, do=[StartRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG
         )
     again = [FetchInputs(job, job.state["attempt"], job.state.get("took"))] if seen.inputs.state == "absent" else []
-    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+    told = moved(job.state, "Downloading", now, seen.progress) if seen.progress else None
+    return Step(job.status, told, do=again, wake_in_real_s=LOOK_SECONDS if told else LOOK_SECONDS_YOUNG)
 
 
 def _run(job: Record, seen: Seen, now: float) -> Step:
@@ -270,6 +275,8 @@ def _outcome(run: RunState, failure: str, stop: bool) -> tuple[str, str, str | N
         return "Stopped", "Stopped", None
     if run.ended_by == "oom":
         return "Failed", "Failed", f"{OUT_OF_MEMORY}, exit code: 137"
+    if run.ended_by == "disk":
+        return "Failed", "Failed", NO_DISK
     if run.exit_code == 0:
         return "Completed", "Completed", None
     kind = "" if run.exit_code == CUSTOMER_ERROR and failure.startswith("ClientError: ") else "AlgorithmError: "

@@ -13,18 +13,20 @@ from modelyard.runtime.base import Mount, RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.common import client_error
 from modelyard.services.sagemaker.images import build_image
-from modelyard.services.sagemaker.instances import instance
+from modelyard.services.sagemaker.instances import has_own_disks, instance
 from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.training_job.hosts import Host, groups_of, hosts_of
-from modelyard.services.sagemaker.training_job.inputs import is_for
+from modelyard.services.sagemaker.training_job.hosts import Host, groups_of, hosts_of, no_gpus
+from modelyard.services.sagemaker.training_job.inputs import IN_BOX, is_for, links_folder, mode_of, pipes_plan
 from modelyard.services.sagemaker.training_job.metrics import NAMESPACE, Finder
 from modelyard.services.sagemaker.training_job.spot import runtime_left_s
 from modelyard.services.sagemaker.training_job.synced import Synced, synced
 from modelyard.services.sagemaker.training_job.warm import CACHE, cache_folder, keep_alive_s, pool_key
 
 FIRST = Host(1, "")
+VOLUME_ROOM_BYTES = 1 << 30
+SCRIPTS = [(name,) for name in ("scikit-learn", "pytorch", "huggingface", "tensorflow", "script")]
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
@@ -103,7 +105,7 @@ def place(job: Record, world: Any) -> Place:
 def lay_out(job: Record, world: Any, attempt: int, host: Host = FIRST) -> Path:
     """A fresh /opt/ml for a host of an attempt."""
     ml, hosts = ml_folder(job, world, attempt, host), hosts_of(job.spec)
-    shutil.rmtree(ml, ignore_errors=True)
+    shutil.rmtree(ml.parent, ignore_errors=True)
     spec = job.spec
     lay_out_training(
         ml,
@@ -161,12 +163,18 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         cache.mkdir(parents=True, exist_ok=True)
         network["mounts"].append(Mount(str(cache), CACHE, True))
     entry = algorithm.get("ContainerEntrypoint")
-    arguments = algorithm.get("ContainerArguments", [])
+    argv = [*(entry or image.train), *algorithm.get("ContainerArguments", [])]
+    ml = ml_folder(job, world, host=host)
+    network["mounts"] += _channel_mounts(spec, ml, reads_files=not entry and is_built_in(image, spec))
+    if pipes_plan(ml).exists():
+        boxed = reads_in_place(world)
+        environment["MODELYARD_PIPES"] = f"{IN_BOX}/.pipes/plan.json" if boxed else str(pipes_plan(ml))
+        argv = ["python3", "-m", "modelyard_algorithms.pipes", *argv]
     return RunSpec(
         id=run_id(job, host=host.number),
-        argv=[*entry, *arguments] if entry else [*image.train, *arguments],
+        argv=argv,
         env=environment,
-        ml=str(ml_folder(job, world, host=host)),
+        ml=str(ml),
         env_path=str(world.images.path(image)),
         hostname=host.name,
         hosts=hosts,
@@ -174,10 +182,44 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
         host=host.number,
         memory_bytes=kind.memory_here,
         cpus=kind.cpus_here,
+        disk_bytes=_volume(spec, host),
         **network,
         max_runtime_s=runtime_left_s(job),
-        first_log_lines=[note for note in [image.note] if note],
+        first_log_lines=[note for note in (image.note, no_gpus(spec)) if note],
     )
+
+
+def reads_in_place(world: Any) -> bool:
+    """Whether boxes of this machine can have read-only mounts."""
+    return getattr(world.runtime, "tier", "") != "degraded"
+
+
+def is_built_in(image: Any, spec: dict[str, Any]) -> bool:
+    """Whether the image's own algorithm trains: those read files, in whatever mode their channels are."""
+    return image.train[-1:] not in SCRIPTS and "sagemaker_program" not in spec.get("HyperParameters", {})
+
+
+def _volume(spec: dict[str, Any], host: Host) -> int | None:
+    """What /opt/ml and /tmp may hold: VolumeSizeInGB, with some room for what AWS keeps elsewhere."""
+    size = spec["ResourceConfig"].get("VolumeSizeInGB")
+    return (size << 30) + VOLUME_ROOM_BYTES if size and not has_own_disks(hosts_of(spec)[host.number - 1].instance_type) else None
+
+
+def _channel_mounts(spec: dict[str, Any], ml: Path, reads_files: bool) -> list[Mount]:
+    """Channels that are read in place (see inputs.py)."""
+    mounts = []
+    for channel in spec.get("InputDataConfig", []):
+        name, links = channel["ChannelName"], links_folder(ml, channel["ChannelName"])
+        if not links.is_dir() or not any(links.iterdir()):
+            continue
+        pipe = mode_of(channel, spec) == "Pipe"
+        if pipe:
+            mounts.append(Mount(str(links), f"{IN_BOX}/{name}"))
+        if not pipe or reads_files:
+            mounts.append(Mount(str(links), f"/opt/ml/input/data/{name}"))
+    if pipes_plan(ml).exists():
+        mounts.append(Mount(str(pipes_plan(ml).parent), f"{IN_BOX}/.pipes"))
+    return mounts
 
 
 # --- log -----------------------------------------------------------------------------------------

@@ -8,5 +8,6 @@ ledger.py      which objects there are and which are done: files that outlive a 
 output.py      an output object, whole or not at all
 host.py        the worker of one instance
 capture.py     manifests of a data capture
+usage.py       CPU, memory and disk of the instances as metrics
 reconcile.py   the pure decide; actions.py what it does
 """
