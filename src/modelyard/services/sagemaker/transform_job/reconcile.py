@@ -90,7 +90,7 @@ def _work(job: Record, host: int, ledger: Ledger, world: Any) -> TaskState:
 
 def _images(job: Record, world: Any) -> tuple[str, str]:
     """The worst of all images of the model."""
-    found = [look_at_image(world, uri) for uri in image_uris(job)]
+    found = [look_at_image(world, uri, "serve") for uri in image_uris(job)]
     bad = [one for one in found if one[0] in ("unknown", "failed")]
     return (bad or [one for one in found if one[0] != "ready"] or found)[0]
 
