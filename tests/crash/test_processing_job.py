@@ -51,7 +51,7 @@ def fakes(monkeypatch):
     monkeypatch.setattr(actions, "fetch", lambda *a, **k: 0)
     monkeypatch.setattr(actions, "upload", lambda *a, **k: {})
     monkeypatch.setattr(actions, "collect", collect)
-    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lay_out)
     spec = lambda job, world, role, host: type("S", (), {"id": job_reconcile.job_run.run_id(job, host)})  # noqa: E731
     monkeypatch.setattr(job_reconcile.job_run, "run_spec", spec)

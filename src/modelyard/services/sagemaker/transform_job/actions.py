@@ -19,7 +19,7 @@ from modelyard.services.sagemaker.transform_job.capture import write_manifests
 from modelyard.services.sagemaker.transform_job.ledger import Ledger
 from modelyard.services.sagemaker.transform_job.output import abort
 
-SMALL_BYTES = 4 << 20
+SMALL_BYTES, GZIP_RATIO = 1 << 20, 20
 
 
 def list_key(job: Record) -> str:
@@ -83,8 +83,9 @@ class StartInstance:
 
 
 def is_apart(job: Record, world: Any) -> bool:
-    """Whether the job's workers are processes of their own. A few megabytes are through before such a process has begun."""
-    return "apart" in world.parts and job.state.get("bytes", SMALL_BYTES) >= SMALL_BYTES
+    """Whether the job's workers are processes of their own. A little is through before such a process has begun."""
+    packed = GZIP_RATIO if job.spec["TransformInput"].get("CompressionType") == "Gzip" else 1
+    return "apart" in world.parts and job.state.get("bytes", SMALL_BYTES) * packed >= SMALL_BYTES
 
 
 @dataclass(frozen=True)
