@@ -91,7 +91,9 @@ def of_provisioned(meters: Iterable[Meter], prices: Prices, start: float, end: f
     steps: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
     named: dict[tuple[Any, ...], Meter] = {}
     for meter in meters:
-        most, first, last = meter.facts.get("provisioned"), max(meter.began or end, start), min(meter.ended or end, end)
+        most = meter.facts.get("provisioned")
+        first = max(end if meter.began is None else meter.began, start)
+        last = min(end if meter.ended is None else meter.ended, end)
         if most and last > first:
             key = (meter.region, meter.name, meter.facts.get("variant"), memory_of(meter), most)
             named.setdefault(key, meter)

@@ -60,7 +60,7 @@ def lines_of(platform: Any, account: str, prices: Prices, start: float, end: flo
 
 def start_of(meters: list[Meter], start: float) -> float:
     """Not before anything began: days are counted from it."""
-    return max(start, min((meter.began or start for meter in meters), default=start))
+    return max(start, min((meter.began for meter in meters if meter.began is not None), default=start))
 
 
 def spent(platform: Any, account: str, start: float, now: float) -> float:
