@@ -32,6 +32,7 @@ REACHED = (
 @api.operation
 def create_processing_job(call, request):
     tags = tags_of(request)
+    check_here(call.platform, request["AppSpecification"]["ImageUri"])
     spec = completed(request, known_image=call.platform.images.find(request["AppSpecification"]["ImageUri"]) is not None)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
     check_here(call.platform, request["AppSpecification"]["ImageUri"])

@@ -91,7 +91,8 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen(taken_by=taken_by(job, world) if job.state.get("warm") == "Available" else None)
     if phase == "image":
-        image, why = look_at_image(world, job_run.image_uri(job))
+        verb = "" if job.spec["AlgorithmSpecification"].get("ContainerEntrypoint") else "train"
+        image, why = look_at_image(world, job_run.image_uri(job), verb)
         market, now = market_for(job, world), world.clock.now()
         wants_place = image == "ready" and not job.spec.get("stop") and (not is_spot(job.spec) or instance_at(job, market, now) <= now)
         return Seen(image, why, job_run.place(job, world) if wants_place else Place(False), market=market)

@@ -13,7 +13,7 @@ from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.inputs import check_objects
 from modelyard.services.sagemaker.model import hosted_containers, the_model
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.transform_job.checks import check, check_model
+from modelyard.services.sagemaker.transform_job.checks import check, check_instances, check_model
 from modelyard.services.sagemaker.transform_job.lifecycle import FINAL, LIFECYCLE
 
 # Members of the request that Describe answers as they were given.
@@ -25,7 +25,8 @@ ECHOED = (
 
 @api.operation
 def create_transform_job(call, request):
-    check(call, request)
+    check(request)
+    check_instances(call, request)
     name = request["TransformJobName"]
     if call.store.get(LIFECYCLE.kind, call.account, call.region, name):
         raise _taken(call, name)
