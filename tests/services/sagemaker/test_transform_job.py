@@ -299,6 +299,13 @@ def test_a_model_that_fails_is_tried_again_and_then_named(yard):
     assert len(bodies(yard, job)) == 1, "what the model refuses is not sent again"
 
 
+def test_what_a_container_said_is_in_its_log_when_the_job_is_over(yard):
+    job = yard.run("sum", ("a.csv", b"say the last words\n"), split="Line", ModelClientConfig={"InvocationsMaxRetries": 0})
+    streams = [name for name in yard.streams(job["TransformJobName"]) if not name.endswith("data-log")]
+    events = yard.yard.client("logs").get_log_events(logGroupName="/aws/sagemaker/TransformJobs", logStreamName=streams[0])["events"]
+    assert events[-1]["message"] == "say the last words"
+
+
 def test_a_model_that_does_not_answer_in_time(yard):
     config = {"InvocationsMaxRetries": 1, "InvocationsTimeoutInSeconds": 1}
     job = yard.run("sum", ("a.csv", b"hang,1\n"), split="Line", ModelClientConfig=config)
