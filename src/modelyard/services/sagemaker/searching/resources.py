@@ -20,6 +20,8 @@ from modelyard.services.sagemaker.registry.shown import describe as describe_pac
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE as TRAINING_JOB
 from modelyard.services.sagemaker.training_job.operations import describe as describe_training_job
 from modelyard.services.sagemaker.transform_job.operations import describe as describe_transform_job
+from modelyard.services.sagemaker.tuning_job.lifecycle import LIFECYCLE as TUNING_JOB
+from modelyard.services.sagemaker.tuning_job.operations import describe as describe_tuning_job
 
 Make = Callable[[Any, Record], Any]
 MakeAll = Callable[[Any, Sequence[Record]], Mapping[str, Any]]
@@ -107,6 +109,10 @@ TAGS: dict[str, MakeAll] = {"Tags": _tags}
 RESOURCES: dict[str, Resource] = {
     "TrainingJob": Resource(
         "TrainingJob", "TrainingJob", TRAINING_JOB.kind, "TrainingJobName", lambda _, job: describe_training_job(job), TAGS
+    ),
+    "HyperParameterTuningJob": Resource(
+        "HyperParameterTuningJob", "HyperParameterTuningJobSearchEntity", TUNING_JOB.kind, "HyperParameterTuningJobName",
+        lambda call, r: describe_tuning_job(call.store, r), TAGS,
     ),
     "Experiment": Resource("Experiment", "Experiment", EXPERIMENT.kind, "ExperimentName", lambda _, r: experiment.describe(r), TAGS),
     "ExperimentTrial": Resource(
