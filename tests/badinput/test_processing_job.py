@@ -14,7 +14,10 @@ import pytest
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
+from modelyard.services.sagemaker.jobs import usage
 from modelyard.services.sagemaker.processing_job import reconcile, run
+from modelyard.services.sagemaker.processing_job import usage as processing_usage
+from modelyard.services.sagemaker.training_job import usage as training_usage
 from tests.support.boxes import BUCKET
 from tests.support.processing import OUT, Processing, s3_input, s3_output
 
@@ -534,6 +537,41 @@ def test_a_zero_byte_where_no_process_can_have_one_ends_the_job(jobs, where):
         assert problem.response["Error"]["Code"] == "ValidationException"
         return
     assert jobs.end(name, 10)["ProcessingJobStatus"] in ("Failed", "Completed")
+
+
+# --- metrics -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["processing", "training"])
+def test_hosts_tell_how_busy_they_are_once_a_minute(jobs, monkeypatch, kind):
+    monkeypatch.setattr(usage, "SHORTEST_REAL_SECONDS", 0.0)
+    monkeypatch.setattr(usage, "PERIOD_SECONDS", 0.5)
+    code = "import time\nprint('up', flush=True)\nheld = bytearray(64 << 20)\nuntil = time.monotonic() + 3\nwhile time.monotonic() < until: pass"
+    name, boxes = f"busy-{kind}", jobs.boxes
+    if kind == "processing":
+        jobs.job(name, code, count=2)
+        jobs.until(name, lambda job: jobs.log(name).count("up") == 2)
+        service, hosts = processing_usage, [f"{name}/algo-1", f"{name}/algo-2"]
+    else:
+        boxes.job(name, code)
+        boxes.until(name, lambda job: "up" in boxes.log(name))
+        service, hosts = training_usage, [f"{name}/algo-1"]
+    until = time.monotonic() + 20
+    cloudwatch, found = boxes.yard.client("cloudwatch"), {}
+    while len(found) < 3 * len(hosts) and time.monotonic() < until:
+        service.measure(boxes.platform)
+        told = cloudwatch.list_metrics(Namespace=service.NAMESPACE)["Metrics"]
+        found = {(m["Dimensions"][0]["Value"], m["MetricName"]) for m in told if m["Dimensions"][0]["Value"] in hosts}
+        time.sleep(0.1)
+    assert found == {(host, f"{what}Utilization") for host in hosts for what in ("CPU", "Memory", "Disk")}
+    times = {"StartTime": time.time() - 300, "EndTime": time.time() + 60, "Period": 60, "Statistics": ["Maximum"]}
+    dimensions = [{"Name": "Host", "Value": hosts[0]}]
+    for metric, least, most in (("CPUUtilization", 1, 400), ("MemoryUtilization", 0.1, 100)):
+        (point,) = cloudwatch.get_metric_statistics(Namespace=service.NAMESPACE, MetricName=metric, Dimensions=dimensions, **times)[
+            "Datapoints"
+        ][:1]
+        assert least < point["Maximum"] < most
+    (jobs if kind == "processing" else boxes).end(name)
 
 
 # --- whoever is killed -------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def _image(job: Record, seen: Seen, now: float) -> Step:
         return Step(job.status, wake_in_real_s=seen.place.look_in_real_s)
     if seen.image == "ready":
         state = {"phase": "inputs", "attempt": 1, "started_at": now}
-        return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(job.status, state, do=[FetchInputs(job, 1)], wake_in_real_s=LOOK_SECONDS)
     return Step(job.status, do=[BuildImage(job)], wake_in_real_s=LOOK_SECONDS)
 
 
@@ -102,7 +102,7 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
     if seen.inputs.state == "done":
         return Step(job.status, {"phase": "run"}, do=[StartRuns(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     again = [FetchInputs(job, job.state["attempt"])] if seen.inputs.state == "absent" else []
-    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS)  # its end wakes the job
 
 
 def _run(job: Record, seen: Seen, now: float) -> Step:
@@ -112,7 +112,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     if all(run.state == "exited" for run in runs):
         outcome, reason = _outcome(runs, seen.said, stop)
         state = {"phase": "outputs", "outcome": outcome, "reason": reason}
-        return Step(job.status, state, do=[CollectOutputs(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(job.status, state, do=[CollectOutputs(job)], wake_in_real_s=LOOK_SECONDS)
     if seen.start.state == "failed" and any(run.state == "absent" for run in runs):
         return _end(job, "Failed", now, reason_of(seen.start.error))
     look = LOOK_SECONDS_YOUNG if seen.age_s < YOUNG_SECONDS else LOOK_SECONDS
@@ -153,7 +153,7 @@ def _outputs(job: Record, seen: Seen, now: float) -> Step:
             outcome, reason = "Failed", BAD_MESSAGE
         return _end(job, outcome, now, reason, left)
     again = [CollectOutputs(job)] if seen.outputs.state == "absent" else []
-    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS_YOUNG)
+    return Step(job.status, do=again, wake_in_real_s=LOOK_SECONDS)  # its end wakes the job
 
 
 def _outcome(runs: tuple[RunState, ...], said: tuple[str, ...], stop: bool) -> tuple[str, str | None]:

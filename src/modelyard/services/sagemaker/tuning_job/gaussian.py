@@ -12,11 +12,20 @@ Imported by the engine when the first suggestion is asked for, never by a gatewa
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from modelyard.services.sagemaker.tuning_job.space import Space
+
+# OpenBLAS reads it as it is loaded. These matrices are small: more threads would only spin beside the jobs, whose own must not hear of it.
+_before = os.environ.get("OPENBLAS_NUM_THREADS")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import numpy as np  # noqa: E402
+
+if _before is None:
+    del os.environ["OPENBLAS_NUM_THREADS"]
+else:
+    os.environ["OPENBLAS_NUM_THREADS"] = _before
 
 Array = np.ndarray
 Singular = np.linalg.LinAlgError
