@@ -81,7 +81,7 @@ def test_the_verdict_is_on_record_before_anything_goes():
     assert first.status == "InProgress" and first.do == () and first.state["outcome"] == "Failed"
     assert first.state["reason"] == "AlgorithmError: See job logs for more information. one (2 of 4 objects failed)"
     last = decide(job(state={**RUN, **first.state}), Seen(work={1: DONE, 2: DONE}), 6.0)
-    assert last.status == "Failed" and kinds(last) == ["EndInstances"] and last.state["ended_at"] == 6.0
+    assert last.status == "Failed" and kinds(last) == ["ReadLogs", "EndInstances"] and last.state["ended_at"] == 6.0
 
 
 def test_an_instance_that_failed_ends_the_job_when_its_workers_have_ended():

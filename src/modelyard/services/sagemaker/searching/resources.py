@@ -125,6 +125,10 @@ RESOURCES: dict[str, Resource] = {
     "Endpoint": Resource("Endpoint", "Endpoint", "endpoint", "EndpointName", _endpoint, TAGS),
     "Model": Resource("Model", "Model", model.LIFECYCLE.kind, "ModelName", lambda _, r: model.describe(r), TAGS, within="Model"),
     "ModelPackage": Resource("ModelPackage", "ModelPackage", PACKAGE, "ModelPackageName", lambda _, r: describe_package(r), TAGS),
+    "HyperParameterTuningJob": Resource(
+        "HyperParameterTuningJob", "HyperParameterTuningJobSearchEntity", TUNING_JOB.kind, "HyperParameterTuningJobName",
+        lambda call, job: describe_tuning_job(call.store, job), TAGS,
+    ),
     "ModelPackageGroup": Resource(
         "ModelPackageGroup", "ModelPackageGroup", group.LIFECYCLE.kind, "ModelPackageGroupName", lambda _, r: group.describe(r), TAGS
     ),

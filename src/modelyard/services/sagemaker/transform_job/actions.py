@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.kernel.reserve import is_full
+from modelyard.services.sagemaker.endpoint import container
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, StopReplica
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.images import build_image
@@ -119,6 +121,22 @@ class EndInstances:
         Ledger(self.job, world).ask_to_stop()
         for replica in world.store.children(self.job.uid, REPLICA.kind):
             StopReplica(replica.uid).perform(world)
+
+
+@dataclass(frozen=True)
+class ReadLogs:
+    """What containers said until now is in their log streams when the job is over: clients read them once more then."""
+
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        for replica in world.store.children(self.job.uid, REPLICA.kind):
+            for number in container.numbers(replica):
+                try:
+                    world.follower.drain(container.run_id(replica, number))
+                except Exception as problem:
+                    if not is_full(problem):
+                        raise
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from modelyard.services.sagemaker.transform_job.actions import (
     CleanUp,
     EndInstances,
     ListObjects,
+    ReadLogs,
     StartInstance,
     Work,
     capture_key,
@@ -196,4 +197,4 @@ def _end(job: Record, status: str, now: float, reason: str | None = None) -> Ste
     state: dict[str, Any] = {"ended_at": now, "phase": "end", "started_at": job.state.get("started_at", now)}
     if reason:
         state["reason"] = reason
-    return Step(status, state, do=[EndInstances(job)], wake_at=now, detail={"reason": reason} if reason else None)
+    return Step(status, state, do=[ReadLogs(job), EndInstances(job)], wake_at=now, detail={"reason": reason} if reason else None)
