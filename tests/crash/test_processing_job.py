@@ -104,6 +104,7 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
     assert runtime.starts and all(count == 1 for count in runtime.starts.values()), "hosts are started, and none twice"
     assert all(state == "stopped" for state in runtime.runs.values()), "no run is left over"
     assert not any((tmp_path / "jobs").glob("*/*")), "no folder is left over"
+    assert db.read("SELECT uid FROM places") == [], "no place among all jobs is kept"
     assert chaos.crashes > 5, "the test killed something"
     db.close()
     shutil.rmtree(tmp_path, ignore_errors=True)

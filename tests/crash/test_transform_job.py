@@ -98,7 +98,7 @@ class Model:
     async def sockets(self):
         return ["s"]
 
-    async def ask(self, body):
+    async def ask(self, body, once=False):
         if body.startswith(b"bad"):
             raise Refused("ClientError", "ClientError: 400", b"no")
         return SimpleNamespace(body=b"x" * (FIRST_PART_BYTES + 5) if body == b"large" else body.upper())

@@ -1,4 +1,4 @@
-"""ConcurrentRequestsPerModel: how many calls an instance has under way, its share of those that wait for one included.
+"""ConcurrentRequestsPerModel, and ConcurrentRequestsPerCopy of inference components: how many calls an instance has under way, its share of those that wait for one included.
 
 The largest number between two looks, a look each second; while nothing is under way a zero each 10 s of platform time, so that an endpoint
 nobody calls scales in. One sample per instance, by EndpointName and VariantName, and by InstanceId with enhanced metrics. What this
@@ -58,10 +58,13 @@ def _peak(replica: Replica, replicas: Replicas) -> int:
 
 def _data(table: RouteTable, variant: Variant, samples: list[tuple[str, float]], at: float) -> list[dict[str, Any]]:
     plain = [{"Name": "EndpointName", "Value": table.endpoint}, {"Name": "VariantName", "Value": variant.name}]
+    name = NAME
+    if variant.component:
+        plain, name = [{"Name": "InferenceComponentName", "Value": variant.component}], "ConcurrentRequestsPerCopy"
     rows = [(plain, [value for _, value in samples])]
-    if variant.enhanced:
+    if variant.enhanced and not variant.component:
         rows += [([*plain, {"Name": "InstanceId", "Value": instance_id(replica)}], [value]) for replica, value in samples]
     return [
-        {"MetricName": NAME, "Dimensions": dimensions, "Timestamp": at, "Values": values, "Counts": [1] * len(values), "Unit": "None"}
+        {"MetricName": name, "Dimensions": dimensions, "Timestamp": at, "Values": values, "Counts": [1] * len(values), "Unit": "None"}
         for dimensions, values in rows
     ]

@@ -26,7 +26,7 @@ from modelyard.serving.notes import Notes
 from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
 from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
-from modelyard.serving.routes import RouteTable, Variant, endpoint_arn, from_body, instance_id
+from modelyard.serving.routes import RouteTable, Variant, component_arn, endpoint_arn, from_body, instance_id
 from modelyard.serving.serverless import Serverless
 from modelyard.serving.shadow import Shadows
 from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
@@ -166,8 +166,9 @@ class Invoker:
 
     def _instances(self, key: metering.Key) -> int:
         """How many replicas serve a variant now."""
-        account, region, endpoint, name, *_ = key
-        table = self._tables.get(endpoint_arn(account, region, endpoint))
+        account, region, endpoint, name, _, part = key
+        component = part.removeprefix(metering.COMPONENT) if part.startswith(metering.COMPONENT) else ""
+        table = self._tables.get(component_arn(account, region, component) if component else endpoint_arn(account, region, endpoint))
         return sum(len(v.replicas) for v in table.every if v.name == name) if table is not None else 1
 
     def _hand_over(self) -> None:
@@ -201,9 +202,9 @@ class Invoker:
             self._replicas.adopt(self._tables.values())
             self._serverless.poke()
 
-    async def table(self, account: str, region: str, endpoint: str) -> RouteTable | None:
-        """The route table of an endpoint in service, None where there is none."""
-        key = endpoint_arn(account, region, endpoint)
+    async def table(self, account: str, region: str, endpoint: str, component: str | None = None) -> RouteTable | None:
+        """The route table of an endpoint in service, or of an inference component of it; None where there is none."""
+        key = component_arn(account, region, component) if component else endpoint_arn(account, region, endpoint)
         return self._tables.get(key) or await self._newest(key)
 
     async def _newest(self, key: str) -> RouteTable | None:
@@ -271,7 +272,9 @@ class Invoker:
         return await self._whole(sent, began, self._random())
 
     async def _whole(self, sent: Sent, began: float, draw: float) -> Outcome:
-        table = await self.table(sent.account, sent.region, sent.endpoint)
+        table = await self.table(sent.account, sent.region, sent.endpoint, sent.wants.component)
+        if sent.wants.component and (table is None or table.endpoint.lower() != sent.endpoint.lower()):
+            return Outcome("no-component" if await self.table(sent.account, sent.region, sent.endpoint) else "no-endpoint")
         if table is None:
             return Outcome("no-endpoint")
         if table.asynchronous is not None:
@@ -365,9 +368,14 @@ class Invoker:
         cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
         self._count(cell, outcome, began, sent_at, ended)
         cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
+        if outcome.variant.component:
+            part = f"{metering.COMPONENT}{outcome.variant.component}"
+            cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, part=part)
+            self._count(cell, outcome, began, sent_at, ended)
+            cell.dropped += outcome.kind == "no-replica"
         if outcome.replica:
             instance = instance_id(outcome.replica)
-            cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, instance=instance)
+            cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, part=instance)
             self._count(cell, outcome, began, sent_at, ended)
 
     @staticmethod
@@ -414,7 +422,8 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
     """What went wrong, of which kind."""
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
-    if outcome.kind in ("no-model", "not-ready") or (outcome.kind == "answered" and 400 <= outcome.status < 500):
+    no_copies = outcome.kind == "no-replica" and outcome.variant.component
+    if outcome.kind in ("no-model", "not-ready") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1

@@ -2,7 +2,8 @@
 
 Metric names, units and dimensions are those of "Monitor Amazon SageMaker AI with CloudWatch", endpoint invocation metrics:
 Invocations, Invocation4XXErrors, Invocation5XXErrors, InvocationModelErrors, InvocationsPerInstance (counts) and ModelLatency,
-OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName; by InstanceId with enhanced metrics.
+OverheadLatency (microseconds) by EndpointName and VariantName, and once more with EndpointConfigName; by InstanceId with enhanced metrics, and by
+InferenceComponentName (InvocationsPerCopy there).
 What a bill is made of goes to a namespace of our own: BytesIn, BytesOut, BusyMicroseconds by EndpointName and VariantName, exact sums.
 
 A variant has two halves of a mapped file: one is counted in while the other is handed over. What a `kill -9` leaves is
@@ -28,13 +29,16 @@ BILLING = "Modelyard/Billing"
 HEAD_BYTES = 4096
 DROPPED = "ShadowInvocationsDropped"
 """Our own: copies that a shadow variant was not sent, because it had too many under way (shadow.py)."""
+COMPONENT = "component/"
+NO_CAPACITY = "NoCapacityInvocationFailures"
+"""Calls of a component that has no copy, which policies scale out from zero by; counted as `dropped` of its cell."""
 SLOTS = 1024
 """Steps of 3 % or less, from 1 µs to 19 hours."""
 _NUMBER, _OPENED_MS, _INSTANCES, _INVOCATIONS, _4XX, _5XX, _MODEL, _DROPPED, _BYTES_IN, _BYTES_OUT, _BUSY_US = range(11)
 _MODEL_US, _OVERHEAD_US, _WORDS = 11, 11 + SLOTS, 11 + 2 * SLOTS
 
 Key = tuple[str, str, str, str, str, str]
-"""(account, region, endpoint, variant, endpoint configuration or "", instance or "" for all)"""
+"""(account, region, endpoint, variant, endpoint configuration or "", part of it: an InstanceId, COMPONENT and a name, or "" for all)"""
 
 
 class Cell:
@@ -119,8 +123,8 @@ class Meter:
             self._lock = os.open(folder / f"{self._owner}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "", instance: str = "") -> Cell:
-        key = (account, region, endpoint, variant, config, instance)
+    def cell(self, account: str, region: str, endpoint: str, variant: str, config: str = "", part: str = "") -> Cell:
+        key = (account, region, endpoint, variant, config, part)
         found = self._active.get(key)
         return self._new(key) if found is None else found
 
@@ -167,14 +171,16 @@ class Meter:
         self._lock = None
 
     def _hand_over(self, cell: Cell, at: float) -> None:
-        account, region, endpoint, variant, config, instance = cell.key
+        account, region, endpoint, variant, config, part = cell.key
         plain = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
         # By configuration too, so that an alarm can watch the new fleet alone while a deployment shifts traffic.
         both = [plain, [*plain, {"Name": "EndpointConfigName", "Value": config}]] if config else [plain]
-        if instance:
-            both = [[*plain, {"Name": "InstanceId", "Value": instance}]]
+        if part.startswith(COMPONENT):
+            both = [[{"Name": "InferenceComponentName", "Value": part.removeprefix(COMPONENT)}]]
+        elif part:
+            both = [[*plain, {"Name": "InstanceId", "Value": part}]]
         data = [{**d, "Dimensions": dimensions, "Timestamp": at} for dimensions in both for d in _data(cell)]
-        billed = [] if instance or not cell.invocations else [{**d, "Dimensions": plain, "Timestamp": at} for d in cell.billed()]
+        billed = [] if part or not cell.invocations else [{**d, "Dimensions": plain, "Timestamp": at} for d in cell.billed()]
         for namespace, rows, source in ((NAMESPACE, data, "meter"), (BILLING, billed, "billing")):
             if rows and self._folder is None:
                 self._put(account, region, namespace, rows)
@@ -264,11 +270,14 @@ def _values(latencies: memoryview) -> tuple[list[float], list[int]]:
 
 
 def _data(cell: Cell) -> list[dict[str, Any]]:
-    dropped = [{"MetricName": DROPPED, "Values": [1.0], "Counts": [cell.dropped], "Unit": "None"}] if cell.dropped else []
+    part = cell.key[-1]
+    of_component = part.startswith(COMPONENT)
+    name = NO_CAPACITY if of_component else DROPPED
+    dropped = [{"MetricName": name, "Values": [1.0], "Counts": [cell.dropped], "Unit": "None"}] if cell.dropped else []
     if not cell.invocations:
         return dropped
     per_instance = {
-        "MetricName": "InvocationsPerInstance",
+        "MetricName": "InvocationsPerCopy" if of_component else "InvocationsPerInstance",
         "Values": [1 / max(1, cell.instances)],
         "Counts": [cell.invocations],
         "Unit": "None",
@@ -279,7 +288,7 @@ def _data(cell: Cell) -> list[dict[str, Any]]:
         _sum("Invocation4XXErrors", cell.errors_4xx, cell.invocations),
         _sum("Invocation5XXErrors", cell.errors_5xx, cell.invocations),
         _sum("InvocationModelErrors", cell.model_errors, cell.invocations),
-        *([] if cell.key[-1] else [per_instance]),
+        *([per_instance] if not part or of_component else []),
     ]
     for name, latencies in (("ModelLatency", cell.model_us), ("OverheadLatency", cell.overhead_us)):
         values, counts = _values(latencies)

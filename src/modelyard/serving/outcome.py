@@ -47,10 +47,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """TargetModel and TargetContainerHostname of a request."""
+    """TargetModel, TargetContainerHostname and InferenceComponentName of a request."""
 
     model: str | None = None
     hostname: str | None = None
+    component: str | None = None
 
 
 NOTHING = Wants()
@@ -58,6 +59,8 @@ NOTHING = Wants()
 
 def refusal(variant: Variant, wants: Wants) -> str:
     """Why a variant of this kind cannot be called so; empty where it can."""
+    if variant.mode == "Components":
+        return "needs-component"
     many = bool(variant.extra and variant.extra.get("models"))
     if wants.model and not many:
         return "no-models"

@@ -52,7 +52,7 @@ class Variant:
     `fleet` (the edition of their deployment): their weights are the shares already, and TargetVariant chooses among the rows of
     its name by weight.
 
-    `mode` is how its containers are called: "" (one container), Serial, Direct or MultiModel. `kind` is instance or serverless;
+    `mode` is how its containers are called: "" (one container), Serial, Direct or MultiModel; Components: it has none of its own. `kind` is instance or serverless;
     `most_at_once` limits the calls under way in the whole variant (serverless MaxConcurrency), 0: only by replica.
     """
 
@@ -73,11 +73,13 @@ class Variant:
     """The endpoint configuration of its deployment (the EndpointConfigName dimension of metrics)."""
     enhanced: bool = False
     """Its invocations are counted by InstanceId too (EnableEnhancedMetrics)."""
+    component: str = ""
+    """The inference component that its replicas are copies of: the table is the component's, under its ARN."""
 
     @property
     def plain(self) -> bool:
         """Nothing but: choose a replica, send, answer. What the fast path of the gateway takes."""
-        return not self.mode and self.kind == "instance" and self.fault is None and not self.enhanced
+        return not self.mode and self.kind == "instance" and self.fault is None and not self.enhanced and not self.component
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,10 @@ def endpoint_arn(account: str, region: str, name: str) -> str:
     return f"arn:aws:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
 
+def component_arn(account: str, region: str, name: str) -> str:
+    return f"arn:aws:sagemaker:{region}:{account}:inference-component/{name.lower()}"
+
+
 def instance_id(replica: str) -> str:
     """The InstanceId of a replica's log stream and metrics, from its id (or that of one of its runs)."""
     return f"i-{replica[:17]}"
@@ -172,6 +178,7 @@ def _variant(row: Mapping[str, Any]) -> Variant:
         row.get("share", 1.0),
         row.get("config", ""),
         row.get("enhanced", False),
+        row.get("component", ""),
     )
 
 

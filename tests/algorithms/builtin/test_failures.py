@@ -115,12 +115,6 @@ def test_labels_are_needed(box):
     fails(box, "linear-learner", "The records of channel 'train' have no labels")
 
 
-def test_several_hosts(box):
-    box.channel("train", recordio(ROWS))
-    box.write("resourceconfig", {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]})
-    fails(box, "kmeans", "Training kmeans on 2 instances is not supported here")
-
-
 def test_a_broken_algorithm_is_not_the_users_fault(box, monkeypatch):
     box.channel("train", recordio(ROWS))
     found = train.algorithm("kmeans")

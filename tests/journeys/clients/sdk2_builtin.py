@@ -22,7 +22,7 @@ binary = (labels == 1).astype("float32")
 common = {"role": role, "instance_count": 1, "instance_type": "ml.m5.large", "sagemaker_session": session}
 estimators = {
     "linear": LinearLearner(predictor_type="binary_classifier", epochs=10, **common),
-    "kmeans": KMeans(k=3, **common),
+    "kmeans": KMeans(k=3, **common | {"instance_count": 2}),
     "pca": PCA(num_components=2, **common),
     "knn": KNN(k=5, sample_size=300, predictor_type="classifier", **common),
     "factors": FactorizationMachines(num_factors=2, predictor_type="binary_classifier", epochs=20, linear_lr=0.1, **common),
@@ -54,6 +54,7 @@ for name in estimators:
         "image": said["AlgorithmSpecification"]["TrainingImage"],
         "metrics": {metric["MetricName"]: metric["Value"] for metric in said["FinalMetricDataList"]},
         "hyperparameters": said["HyperParameters"],
+        "instances": said["ResourceConfig"]["InstanceCount"],
     }
 predictors = {
     name: estimator.deploy(1, "ml.m5.large", endpoint_name=f"builtin-{name}", wait=False) for name, estimator in estimators.items()

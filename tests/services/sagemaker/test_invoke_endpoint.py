@@ -113,7 +113,7 @@ def test_time_out(hosting, monkeypatch):
         ({"TargetVariant": "zz"}, "Variant zz not found"),
         ({"TargetModel": "a.tar.gz"}, "Endpoint e is not a multi-model endpoint and does not support target model header."),
         ({"TargetContainerHostname": "a"}, "is not configured for direct invocation"),
-        ({"InferenceComponentName": "a"}, "not built InferenceComponentName"),
+        ({"InferenceComponentName": "a"}, "Inference component a of account 123456789012 not found on endpoint e."),
     ],
 )
 def test_validation_error(hosting, more, text):

@@ -30,7 +30,7 @@ class Predictor(Protocol):
 class Algorithm:
     """`labels` says whether the train channel must have them; `test_labels` the same for validation and test. `sparse` data stays
     sparse. `several` is the name of the list of records in a JSON answer ("": an object of columns). `answers` are the content types it can
-    answer, the first by default. `check` fills in and checks the channels."""
+    answer, the first by default. `hosts`: it can be trained on several. `check` fills in and checks the channels."""
 
     name: str
     title: str
@@ -44,6 +44,7 @@ class Algorithm:
     csv: bool = True
     several: str = "predictions"
     answers: tuple[str, ...] = (JSON, JSONLINES, RECORDIO)
+    hosts: bool = True
     check: Callable[[dict[str, dict], tuple[str, ...], bool], dict[str, dict]] = data.check_channels
 
 
@@ -57,6 +58,8 @@ class Job:
     channels: dict[str, dict]
     log: Log
     model: str
+    shares: dict[str, list[data.Table]] = field(default_factory=dict)
+    """Parts of sharded channels that other hosts handed over (hosts.py)."""
     _read: dict[str, data.Table] = field(default_factory=dict)
 
     def table(self, channel: str) -> data.Table | None:
@@ -64,8 +67,12 @@ class Job:
         if channel not in self.channels:
             return None
         if channel not in self._read:
-            wanted = self.algorithm.labels if channel == "train" else self.algorithm.test_labels
-            found = data.load(self.layout, channel, self.channels[channel], wanted, self.algorithm.sparse)
+            found = data.joined([self.part(channel), *self.shares.pop(channel, [])], channel)
             data.check_width(found, self.given.get("feature_dim"), channel)
             self._read[channel] = found
         return self._read[channel]
+
+    def part(self, channel: str) -> data.Table:
+        """What this host has of a channel. Raises ClientError."""
+        wanted = self.algorithm.labels if channel == "train" else self.algorithm.test_labels
+        return data.load(self.layout, channel, self.channels[channel], wanted, self.algorithm.sparse)

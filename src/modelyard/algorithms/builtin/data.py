@@ -41,8 +41,8 @@ def check_channels(config: dict[str, dict], optional: tuple[str, ...], csv: bool
     return config
 
 
-def load(layout: Layout, name: str, channel: dict, labels: bool, sparse: bool) -> Table:
-    """The whole channel. Raises ClientError for a channel that is empty, unreadable or, where `labels` are needed, without them."""
+def load(layout: Layout, name: str, channel: dict, labels: bool, keep_sparse: bool) -> Table:
+    """What this host has of the channel, maybe nothing. Raises ClientError for what is unreadable or, where `labels` are needed, without them."""
     content = channel["ContentType"]
     main, parameters = parse(content)
     try:
@@ -56,14 +56,37 @@ def load(layout: Layout, name: str, channel: dict, labels: bool, sparse: bool) -
             type(error).__name__,
             str(error),
         ) from error
-    if not len(table):
-        raise ClientError(f"Channel '{name}' has no records.")
-    if labels and table.labels is None:
+    if labels and len(table) and table.labels is None:
         raise ClientError(f"The records of channel '{name}' have no labels, which this algorithm needs.")
-    if not sparse and not isinstance(table.features, np.ndarray):
+    if not keep_sparse and not isinstance(table.features, np.ndarray):
         table = Table(table.features.toarray(), table.labels)
     _check_finite(table, name)
     return table
+
+
+def joined(tables: list[Table], name: str) -> Table:
+    """One table of all rows. Raises ClientError where there are none, or where the parts do not fit together."""
+    tables = [table for table in tables if len(table)]
+    if not tables:
+        raise ClientError(f"Channel '{name}' has no records.")
+    if len(tables) == 1:
+        return tables[0]
+    if len({table.labels is None for table in tables}) > 1:
+        raise ClientError(f"Some records of channel '{name}' have labels and some have none.")
+    widths = sorted({table.features.shape[1] for table in tables})
+    dense = all(isinstance(table.features, np.ndarray) for table in tables)
+    if len(widths) > 1 and dense:
+        raise ClientError(f"The records of channel '{name}' have different numbers of features: {widths}.")
+    if dense:
+        features: object = np.concatenate([table.features for table in tables])
+    else:
+        from scipy import sparse
+
+        parts = [sparse.csr_matrix(table.features) for table in tables]
+        for part in parts:
+            part.resize(part.shape[0], widths[-1])
+        features = sparse.vstack(parts, "csr")
+    return Table(features, None if tables[0].labels is None else np.concatenate([table.labels for table in tables]))
 
 
 def check_width(table: Table, feature_dim: object, name: str) -> None:

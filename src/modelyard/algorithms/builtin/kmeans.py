@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from sklearn.cluster import KMeans, kmeans_plusplus
 
 from . import artifact
 from .algorithm import CSV, JSON, JSONLINES, RECORDIO, Algorithm, Job
@@ -74,6 +73,8 @@ def _stream(job: Job, rows: np.ndarray, random: np.random.RandomState) -> tuple[
     first = rows[:size] if size >= given["k"] else rows
     count = min(given["k"] * factor, len(first))
     if given["init_method"] == "kmeans++":
+        from sklearn.cluster import kmeans_plusplus
+
         centers = kmeans_plusplus(first, count, random_state=random)[0]
     else:
         centers = first[random.permutation(len(first))[:count]].copy()
@@ -102,6 +103,8 @@ def _shrink(job: Job, centers: np.ndarray, weights: np.ndarray, random: np.rando
     given, log = job.given, job.log
     if len(centers) == given["k"]:
         return centers
+    from sklearn.cluster import KMeans
+
     log.info(f"shrinking {len(centers)} centers into {given['k']}")
     trials = AUTO_TRIALS if given["local_lloyd_num_trials"] == "auto" else given["local_lloyd_num_trials"]
     start = "k-means++" if given["local_lloyd_init_method"] == "kmeans++" else "random"

@@ -201,5 +201,15 @@ def load(path: str) -> Model:
 
 
 ALGORITHM = Algorithm(
-    "lightgbm", "LightGBM", TABLE, train, load, channels=CHANNELS, labels=True, several="", answers=(JSON,), check=check_channels
+    "lightgbm",
+    "LightGBM",
+    TABLE,
+    train,
+    load,
+    channels=CHANNELS,
+    labels=True,
+    several="",
+    answers=(JSON,),
+    hosts=False,
+    check=check_channels,
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
 from . import artifact
 from .algorithm import Algorithm, Job
@@ -45,6 +44,8 @@ def train(job: Job) -> None:
         singular, components = np.sqrt(np.maximum(values[-wanted:], 0)), vectors[:, -wanted:]
     else:
         extra = max(10, wanted) if given["extra_components"] == -1 else given["extra_components"]
+        from sklearn.utils.extmath import randomized_svd
+
         _, values, vectors = randomized_svd(rows - mean, wanted, n_oversamples=min(extra, most - wanted), random_state=0)
         singular, components = values[::-1], vectors[::-1].T
     job.log.info(f"processed a total of {len(rows)} examples")

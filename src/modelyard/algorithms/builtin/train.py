@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -9,7 +10,7 @@ import time
 import traceback
 
 from ..layout import Layout
-from . import NAMES
+from . import NAMES, hosts
 from .algorithm import Algorithm, Job
 from .failures import CUSTOMER_ERROR, ClientError
 from .fields import parse
@@ -51,13 +52,18 @@ def train(wanted: Algorithm, layout: Layout) -> None:
     log.info(f"Reading provided configuration from {layout.config}/hyperparameters.json: {given}")
     values = parse(wanted.table, given)
     log.info(f"Final configuration: {values}")
-    if len(resources["hosts"]) > 1:
-        raise ClientError(f"Training {wanted.name} on {len(resources['hosts'])} instances is not supported here; use one instance.")
+    names, here = resources["hosts"], resources["current_host"]
+    if len(names) > 1 and not wanted.hosts:
+        raise ClientError(f"Training {wanted.name} on {len(names)} instances is not supported here; use one instance.")
     channels = wanted.check(layout.read("inputdataconfig"), wanted.channels, wanted.csv)
     log.info("Number of GPUs being used: 0")
-    job = Job(wanted, layout, values, channels, log, os.path.join(layout.model, f"model_{resources['current_host']}"))
+    job = Job(wanted, layout, values, channels, log, os.path.join(layout.model, f"model_{here}"))
+    if here != names[0]:
+        hosts.follow(job, names[0], names.index(here))
+        return
     ready = time.time()
-    wanted.train(job)
+    with hosts.lead(job, len(names) - 1) if len(names) > 1 else contextlib.nullcontext():
+        wanted.train(job)
     if "test" in wanted.channels and "test" not in channels:
         log.info("Test data is not provided.")
     log.metrics({"setuptime": 1000 * (ready - began), "totaltime": 1000 * (time.time() - began)})

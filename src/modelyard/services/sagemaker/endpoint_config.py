@@ -84,6 +84,7 @@ def _check(call, request: dict[str, Any]) -> None:
     names = [v["VariantName"] for v in variants]
     if len(names) != len(set(names)):
         raise validation("Production variant names must be unique within an endpoint configuration.")
+    _check_hosts(request)
     serverless.check_request(request)
     shadows.check_request(request)
     for variant in variants:
@@ -101,6 +102,21 @@ def _check(call, request: dict[str, Any]) -> None:
     capture = request.get("DataCaptureConfig")
     if capture:
         parse_s3_uri(capture["DestinationS3Uri"], "dataCaptureConfig.destinationS3Uri")
+
+
+def _check_hosts(request: dict[str, Any]) -> None:
+    """Variants without a model are for inference components; their role is the configuration's."""
+    variants = [*request["ProductionVariants"], *request.get("ShadowProductionVariants", ())]
+    hosts = [v["VariantName"] for v in variants if not v.get("ModelName")]
+    if not hosts:
+        return
+    if len(hosts) < len(variants) or request.get("ShadowProductionVariants"):
+        raise validation(f"ModelName is required for every variant or for none: {', '.join(hosts)} would host inference components.")
+    if not request.get("ExecutionRoleArn"):
+        raise validation(f"ModelName is required for variant {hosts[0]}, unless it is for inference components: then ExecutionRoleArn is.")
+    for variant in variants:
+        if variant.get("ServerlessConfig"):
+            raise validation(f"ModelName is required for variant {variant['VariantName']}: serverless endpoints have no inference components.")
 
 
 def _check_async(request: dict[str, Any]) -> None:
@@ -131,9 +147,8 @@ def _check_variant(call, variant: dict[str, Any], where: str) -> None:
     for member in VARIANT_NOT_BUILT:
         if variant.get(member):
             raise validation(f"{member} of {where} is not built yet; nothing was created.")
-    if not variant.get("ModelName"):
-        raise validation(f"ModelName is required for {where}: inference components are not built yet.")
-    the_model(call, variant["ModelName"])
+    if variant.get("ModelName"):
+        the_model(call, variant["ModelName"])
     for member in ("InstanceType", "InitialInstanceCount"):
         if not variant.get(member) and not variant.get("ServerlessConfig"):
             raise validation(f"{member} is required for {where}, as it has no ServerlessConfig.")

@@ -20,14 +20,24 @@ HEADERS = (
     ("TargetVariant", "X-Amzn-SageMaker-Target-Variant"),
     ("InferenceId", "X-Amzn-SageMaker-Inference-Id"),
     ("SessionId", "X-Amzn-SageMaker-Session-Id"),
+    ("InferenceComponentName", "X-Amzn-SageMaker-Inference-Component"),
 )
-NOT_BUILT = ("InferenceComponentName", "EnableExplanations")
+NOT_BUILT = ("EnableExplanations",)
 _NOT_BUILT = frozenset(NOT_BUILT)
 MOST_BODY_BYTES = 6_291_456
 MOST_MESSAGE_CHARACTERS = 2048
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container {}. Review the latency metrics for each "
     "container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+NO_COPIES = (
+    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if configured) or try to increase "
+    "the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+)
+NEEDS_COMPONENT = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy inference components. Please include Inference "
+    "Component Name header or consider using SageMaker models."
 )
 
 
@@ -44,13 +54,13 @@ def header_lines(request: dict[str, Any]) -> bytes:
 
 
 def wants(request: dict[str, Any]) -> Wants:
-    """Which model or container of the endpoint the caller asks for."""
-    model, hostname = request.get("TargetModel"), request.get("TargetContainerHostname")
-    if not model and not hostname:
+    """Which model, container or component of the endpoint the caller asks for."""
+    model, hostname, component = (request.get(m) for m in ("TargetModel", "TargetContainerHostname", "InferenceComponentName"))
+    if not model and not hostname and not component:
         return NOTHING
     if model and not model.isprintable():
         raise api.error.ValidationError("TargetModel must not contain control characters.")
-    return Wants(model, hostname)
+    return Wants(model, hostname, component)
 
 
 def refuse_not_built(request: dict[str, Any]) -> None:
@@ -92,6 +102,12 @@ def problem(call, request: dict[str, Any], outcome: Any) -> ApiError | None:
             )
         case "no-endpoint":
             return api.error.ValidationError(f"Endpoint {request['EndpointName']} of account {call.account} not found.")
+        case "no-component":
+            return api.error.ValidationError(
+                f"Inference component {request['InferenceComponentName']} of account {call.account} not found on endpoint {request['EndpointName']}."
+            )
+        case "no-replica" if outcome.variant is not None and outcome.variant.component:
+            return api.error.ValidationError(NO_COPIES)
         case "asynchronous":
             return api.error.ValidationError(
                 f"Endpoint {outcome.table.endpoint} of account {call.account} is an asynchronous inference endpoint. Use the InvokeEndpointAsync API."
@@ -117,6 +133,8 @@ def _refused(call, request: dict[str, Any], outcome: Any) -> str:
     """AWS's texts for a target that the endpoint's kind does not have, or needs."""
     endpoint = outcome.table.endpoint
     match outcome.detail:
+        case "needs-component":
+            return NEEDS_COMPONENT
         case "needs-model":
             return f"Request {call.request_id} is missing a target model header."
         case "no-models":
@@ -132,7 +150,8 @@ def _refused(call, request: dict[str, Any], outcome: Any) -> str:
 
 def _model_error(call, outcome: Any, status: int, message: str) -> ApiError:
     endpoint = outcome.table.endpoint
-    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    component = outcome.variant.component if outcome.variant is not None else ""
+    group = f"/aws/sagemaker/InferenceComponents/{component}" if component else f"/aws/sagemaker/Endpoints/{endpoint}"
     side = "client" if 400 <= status < 500 else "server"
     quoted = message[:MOST_MESSAGE_CHARACTERS]
     text = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import fbeta_score, precision_recall_fscore_support, roc_auc_score
 
 Metrics = list[tuple[str, float, bool]]
 """(name, value, whether it is a loss)."""
@@ -39,6 +38,8 @@ def _criterion(right: np.ndarray, taken: np.ndarray, positives: int, total: int,
 
 
 def binary(scores: np.ndarray, labels: np.ndarray, limit: float, given: dict) -> Metrics:
+    from sklearn.metrics import fbeta_score, roc_auc_score
+
     said, truth = scores > limit, labels > 0.5
     right = int((said & truth).sum())
     precision, recall = right / max(int(said.sum()), 1), right / max(int(truth.sum()), 1)
@@ -55,6 +56,8 @@ def binary(scores: np.ndarray, labels: np.ndarray, limit: float, given: dict) ->
 
 
 def multiclass(scores: np.ndarray, labels: np.ndarray, given: dict) -> Metrics:
+    from sklearn.metrics import precision_recall_fscore_support
+
     truth, said = labels.astype(int), scores.argmax(1)
     rank = (scores > scores[np.arange(len(truth)), truth][:, None]).sum(1)
     top = min(given["accuracy_top_k"], scores.shape[1])

@@ -200,8 +200,9 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         hosts=[hostname],
         # The platform writes models there while the container runs: it may read them only, and no link of its leads a writer astray.
         mounts=[*network.pop("mounts"), *([Mount(str(ml / "models"), "/opt/ml/models")] if many else [])],
-        memory_bytes=kind.memory_here,
-        cpus=kind.cpus_here,
+        # A copy of an inference component has what it asked for, anything else its instance.
+        memory_bytes=min(kind.memory_here, spec.get("memory_bytes") or kind.memory_here),
+        cpus=min(kind.cpus_here, spec.get("cpus") or kind.cpus_here),
         **network,
         serve_socket=path,
         grace_s=30.0,

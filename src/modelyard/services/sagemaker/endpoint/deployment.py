@@ -32,7 +32,7 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
         capture = None
     asynchronous = config.spec.get("AsyncInferenceConfig")
     if asynchronous is not None:
-        if any(v["mode"] in ("Direct", "MultiModel") for v in variants):
+        if any(v["mode"] in ("Direct", "MultiModel", "Components") for v in variants):
             raise validation(
                 "One or more endpoint features are not supported using this configuration: an asynchronous endpoint takes models of one container or "
                 "of a serial pipeline."
@@ -51,6 +51,8 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
+    if not variant.get("ModelName"):
+        return _host(config, variant, generation)
     model = the_model(call, variant["ModelName"])
     containers = hosted_containers(model.spec)
     if variant.get("ServerlessConfig"):
@@ -74,13 +76,28 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
     }
 
 
+def _host(config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
+    """A variant that runs nothing by itself: inference components bring their models."""
+    scaling = variant.get("ManagedInstanceScaling") or {}
+    return {
+        "name": variant["VariantName"],
+        "generation": generation,
+        "weight": variant.get("InitialVariantWeight", 1.0),
+        **_size(variant),
+        "most": scaling.get("MaxInstanceCount") if scaling.get("Status") == "ENABLED" else None,
+        "mode": "Components",
+        "role": config.spec["ExecutionRoleArn"],
+        "isolated": bool(config.spec.get("EnableNetworkIsolation")),
+    }
+
+
 def _shadows(call, config: Record, variants: list[dict[str, Any]], generation: int) -> dict[str, Any]:
     given = config.spec.get("ShadowProductionVariants")
     if not given:
         return {}
     found = [{**_variant(call, config, v, generation), "of": variants[0]["name"]} for v in given]
     for variant in (*variants, *found):
-        shadows.check_model(variant["model"], variant["mode"])
+        shadows.check_model(variant.get("model", ""), variant["mode"])
     return {"shadows": found}
 
 

@@ -61,10 +61,10 @@ def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Re
     desired = next((v for v in everyone(wanted) if v["name"] == variant["name"]), variant) if scaled else variant
     answer = {
         "VariantName": variant["name"],
-        "DeployedImages": _images(endpoint, variant),
+        **_images(endpoint, variant),
         "CurrentWeight": variant["weight"] if serving else 0.0,
         "DesiredWeight": desired["weight"],
-        "CurrentInstanceCount": min(_healthy(replicas, variant), variant["count"]),
+        "CurrentInstanceCount": variant["count"] if _hosts(variant) else min(_healthy(replicas, variant), variant["count"]),
         "DesiredInstanceCount": desired["count"],
     }
     if not serving:
@@ -102,10 +102,10 @@ def _pending_variant(
 ) -> dict[str, Any]:
     held = rollout.get("held")
     share = held["share"].get(variant.get("of", variant["name"]), 0.0) if held else 0.0
-    healthy = _healthy(replicas, variant)
+    healthy = variant["count"] if _hosts(variant) else _healthy(replicas, variant)
     answer = {
         "VariantName": variant["name"],
-        "DeployedImages": _images(endpoint, variant),
+        **_images(endpoint, variant),
         "CurrentWeight": variant["weight"] if share > 0 else 0.0,
         "DesiredWeight": variant["weight"],
         "CurrentInstanceCount": min(healthy, wanted_count(variant, held["active"])) if share > 0 else healthy,
@@ -152,5 +152,14 @@ def _healthy(replicas: Sequence[Record], variant: Mapping[str, Any]) -> int:
     return sum(r.status == "InService" and not r.spec.get("stop") for r in mine)
 
 
-def _images(endpoint: Record, variant: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": endpoint.created_at}]
+def _hosts(variant: Mapping[str, Any]) -> bool:
+    """Its instances run inference components, and are there as soon as they are wanted."""
+    return variant.get("mode") == "Components"
+
+
+def _images(endpoint: Record, variant: Mapping[str, Any]) -> dict[str, Any]:
+    if not variant.get("image"):  # it hosts inference components
+        return {}
+    return {
+        "DeployedImages": [{"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": endpoint.created_at}]
+    }

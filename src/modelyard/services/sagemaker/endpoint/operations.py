@@ -18,6 +18,7 @@ from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA, S
 from modelyard.services.sagemaker.endpoint.policy import check_config, plan_of
 from modelyard.services.sagemaker.endpoint.quota import check_quota
 from modelyard.services.sagemaker.endpoint_config import the_config
+from modelyard.services.sagemaker.inference_component.lifecycle import on_endpoint
 
 UPDATING = ("Updating", "RollingBack")
 ON_THE_WAY = ("Creating", "Deleting", *UPDATING)
@@ -55,6 +56,7 @@ def update_endpoint(call, request):
     def wish(endpoint: Record) -> dict[str, Any]:
         serving = endpoint.state.get("serving")
         new = freeze(call, config, endpoint.spec["wanted"]["edition"] + 1)
+        _check_components(call, endpoint, [v["name"] for v in new["variants"] if v["mode"] == "Components"])
         if request.get("RetainAllVariantProperties"):
             new = retain(new, serving, excluded)
         kept = endpoint.spec.get("deployment_config") if request.get("RetainDeploymentConfig") else None
@@ -85,6 +87,7 @@ def delete_endpoint(call, request):
             return {}
         if status_of(endpoint) in UPDATING:
             raise _in_progress(endpoint)
+        _check_components(call, endpoint, ())
         try:
             call.store.request(endpoint, {"delete": True})
         except Moved:
@@ -141,6 +144,15 @@ def _update(call, name: str, wish: Callable[[Record], dict[str, Any]], allowed: 
             continue
         call.platform.ring(ENDPOINT.kind)
         return changed
+
+
+def _check_components(call, endpoint: Record, hosts: Sequence[str]) -> None:
+    """Inference components keep the variants that host them."""
+    left = [c.name for c in on_endpoint(call.store, endpoint) if c.spec["variant"] not in hosts]
+    if left:
+        raise validation(
+            f'Endpoint "{endpoint.arn}" hosts the inference component(s) {", ".join(left)}: delete them before their variant goes.'
+        )
 
 
 def _in_progress(endpoint: Record) -> ApiError:

@@ -63,5 +63,6 @@ def _instances(deployment: Mapping[str, Any], counts: Mapping[str, int] | None =
     found: Counter[str] = Counter()
     for variant in shadows.everyone(deployment):
         if not variant.get("serverless"):
-            found[variant["instance_type"]] += shadows.wanted_count(variant, counts)
+            hosts = variant.get("mode") == "Components" and (counts is None or counts.get(variant["name"]))
+            found[variant["instance_type"]] += variant["count"] if hosts else shadows.wanted_count(variant, counts)
     return found

@@ -62,6 +62,8 @@ def percent(deployment: Mapping[str, Any], shadow: Mapping[str, Any]) -> float:
 
 def wanted_count(variant: Mapping[str, Any], most: Mapping[str, int] | None) -> int:
     """How many replicas of a variant there shall be where `most` says how many of each production variant: a shadow is there whole, or not."""
+    if variant.get("mode") == "Components":  # its instances run what inference components there are
+        return 0
     if most is None:
         return variant["count"]
     if "of" in variant:

@@ -31,7 +31,7 @@ def table_of(
         "key": endpoint.arn,
         "account": endpoint.account,
         "region": endpoint.region,
-        "endpoint": endpoint.name,
+        "endpoint": endpoint.spec.get("endpoint", endpoint.name),
         "variants": [
             {**row, **({"fault": faults[row["name"]]} if row["name"] in faults else {})}
             for part in parts
@@ -58,6 +58,7 @@ def _rows(endpoint: Record, part: Part, routes: Mapping[str, Any], alone: bool) 
                 **fleet,
                 **_calls(variant),
                 **shadows.enhanced(deployment),
+                **({"component": deployment["component"]} if deployment.get("component") else {}),
                 **serverless.row(endpoint, variant),
             }
     for name, variant in replica_names(endpoint.uid, deployment, part.active).items():

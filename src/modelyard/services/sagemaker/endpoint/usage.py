@@ -2,7 +2,8 @@
 
 Source: "SageMaker AI endpoint instance metrics": by EndpointName and VariantName, one sample per instance and period; CPU is the sum over
 cores (two busy cores are 200 %). MetricsConfig.MetricPublishFrequencyInSeconds says how often (platform time, 60 s); with EnableEnhancedMetrics
-they come by InstanceId too. Serverless variants have MemoryUtilization alone.
+they come by InstanceId too. Serverless variants have MemoryUtilization alone. Copies of inference
+components have CPU and memory by InferenceComponentName (/aws/sagemaker/InferenceComponents).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.endpoint import container
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA
+from modelyard.services.sagemaker.inference_component.lifecycle import COMPONENT
 from modelyard.services.sagemaker.instances import instance
 
-NAMESPACE = "/aws/sagemaker/Endpoints"
+NAMESPACE, OF_COMPONENTS = "/aws/sagemaker/Endpoints", "/aws/sagemaker/InferenceComponents"
 PERIOD_SECONDS, SHORTEST_REAL_SECONDS = 60.0, 1.0
 
 
@@ -38,7 +40,7 @@ def measure(platform: Any) -> float | None:
     if "runtime" not in platform.parts or monotonic() - usage.looked < SHORTEST_REAL_SECONDS:
         return None
     usage.looked, now = monotonic(), platform.clock.now()
-    endpoints = [e for e in platform.store.list(ENDPOINT.kind) if e.state.get("serving")]
+    endpoints = [e for kind in (ENDPOINT.kind, COMPONENT.kind) for e in platform.store.list(kind) if e.state.get("serving")]
     usage.due = {e.uid: usage.due.get(e.uid, now) for e in endpoints}
     due = [e for e in endpoints if usage.due[e.uid] <= now]
     if due:
@@ -56,9 +58,10 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
         data: list[dict[str, Any]] = []
         for replica in replicas[endpoint.uid]:
             found = figures(platform, usage, replica, {run: seen[run] for run in runs[replica.uid] if run in seen})
+            component = endpoint.kind == COMPONENT.kind
             dimensions = [{"Name": "EndpointName", "Value": endpoint.name}, {"Name": "VariantName", "Value": replica.spec["name"]}]
-            sets = [dimensions]
-            if config.get("EnableEnhancedMetrics"):
+            sets = [[{"Name": "InferenceComponentName", "Value": endpoint.name}] if component else dimensions]
+            if not component and config.get("EnableEnhancedMetrics"):
                 sets.append([*dimensions, {"Name": "InstanceId", "Value": container.log_stream(replica).rpartition("/")[2]}])
             data += [
                 {"MetricName": name, "Dimensions": d, "Timestamp": now, "Values": [value], "Counts": [1], "Unit": "Percent"}
@@ -66,7 +69,8 @@ def _measure(platform: Any, usage: Usage, endpoints: list[Record], now: float) -
                 for name, value in found.items()
             ]
         if data:
-            platform.metrics.put(endpoint.account, endpoint.region, NAMESPACE, data)
+            namespace = OF_COMPONENTS if endpoint.kind == COMPONENT.kind else NAMESPACE
+            platform.metrics.put(endpoint.account, endpoint.region, namespace, data)
     living = {run for rows in runs.values() for run in rows}
     for run in [run for run in usage.cpu if run not in living and len(usage.cpu) > 4096]:
         del usage.cpu[run]
@@ -88,12 +92,14 @@ def figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tup
     memory = 100.0 * sum(size for _, size in seen.values()) / kind.memory_here
     if replica.spec.get("serverless"):  # the one of these that AWS lists for serverless endpoints
         return {"MemoryUtilization": min(100.0, memory)}
+    if replica.spec.get("component"):  # a copy of an inference component: its instance's disk is not its own
+        return {**({"CPUUtilization": percent} if known else {}), "MemoryUtilization": min(100.0, memory)}
     disk = os.statvfs(platform.settings.data)
-    used = 100.0 * _size(container.folder(replica, platform)) / max(1, disk.f_blocks * disk.f_frsize)
+    used = 100.0 * bytes_in(container.folder(replica, platform)) / max(1, disk.f_blocks * disk.f_frsize)
     return {**({"CPUUtilization": percent} if known else {}), "MemoryUtilization": min(100.0, memory), "DiskUtilization": min(100.0, used)}
 
 
-def _size(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
     """Bytes on disk; what vanishes meanwhile does not count."""
     total = 0
     for parent, _, names in os.walk(folder):

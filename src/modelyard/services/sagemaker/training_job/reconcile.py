@@ -58,6 +58,8 @@ NO_MARKET = Market()
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS, TAKEN_LOOKS_SECONDS = 0.25, 0.03, 10.0, 1.0
 CUSTOMER_ERROR = 2
 """How AWS's built-in algorithms end when the user has to change something; their failure text begins with ClientError."""
+PEER_GRACE_SECONDS = 10.0
+"""What the other hosts get to end when one has failed."""
 FINAL = ("Completed", "Failed", "Stopped")
 
 
@@ -205,7 +207,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     if run.state == "absent" and seen.start.state == "failed":
         return _end(job, "Failed", now, reason_of(seen.start.error))
     if seen.failing:
-        return Step(job.status, do=[StopRun(job), FollowLog(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(job.status, do=[StopRun(job, PEER_GRACE_SECONDS), FollowLog(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and job.status == "InProgress":
         return Step("Stopping", moved(job.state, "Stopping", now), do=[StopRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and run.state == "absent":
