@@ -152,11 +152,10 @@ TORCH_HANDLER = """
 import os, torch
 modelyard_batch = True
 def model_fn(model_dir):
-    torch.set_num_threads(1)
     return torch.jit.load(os.path.join(model_dir, "model")).eval()
 def predict_fn(rows, network):
     with torch.inference_mode():
-        return network(torch.from_numpy(rows)).argmax(1).numpy()
+        return network(rows).argmax(1)
 """
 
 
@@ -172,7 +171,7 @@ def _ours(python: Path, folder: Path, variables: dict[str, str], port: int) -> l
     del variables["OMP_NUM_THREADS"]
     variables |= {"SAGEMAKER_BASE_DIR": str(folder / "base"), "SAGEMAKER_BIND_TO_PORT": str(port), "PYTHONPATH": str(box)}
     variables |= {"MODELYARD_PACKAGES": str(folder / "packages"), "MODELYARD_IMAGE_VERSION": "3.0-5" if kind == "xgb" else "1.4-2"}
-    return [str(python), "-m", "modelyard_algorithms", "serve", "xgboost" if kind == "xgb" else "scikit-learn"]
+    return [str(python), "-m", "modelyard_algorithms", "serve", {"xgb": "xgboost", "mlp": "pytorch"}.get(kind, "scikit-learn")]
 
 
 # --- peers -------------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ import pytest
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
+from modelyard.services.sagemaker.jobs import usage, volume
 from modelyard.services.sagemaker.processing_job import reconcile, run
+from modelyard.services.sagemaker.processing_job import usage as processing_usage
+from modelyard.services.sagemaker.training_job import usage as training_usage
 from tests.support.boxes import BUCKET
 from tests.support.processing import OUT, Processing, s3_input, s3_output
 
@@ -476,6 +479,17 @@ def test_out_of_memory_is_told_as_such(jobs, monkeypatch):
     assert job["FailureReason"].startswith("ClientError: Please use an instance type with more memory"), job
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [OUT, "/tmp"], ids=["output", "tmp"])
+def test_a_job_that_writes_more_than_its_volume_holds_is_ended_and_told_so(jobs, monkeypatch, where):
+    monkeypatch.setattr(volume, "EVERY_SECONDS", 0.2)
+    code = f"import time\nwith open('{where}/big', 'wb') as file:\n    for _ in range(80): file.write(bytes(16 << 20)); time.sleep(0.02)\ntime.sleep(30)"
+    job = jobs.run(f"big-{where[-3:]}", code)
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: No space left on device: algo-1 has written more than the 1 GB of VolumeSizeInGB")
+    assert jobs.files(f"big-{where[-3:]}/out/") == {}, "it would be on this disk twice"
+
+
 def test_a_stop_asks_politely_and_keeps_what_was_written(jobs):
     code = (
         f"import signal, sys, time\nsignal.signal(15, lambda *_: (open('{OUT}/last', 'w').write('bye'), sys.exit(0)))\n"
@@ -534,6 +548,41 @@ def test_a_zero_byte_where_no_process_can_have_one_ends_the_job(jobs, where):
         assert problem.response["Error"]["Code"] == "ValidationException"
         return
     assert jobs.end(name, 10)["ProcessingJobStatus"] in ("Failed", "Completed")
+
+
+# --- metrics -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["processing", "training"])
+def test_hosts_tell_how_busy_they_are_once_a_minute(jobs, monkeypatch, kind):
+    monkeypatch.setattr(usage, "SHORTEST_REAL_SECONDS", 0.0)
+    monkeypatch.setattr(usage, "PERIOD_SECONDS", 0.5)
+    code = "import time\nprint('up', flush=True)\nheld = bytearray(64 << 20)\nuntil = time.monotonic() + 3\nwhile time.monotonic() < until: pass"
+    name, boxes = f"busy-{kind}", jobs.boxes
+    if kind == "processing":
+        jobs.job(name, code, count=2)
+        jobs.until(name, lambda job: jobs.log(name).count("up") == 2)
+        service, hosts = processing_usage, [f"{name}/algo-1", f"{name}/algo-2"]
+    else:
+        boxes.job(name, code)
+        boxes.until(name, lambda job: "up" in boxes.log(name))
+        service, hosts = training_usage, [f"{name}/algo-1"]
+    until = time.monotonic() + 20
+    cloudwatch, found = boxes.yard.client("cloudwatch"), {}
+    while len(found) < 3 * len(hosts) and time.monotonic() < until:
+        service.measure(boxes.platform)
+        told = cloudwatch.list_metrics(Namespace=service.NAMESPACE)["Metrics"]
+        found = {(m["Dimensions"][0]["Value"], m["MetricName"]) for m in told if m["Dimensions"][0]["Value"] in hosts}
+        time.sleep(0.1)
+    assert found == {(host, f"{what}Utilization") for host in hosts for what in ("CPU", "Memory", "Disk")}
+    times = {"StartTime": time.time() - 300, "EndTime": time.time() + 60, "Period": 60, "Statistics": ["Maximum"]}
+    dimensions = [{"Name": "Host", "Value": hosts[0]}]
+    for metric, least, most in (("CPUUtilization", 1, 400), ("MemoryUtilization", 0.1, 100)):
+        (point,) = cloudwatch.get_metric_statistics(Namespace=service.NAMESPACE, MetricName=metric, Dimensions=dimensions, **times)[
+            "Datapoints"
+        ][:1]
+        assert least < point["Maximum"] < most
+    (jobs if kind == "processing" else boxes).end(name)
 
 
 # --- whoever is killed -------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def fakes(monkeypatch):
 
     monkeypatch.setattr(reconcile, "real_now", real_now)
     monkeypatch.setattr(endpoint_reconcile, "real_now", real_now)
-    monkeypatch.setattr(container, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(container, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(container, "fetch_model", lambda replica, world: container.ml_folder(replica, world).mkdir(parents=True))
     monkeypatch.setattr(
         container,

@@ -51,7 +51,7 @@ def fakes(monkeypatch):
     monkeypatch.setattr(actions, "fetch", lambda *a, **k: 0)
     monkeypatch.setattr(actions, "upload", lambda *a, **k: {})
     monkeypatch.setattr(actions, "collect", collect)
-    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lay_out)
     spec = lambda job, world, role, host: type("S", (), {"id": job_reconcile.job_run.run_id(job, host)})  # noqa: E731
     monkeypatch.setattr(job_reconcile.job_run, "run_spec", spec)
@@ -104,6 +104,7 @@ def test_killed_at_every_point(seed, tmp_path, fakes):
     assert runtime.starts and all(count == 1 for count in runtime.starts.values()), "hosts are started, and none twice"
     assert all(state == "stopped" for state in runtime.runs.values()), "no run is left over"
     assert not any((tmp_path / "jobs").glob("*/*")), "no folder is left over"
+    assert db.read("SELECT uid FROM places") == [], "no place among all jobs is kept"
     assert chaos.crashes > 5, "the test killed something"
     db.close()
     shutil.rmtree(tmp_path, ignore_errors=True)

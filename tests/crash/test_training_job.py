@@ -131,7 +131,7 @@ def fakes(monkeypatch):
     monkeypatch.setattr(job_actions, "save", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "restore", lambda *a, **k: None)
     monkeypatch.setattr(job_actions, "collect", lambda *a, **k: {"model": "s3://b/out/model.tar.gz", "metrics": []})
-    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(job_reconcile.job_run, "lay_out", lambda job, world, attempt, host: world.settings.data)
     monkeypatch.setattr(
         job_reconcile.job_run,

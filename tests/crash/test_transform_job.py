@@ -98,7 +98,7 @@ class Model:
     async def sockets(self):
         return ["s"]
 
-    async def ask(self, body):
+    async def ask(self, body, once=False):
         if body.startswith(b"bad"):
             raise Refused("ClientError", "ClientError: 400", b"no")
         return SimpleNamespace(body=b"x" * (FIRST_PART_BYTES + 5) if body == b"large" else body.upper())
@@ -135,7 +135,7 @@ def test_killed_at_every_point(seed, tmp_path, fakes, monkeypatch):  # noqa: F81
     bucket = Bucket(chaos)
     Settings(data=tmp_path).socket_dir.mkdir(parents=True, exist_ok=True)
     monkeypatch.setattr(reconcile, "real_now", lambda: now[0])
-    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri: ("ready", ""))
+    monkeypatch.setattr(job_reconcile, "look_at_image", lambda world, uri, verb="": ("ready", ""))
     monkeypatch.setattr(actions, "session", bucket.session)
     monkeypatch.setattr(actions, "objects", lambda *_: [Item("in", f"k{n}", f"k{n}", 1) for n in range(OBJECTS)])
     monkeypatch.setattr(host, "RoleSession", bucket.session)

@@ -170,3 +170,41 @@ def test_roles(aws):
 def test_what_is_not_built(aws):
     said = aws("sagemaker", "list-pipelines", code=255)
     assert "ListPipelines" in said
+
+
+def test_a_processing_job_from_json_with_its_waiter(aws):
+    aws("s3", "mb", "s3://cli-process")
+    (aws.folder / "count.py").write_text(
+        "n = len(open('/opt/ml/processing/input/data/rows.txt').readlines())\nopen('/opt/ml/processing/out/n', 'w').write(str(n))"
+    )
+    (aws.folder / "rows.txt").write_text("a\nb\nc\n")
+    for name, key in (("count.py", "code/count.py"), ("rows.txt", "data/rows.txt")):
+        aws("s3", "cp", "--no-progress", name, f"s3://cli-process/{key}")
+    name = aws("sts", "get-caller-identity")["Arn"].split("/")[1]
+    role = aws("iam", "get-role", "--role-name", name, "--query", "Role.Arn", "--output", "text").strip()
+
+    def source(what):
+        where = {"S3Uri": f"s3://cli-process/{what}/", "LocalPath": f"/opt/ml/processing/input/{what}", "S3DataType": "S3Prefix"}
+        return {"InputName": what, "S3Input": {**where, "S3InputMode": "File"}}
+
+    output = {"S3Uri": "s3://cli-process/out", "LocalPath": "/opt/ml/processing/out", "S3UploadMode": "EndOfJob"}
+    request = {
+        "ProcessingJobName": "cli-count",
+        "AppSpecification": {
+            "ImageUri": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+            "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/count.py"],
+        },
+        "RoleArn": role,
+        "ProcessingInputs": [source("code"), source("data")],
+        "ProcessingOutputConfig": {"Outputs": [{"OutputName": "n", "S3Output": output}]},
+        "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}},
+    }
+    (aws.folder / "processing.json").write_text(json.dumps(request))
+    aws("sagemaker", "create-processing-job", "--cli-input-json", "file://processing.json")
+    aws("sagemaker", "wait", "processing-job-completed-or-stopped", "--processing-job-name", "cli-count")
+    told = aws("sagemaker", "describe-processing-job", "--processing-job-name", "cli-count")
+    assert told["ProcessingJobStatus"] == "Completed"
+    assert aws("s3", "cp", "--no-progress", "s3://cli-process/out/n", "-").strip() == "3"
+    assert "ResourceInUse" in aws("sagemaker", "create-processing-job", "--cli-input-json", "file://processing.json", code=255)
+    listed = aws("sagemaker", "list-processing-jobs", "--name-contains", "cli-", "--query", "ProcessingJobSummaries[].ProcessingJobName")
+    assert listed == ["cli-count"]

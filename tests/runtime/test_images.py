@@ -233,3 +233,14 @@ def test_the_real_scikit_learn_image_builds_and_imports(best):
         "a", ["python", "-c", "import sklearn, pandas; print(sklearn.__version__, pandas.__version__)"], env_path=str(path)
     )
     assert (run.exit_code, output) == (0, "1.2.1 1.5.3\n"), output
+
+
+def test_an_image_that_needs_a_program_of_the_machine_says_how_to_get_it(tmp_path, monkeypatch):
+    from modelyard.runtime.images import store as image_store
+
+    images = ImageStore(Settings(data=tmp_path, cache=tmp_path / "cache"))
+    spark = images.find("173754725891.dkr.ecr.us-east-1.amazonaws.com/sagemaker-spark-processing:3.3-cpu-py39-v1.0")
+    assert spark.commands["smspark-submit"][-1] == "spark-submit"
+    monkeypatch.setattr(image_store, "SYSTEM", str(tmp_path))
+    with pytest.raises(BuildFailed, match=r"needs on this machine: `java` \(Debian: apt install"):
+        images.ensure(spark)

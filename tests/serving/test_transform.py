@@ -224,6 +224,22 @@ def test_rows_without_quotes_come_out_as_those_with(rows, before, after, end):
     assert [same(body) for body in quick] == [same(body) for body in careful]
 
 
+@pytest.mark.parametrize("answer", [b'{"predictions": [[1.5, 2]]}\n', b'1,"a"b\n', b'a"b\n', b' "a"\n', b'"open\n'])
+def test_what_is_no_csv(answer):
+    with pytest.raises(Refused, match='Failed to parse output from the algorithm as CSV: bare " in non quoted field found near: '):
+        through({"JoinSource": "Input"}, b"1,2\n", answer)
+
+
+@pytest.mark.parametrize("answer", [b'"a"\n', b'"a"', b'""\n', b'"a ""b"", c",,"d\ne"\n', b'x,"y"\r\n', b'"a",\n'])
+def test_what_is_csv(answer):
+    assert through({"JoinSource": "Input"}, b"1,2\n", answer)[1].startswith(b"1,2,")
+
+
+def test_a_large_table_with_quotes_is_read_in_time():
+    body = b'"a ""b"", c",1.5,2.5,3.5\n' * 200_000
+    assert len(table.read(body)) == 200_000
+
+
 def test_a_quote_on_one_side_only():
     config = {"JoinSource": "Input", "OutputFilter": "$[-1,0]"}
     assert through(config, b"a,1\nb,2\n", b'"x,y"\n0.5\n')[1] == b'"x,y",a\n0.5,b\n'
@@ -260,7 +276,7 @@ class Model:
     def __init__(self):
         self.now = self.most = 0
 
-    async def ask(self, body):
+    async def ask(self, body, once=False):
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(random.Random(body).random() / 500)
@@ -319,7 +335,7 @@ def test_two_walks_share_lanes():
 
 def test_a_refusal_ends_the_walk_and_frees_its_lanes():
     class Refusing(Model):
-        async def ask(self, body):
+        async def ask(self, body, once=False):
             if body == b"50":
                 raise Refused("ClientError", "ClientError: 400", b"no")
             return await super().ask(body)

@@ -18,7 +18,7 @@ FINAL = ("Completed", "Failed", "Stopped")
 
 class ModelServer(BaseHTTPRequestHandler):
     """MODEL: `sum` answers each CSV line with the sum of its numbers; `echo` what came; `json` each JSON line with {"n": keys};
-    `who` the run; `length` the number of bytes. A line with `bad` is a 400, `boom` a 500, `slow` takes 0.2 s, `hang` never answers,
+    `who` the run; `length` the number of bytes. A line with `bad` is a 400, `boom` a 500, `slow` takes 0.2 s, `say` goes to its log, `hang` never answers,
     `die` ends the first server, `die always` each. Every call is noted: (path, headers, body)."""
 
     protocol_version = "HTTP/1.1"
@@ -52,6 +52,11 @@ class ModelServer(BaseHTTPRequestHandler):
         time.sleep(float(env.get("SECONDS", "0")))
         if b"slow" in body:
             time.sleep(0.2)
+        if b"say" in body:
+            with open(self.box.log, "a") as log:
+                log.write(f"{int(time.time() * 1000)} {body.decode()}")
+            self._answer(400, b"said")
+            return
         if b"hang" in body:
             time.sleep(5)
             self.close_connection = True
@@ -112,6 +117,7 @@ class ModelRuntime(FakeRuntime):
         box = self.boxes.get(spec.id)
         if box is not None and not hasattr(box, "calls"):
             box.calls, box.answered, box.most = [], 0, 0
+            box.log = self.folder(spec.id) / "log"
             self.seen.append(box)
         return found
 

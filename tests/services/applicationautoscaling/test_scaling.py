@@ -156,7 +156,7 @@ def test_bad_targets(scaled):
         ({**PLACE, "ResourceId": "e"}, "Unsupported service namespace, resource type or scalable dimension"),
         ({**PLACE, "ScalableDimension": "ecs:service:DesiredCount"}, "Unsupported service namespace, resource type or scalable dimension"),
         ({**PLACE, "ScalableDimension": "sagemaker:variant:DesiredProvisionedConcurrency"}, "it is not serverless"),
-        ({**PLACE, "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"}, "not built"),
+        ({**PLACE, "ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"}, "Unsupported service namespace"),
         ({"ServiceNamespace": "ecs", "ResourceId": "service/c/s", "ScalableDimension": "ecs:service:DesiredCount"}, "not built"),
     ]:
         code, message = refused(register, **place, **bounds)

@@ -299,6 +299,13 @@ def test_a_model_that_fails_is_tried_again_and_then_named(yard):
     assert len(bodies(yard, job)) == 1, "what the model refuses is not sent again"
 
 
+def test_what_a_container_said_is_in_its_log_when_the_job_is_over(yard):
+    job = yard.run("sum", ("a.csv", b"say the last words\n"), split="Line", ModelClientConfig={"InvocationsMaxRetries": 0})
+    streams = [name for name in yard.streams(job["TransformJobName"]) if not name.endswith("data-log")]
+    events = yard.yard.client("logs").get_log_events(logGroupName="/aws/sagemaker/TransformJobs", logStreamName=streams[0])["events"]
+    assert events[-1]["message"] == "say the last words"
+
+
 def test_a_model_that_does_not_answer_in_time(yard):
     config = {"InvocationsMaxRetries": 1, "InvocationsTimeoutInSeconds": 1}
     job = yard.run("sum", ("a.csv", b"hang,1\n"), split="Line", ModelClientConfig=config)
@@ -372,7 +379,7 @@ def test_a_stopped_job_keeps_what_was_done(yard):
     name = yard.start("echo", ("a.csv", b"1\n"), ("b.csv", b"hang\n" * 3), split="Line")
     eventually(lambda: yard.boxes_of({"TransformJobName": name}) and len(yard.calls({"TransformJobName": name})) == 2)
     yard.sm.stop_transform_job(TransformJobName=name)
-    assert yard.sm.describe_transform_job(TransformJobName=name)["TransformJobStatus"] in ("InProgress", "Stopping", "Stopped")
+    assert yard.sm.describe_transform_job(TransformJobName=name)["TransformJobStatus"] in ("Stopping", "Stopped")
     job = yard.end(name)
     assert job["TransformJobStatus"] == "Stopped" and "FailureReason" not in job
     assert [key.split("/", 1)[1] for key in yard.keys(job)] == ["a.csv.out"]

@@ -1,6 +1,6 @@
 """Application Auto Scaling of endpoints: docs/design/autoscaling.md.
 
-resource.py          what can be scaled: variants of endpoints; reading their capacity, setting it
+resource.py          what can be scaled: variants of endpoints, inference components; reading their capacity, setting it
 target.py            scalable targets: register, describe, deregister
 policy.py            scaling policies; deliveries of alarms
 checks.py            what makes a policy's configuration wrong

@@ -10,7 +10,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.services.applicationautoscaling import activity, removal, resource
 from modelyard.services.applicationautoscaling.acting import acting
-from modelyard.services.applicationautoscaling.alarms import PERIOD_SECONDS, predefined_metric
+from modelyard.services.applicationautoscaling.alarms import PERIOD_SECONDS, TOLD_WHEN_IDLE, predefined_metric
 from modelyard.services.applicationautoscaling.look import refusal_key
 
 MOST_MINUTES = 60
@@ -44,7 +44,7 @@ class SetCapacity:
         try:
             resource.put(hands, target.spec["ResourceId"], target.spec["ScalableDimension"], self.capacity)
         except ApiError as problem:
-            if not problem.message.startswith("Cannot update in-progress endpoint"):
+            if not problem.message.startswith(("Cannot update in-progress endpoint", "Cannot update in-progress inference component")):
                 raise
 
 
@@ -58,7 +58,7 @@ class RemoveTarget:
 
 @dataclass(frozen=True)
 class TellZero:
-    """InvocationsPerInstance of 0 for each whole minute since `since` that had no call: as SageMaker does, so that an endpoint
+    """InvocationsPerInstance (of a component: InvocationsPerCopy) of 0 for each whole minute since `since` that had no call: as SageMaker does, so that an endpoint
     nobody calls scales in."""
 
     target: Record
@@ -67,7 +67,9 @@ class TellZero:
 
     def perform(self, world: Any) -> None:
         target, end = self.target, self.now // PERIOD_SECONDS * PERIOD_SECONDS
-        metric = predefined_metric(target.spec["ResourceId"], "SageMakerVariantInvocationsPerInstance")
+        variant, component = TOLD_WHEN_IDLE
+        kind = component if target.spec["ScalableDimension"] == resource.COPIES else variant
+        metric = predefined_metric(target.spec["ResourceId"], kind)
         place = (target.account, target.region, metric["Namespace"])
         begin = max(self.since // PERIOD_SECONDS * PERIOD_SECONDS, end - MOST_MINUTES * PERIOD_SECONDS)
         there = world.metrics.buckets(*place, metric["MetricName"], metric["Dimensions"], begin, end, PERIOD_SECONDS)

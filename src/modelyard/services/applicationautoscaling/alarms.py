@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelyard.services.applicationautoscaling.arithmetic import LOW_SHARE
-from modelyard.services.applicationautoscaling.resource import CONCURRENCY, INSTANCES, split
+from modelyard.services.applicationautoscaling.resource import CONCURRENCY, COPIES, INSTANCES, metric_dimensions
 
 HIGH_PERIODS, LOW_PERIODS, PERIOD_SECONDS, QUICK_PERIOD_SECONDS = 3, 15, 60, 10
 """AWS: high after 3 of 3 minutes above the target, low after 15 of 15 minutes below 90 % of it."""
@@ -14,11 +14,19 @@ PREDEFINED = {
     "SageMakerVariantInvocationsPerInstance": ("InvocationsPerInstance", "Sum", PERIOD_SECONDS),
     "SageMakerVariantConcurrentRequestsPerModelHighResolution": ("ConcurrentRequestsPerModel", "Maximum", QUICK_PERIOD_SECONDS),
     "SageMakerVariantProvisionedConcurrencyUtilization": ("ServerlessProvisionedConcurrencyUtilization", "Maximum", PERIOD_SECONDS),
+    "SageMakerInferenceComponentInvocationsPerCopy": ("InvocationsPerCopy", "Sum", PERIOD_SECONDS),
+    "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution": ("ConcurrentRequestsPerCopy", "Maximum", QUICK_PERIOD_SECONDS),
 }
+TOLD_WHEN_IDLE = ("SageMakerVariantInvocationsPerInstance", "SageMakerInferenceComponentInvocationsPerCopy")
+"""Metrics that SageMaker tells as 0 for minutes without a call."""
 """Predefined metric → CloudWatch metric of the variant, statistic, period."""
 OF_DIMENSION = {
     INSTANCES: ("SageMakerVariantInvocationsPerInstance", "SageMakerVariantConcurrentRequestsPerModelHighResolution"),
     CONCURRENCY: ("SageMakerVariantProvisionedConcurrencyUtilization",),
+    COPIES: (
+        "SageMakerInferenceComponentInvocationsPerCopy",
+        "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution",
+    ),
 }
 
 
@@ -49,8 +57,7 @@ def alarm_request(side: str, name: str, policy_arn: str, resource_id: str, confi
 
 def predefined_metric(resource_id: str, kind: str) -> dict[str, Any]:
     name, statistic, period = PREDEFINED[kind]
-    endpoint, variant = split(resource_id)
-    dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+    dimensions = metric_dimensions(resource_id)
     return {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": dimensions, "Statistic": statistic, "Period": period}
 
 

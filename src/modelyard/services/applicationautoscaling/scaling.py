@@ -16,6 +16,7 @@ from typing import Any
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Step
 from modelyard.services.applicationautoscaling.actions import Note, RemoveTarget, SetCapacity, TellZero
+from modelyard.services.applicationautoscaling.alarms import TOLD_WHEN_IDLE
 from modelyard.services.applicationautoscaling.arithmetic import aggregate, step_of, stepped, tracked
 from modelyard.services.applicationautoscaling.look import Alarm, Policy, Seen
 from modelyard.services.applicationautoscaling.resource import WORDS
@@ -241,5 +242,4 @@ def _not_scaled(target: Record, wish: Wish, alarming: Any, capacity: int, cause:
 
 def _tells_zero(seen: Seen) -> bool:
     """SageMaker tells CloudWatch of minutes without invocations where a policy could scale in by them."""
-    kind = "SageMakerVariantInvocationsPerInstance"
-    return any(p.config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType") == kind for p in seen.policies)
+    return any(p.config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType") in TOLD_WHEN_IDLE for p in seen.policies)

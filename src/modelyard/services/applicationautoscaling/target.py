@@ -146,9 +146,8 @@ def _spec(request: dict[str, Any], there: Record | None) -> dict[str, Any]:
 def _check_resource(call: Any, resource_id: str, dimension: str) -> None:
     hands = acting.acting(call.platform, call.account, call.region)
     there = resource.read(hands, resource_id, dimension)
-    endpoint, variant = resource.split(resource_id)
     if there is None:
-        raise validation(f"SageMaker endpoint {endpoint} with production variant {variant} does not exist: {resource_id}")
+        raise validation(resource.missing(resource_id))
     if there.wrong:
         raise validation(f"{resource_id} cannot be scaled by {dimension}: {there.wrong}.")
 

@@ -6,11 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 
-def look_at_image(world: Any, uri: str) -> tuple[str, str]:
-    """(unknown | absent | building | ready | failed, reason); a failure is told once, the next look tries again."""
+OTHER = {"train": ("training", "inference"), "serve": ("inference", "training")}
+
+
+def look_at_image(world: Any, uri: str, verb: str = "") -> tuple[str, str]:
+    """(unknown | absent | building | ready | failed, reason); a failure is told once, the next look tries again. `verb` is what the
+    image is to do by itself, train or serve: one that cannot is as good as unknown."""
     image = world.images.find(uri)
     if image is None:
         return "unknown", f"{uri} is no image of this platform; `modelyard images` lists what there is."
+    if verb and not getattr(image, verb):
+        wanted, has = OTHER[verb]
+        return "unknown", f"{uri} is an image for {has} and has no `{verb}`; use the image of the same framework for {wanted}."
     return _look(world, image)
 
 

@@ -16,10 +16,10 @@ from modelyard.serving.pipeline import with_content_type, without
 from modelyard.serving.transform.errors import ALGORITHM, CLIENT, Refused
 from modelyard.serving.upstream import Reply, Upstream, UpstreamError
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+FIRST_PAUSE_S = 0.1
 LOOK_S = 0.02
 PARAMETERS_S = 60.0
-MOST_REPLY_BYTES = 1 << 30
+MOST_REPLY_BYTES = 256 << 20
 NO_ANSWER = "Unable to get response from algorithm"
 
 
@@ -43,14 +43,15 @@ class Caller:
         self._pools: dict[str, Upstream] = {}
         self._known: list[str] | None = None
 
-    async def ask(self, body: bytes) -> Reply:
-        """The answer (2xx) of the last container. Raises Refused."""
+    async def ask(self, body: bytes, once: bool = False) -> Reply:
+        """The answer (2xx) of the last container. Raises Refused. `once`: whatever it is, it is not tried again."""
         pause = FIRST_PAUSE_S
-        for tries_left in range(self._retries, -1, -1):
+        for tries_left in range(0 if once else self._retries, -1, -1):
             try:
                 reply = await asyncio.wait_for(self._reach(body), self._timeout_s)
-            except (UpstreamError, TimeoutError):
-                problem = Refused(ALGORITHM, NO_ANSWER)
+            except (UpstreamError, TimeoutError) as why:
+                said = str(why) or f"there was no answer within {self._timeout_s:.0f} s"
+                problem = Refused(ALGORITHM, NO_ANSWER, said.encode())
             else:
                 if 200 <= reply.status < 300:
                     return reply
@@ -59,7 +60,7 @@ class Caller:
                     raise problem
             if tries_left:
                 await asyncio.sleep(pause)
-                pause = min(pause * 4, LONGEST_PAUSE_S)
+                pause *= 2
         raise problem
 
     async def parameters(self) -> list[dict[str, object]]:

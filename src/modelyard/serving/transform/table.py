@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 
 from modelyard.serving.transform.jsonpath import JsonPath
@@ -17,6 +18,9 @@ Rows = list[bytes] | list[list[str]]
 """Lines without a quote, or the fields of each row."""
 
 EMPTY = b'""'
+MOST_SHOWN = 64
+_WELL_FORMED = re.compile(rb'(?:(?:"(?:[^"]|"")*+"|[^",\r\n]*+)(?:,|\r?\n|\r))*+(?:"(?:[^"]|"")*+"|[^",\r\n]*+)')
+"""Fields of which none has a quote but at its ends, as AWS reads them."""
 
 
 def read(body: bytes) -> Rows:
@@ -79,5 +83,8 @@ def _split(rows: Rows) -> list[list[str]]:
 
 
 def _fields(body: bytes) -> list[list[str]]:
+    if (end := _WELL_FORMED.match(body).end()) < len(body):  # type: ignore[union-attr]
+        near = body[max(body.rfind(b"\n", 0, end) + 1, end - MOST_SHOWN) : end + MOST_SHOWN].partition(b"\n")[0]
+        raise ValueError(f'bare " in non quoted field found near: {near.decode("utf-8", "replace")}')
     csv.field_size_limit(LONGEST_FIELD)
     return [row for row in csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline="")) if row]

@@ -17,6 +17,9 @@ from modelyard.serving.transform.errors import Refused
 from modelyard.serving.transform.processing import Processing
 from modelyard.serving.transform.records import Payload, parts
 
+MOST_SEARCHES = 20
+"""Bad records are looked for in so many payloads; who has more needs no more."""
+
 
 class Sink(Protocol):
     """Where the output of an object goes; nothing of it is there before its `close`, which is the caller's."""
@@ -35,6 +38,7 @@ class How:
 class Lanes:
     def __init__(self, at_once: int) -> None:
         self.requests, self.held = asyncio.Semaphore(at_once), asyncio.Semaphore(2 * at_once)
+        self.searches = MOST_SEARCHES
 
 
 async def walk(source: Iterator[Payload], how: How, lanes: Lanes, caller: Caller, processing: Processing, sink: Sink) -> int:
@@ -78,13 +82,14 @@ async def _one(payload: Payload, how: How, lanes: Lanes, caller: Caller, process
             reply = await caller.ask(body)
             return processing.answer(reply.body, records)
         except Refused as problem:
-            raise await _located(problem, payload, how, caller, processing) from None
+            raise await _located(problem, payload, how, lanes, caller, processing) from None
 
 
-async def _located(problem: Refused, payload: Payload, how: How, caller: Caller, processing: Processing) -> Refused:
+async def _located(problem: Refused, payload: Payload, how: How, lanes: Lanes, caller: Caller, processing: Processing) -> Refused:
     """The same with the place of the first record that is refused. A model that answered is asked again about half of the records,
     a quarter, …: the message of one record in ten thousand helps nobody."""
-    if problem.text != NO_ANSWER:
+    if problem.text != NO_ANSWER and lanes.searches > 0:
+        lanes.searches -= 1
         while halves := parts(payload, how.split):
             found = None
             for half in halves:
@@ -100,7 +105,7 @@ async def _located(problem: Refused, payload: Payload, how: How, caller: Caller,
 async def _refusal(payload: Payload, caller: Caller, processing: Processing) -> Refused | None:
     try:
         body, records = processing.request(payload)
-        processing.answer((await caller.ask(body)).body, records)
+        processing.answer((await caller.ask(body, once=True)).body, records)
     except Refused as problem:
         return problem
     return None

@@ -120,7 +120,7 @@ def look_at_images(replica: Record, world: Any) -> tuple[str, str]:
     """(state, reason) as of one image: the worst of all of them."""
     worst = ("ready", "")
     for uri in _images(replica):
-        state, reason = look_at_image(world, uri)
+        state, reason = look_at_image(world, uri, "serve")
         if state in ("unknown", "failed"):
             return state, reason
         if state != "ready":

@@ -95,11 +95,11 @@ def figures(platform: Any, usage: Usage, replica: Record, seen: Mapping[str, tup
     if replica.spec.get("component"):  # a copy of an inference component: its instance's disk is not its own
         return {**({"CPUUtilization": percent} if known else {}), "MemoryUtilization": min(100.0, memory)}
     disk = os.statvfs(platform.settings.data)
-    used = 100.0 * _size(container.folder(replica, platform)) / max(1, disk.f_blocks * disk.f_frsize)
+    used = 100.0 * bytes_in(container.folder(replica, platform)) / max(1, disk.f_blocks * disk.f_frsize)
     return {**({"CPUUtilization": percent} if known else {}), "MemoryUtilization": min(100.0, memory), "DiskUtilization": min(100.0, used)}
 
 
-def _size(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
     """Bytes on disk; what vanishes meanwhile does not count."""
     total = 0
     for parent, _, names in os.walk(folder):

@@ -82,13 +82,19 @@ class RunMetrics:
                 found.setdefault(row[0], []).append(_shown(row, sources[row[0]]))
         return found
 
-    def named(self, path: str) -> dict[str, list[dict[str, Any]]]:
+    def named(self, path: str, components: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """For searches: summaries of all metrics that a path (`m0`, `m0.last`, `a.b.max`) may mean, by component."""
         found: dict[str, list[dict[str, Any]]] = {}
         pieces = path.split(".")
         for name in (".".join(pieces[:length]) for length in range(1, len(pieces) + 1)):
-            for row in self._db.read(f"SELECT {_COLUMNS} FROM run_summaries WHERE name = ?", (name,)):
-                found.setdefault(row[0], []).append(_shown(row, ""))
+            if not self._db.read("SELECT 1 FROM run_summaries WHERE name = ? LIMIT 1", (name,)):
+                continue
+            for start in range(0, len(components), 500):
+                some = components[start : start + 500]
+                marks = ",".join("?" * len(some))
+                rows = self._db.read(f"SELECT {_COLUMNS} FROM run_summaries WHERE name = ? AND component IN ({marks})", (name, *some))
+                for row in rows:
+                    found.setdefault(row[0], []).append(_shown(row, ""))
         return found
 
     def beyond(self, name: str, statistic: str, sign: str, bound: float) -> list[str]:

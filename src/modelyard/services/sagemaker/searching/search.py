@@ -133,8 +133,9 @@ def _metrics_for(call: Any, records: Sequence[Record], paths: Sequence[str]) -> 
     if any(path.lower() == "metrics" for path in paths) or any(path.split(".")[0] == "MetricName" for path in wanted):
         return call.platform.run_metrics.summaries_of(dict.fromkeys((r.uid for r in records), ""))
     found: dict[str, Any] = {}
+    uids = [record.uid for record in records]
     for path in dict.fromkeys(wanted):
-        for uid, rows in call.platform.run_metrics.named(path).items():
+        for uid, rows in call.platform.run_metrics.named(path, uids).items():
             found.setdefault(uid, []).extend(rows)
     return found
 

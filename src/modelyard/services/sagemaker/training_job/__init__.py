@@ -10,5 +10,5 @@ synced.py       checkpoints and other folders that are kept in step with S3
 spot.py         the spot market and what it does to a job; spot_operations.py our own operations on it
 warm.py         warm pools
 outputs.py      /opt/ml/model and /opt/ml/output → S3
-metrics.py      metric lines of the log → FinalMetricDataList and CloudWatch
+metrics.py      metric lines of the log → FinalMetricDataList and CloudWatch; usage.py CPU, memory and disk of the hosts
 """

@@ -58,6 +58,8 @@ NO_MARKET = Market()
 LOOK_SECONDS, LOOK_SECONDS_YOUNG, YOUNG_SECONDS, TAKEN_LOOKS_SECONDS = 0.25, 0.03, 10.0, 1.0
 CUSTOMER_ERROR = 2
 """How AWS's built-in algorithms end when the user has to change something; their failure text begins with ClientError."""
+PEER_GRACE_SECONDS = 10.0
+"""What the other hosts get to end when one has failed."""
 FINAL = ("Completed", "Failed", "Stopped")
 
 
@@ -89,7 +91,8 @@ def observe(job: Record, world: Any) -> Seen:
     if job.status in FINAL:
         return Seen(taken_by=taken_by(job, world) if job.state.get("warm") == "Available" else None)
     if phase == "image":
-        image, why = look_at_image(world, job_run.image_uri(job))
+        verb = "" if job.spec["AlgorithmSpecification"].get("ContainerEntrypoint") else "train"
+        image, why = look_at_image(world, job_run.image_uri(job), verb)
         market, now = market_for(job, world), world.clock.now()
         wants_place = image == "ready" and not job.spec.get("stop") and (not is_spot(job.spec) or instance_at(job, market, now) <= now)
         return Seen(image, why, job_run.place(job, world) if wants_place else Place(False), market=market)
@@ -204,7 +207,7 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     if run.state == "absent" and seen.start.state == "failed":
         return _end(job, "Failed", now, reason_of(seen.start.error))
     if seen.failing:
-        return Step(job.status, do=[StopRun(job), FollowLog(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+        return Step(job.status, do=[StopRun(job, PEER_GRACE_SECONDS), FollowLog(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and job.status == "InProgress":
         return Step("Stopping", moved(job.state, "Stopping", now), do=[StopRun(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if stop and run.state == "absent":

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.kernel.reserve import is_full
+from modelyard.services.sagemaker.endpoint import container
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, StopReplica
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.images import build_image
@@ -19,7 +21,7 @@ from modelyard.services.sagemaker.transform_job.capture import write_manifests
 from modelyard.services.sagemaker.transform_job.ledger import Ledger
 from modelyard.services.sagemaker.transform_job.output import abort
 
-SMALL_BYTES = 4 << 20
+SMALL_BYTES, GZIP_RATIO = 1 << 20, 20
 
 
 def list_key(job: Record) -> str:
@@ -83,8 +85,9 @@ class StartInstance:
 
 
 def is_apart(job: Record, world: Any) -> bool:
-    """Whether the job's workers are processes of their own. A few megabytes are through before such a process has begun."""
-    return "apart" in world.parts and job.state.get("bytes", SMALL_BYTES) >= SMALL_BYTES
+    """Whether the job's workers are processes of their own. A little is through before such a process has begun."""
+    packed = GZIP_RATIO if job.spec["TransformInput"].get("CompressionType") == "Gzip" else 1
+    return "apart" in world.parts and job.state.get("bytes", SMALL_BYTES) * packed >= SMALL_BYTES
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,22 @@ class EndInstances:
         Ledger(self.job, world).ask_to_stop()
         for replica in world.store.children(self.job.uid, REPLICA.kind):
             StopReplica(replica.uid).perform(world)
+
+
+@dataclass(frozen=True)
+class ReadLogs:
+    """What containers said until now is in their log streams when the job is over: clients read them once more then."""
+
+    job: Record
+
+    def perform(self, world: Any) -> None:
+        for replica in world.store.children(self.job.uid, REPLICA.kind):
+            for number in container.numbers(replica):
+                try:
+                    world.follower.drain(container.run_id(replica, number))
+                except Exception as problem:
+                    if not is_full(problem):
+                        raise
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from modelyard.serving.transform.processing import CSV, kind_of
 MOST_PAYLOAD_MB = 100
 
 
-def check(call: Any, request: dict[str, Any]) -> None:
+def check(request: dict[str, Any]) -> None:
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise validation(f"S3DataType {source['S3DataType']} is not supported for transform jobs; use S3Prefix or ManifestFile.")
@@ -26,6 +26,10 @@ def check(call: Any, request: dict[str, Any]) -> None:
         parse_s3_uri(capture["DestinationS3Uri"], "dataCaptureConfig.destinationS3Uri")
     _check_size(request)
     _check_processing(request)
+
+
+def check_instances(call: Any, request: dict[str, Any]) -> None:
+    """Raises ResourceLimitExceeded."""
     resources = request["TransformResources"]
     check_quota(call, LIFECYCLE.kind, "transform job usage", {resources["InstanceType"]: resources["InstanceCount"]})
 

@@ -20,7 +20,7 @@ from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.inputs import Item
 from modelyard.serving.transform.errors import Refused
 
-UNKNOWN_BYTES = 1 << 20
+UNKNOWN_BYTES = 64 << 10
 """What an object counts whose size a manifest does not tell."""
 
 

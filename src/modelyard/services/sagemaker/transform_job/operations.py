@@ -13,7 +13,7 @@ from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.inputs import check_objects
 from modelyard.services.sagemaker.model import hosted_containers, the_model
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.transform_job.checks import check, check_model
+from modelyard.services.sagemaker.transform_job.checks import check, check_instances, check_model
 from modelyard.services.sagemaker.transform_job.lifecycle import FINAL, LIFECYCLE
 
 # Members of the request that Describe answers as they were given.
@@ -25,7 +25,8 @@ ECHOED = (
 
 @api.operation
 def create_transform_job(call, request):
-    check(call, request)
+    check(request)
+    check_instances(call, request)
     name = request["TransformJobName"]
     if call.store.get(LIFECYCLE.kind, call.account, call.region, name):
         raise _taken(call, name)
@@ -101,7 +102,7 @@ def describe(job: Record) -> dict[str, Any]:
     said: dict[str, Any] = {
         "TransformJobName": job.name,
         "TransformJobArn": job.arn,
-        "TransformJobStatus": job.status,
+        "TransformJobStatus": status_of(job),
         "CreationTime": job.created_at,
         **{member: job.spec[member] for member in ECHOED if member in job.spec},
     }
@@ -109,6 +110,11 @@ def describe(job: Record) -> dict[str, Any]:
         if key in job.state:
             said[member] = job.state[key]
     return said
+
+
+def status_of(job: Record) -> str:
+    """What a client sees: a stop that was asked for counts before the engine has looked at it."""
+    return "Stopping" if job.status == "InProgress" and job.spec.get("stop") else job.status
 
 
 def the_job(call: Any, name: str) -> Record:
@@ -124,7 +130,7 @@ def _summary(job: Record) -> dict[str, Any]:
         "TransformJobArn": job.arn,
         "CreationTime": job.created_at,
         "LastModifiedTime": job.updated_at,
-        "TransformJobStatus": job.status,
+        "TransformJobStatus": status_of(job),
     }
     for member, key in (("FailureReason", "reason"), ("TransformEndTime", "ended_at")):
         if key in job.state:

@@ -26,6 +26,7 @@ from modelyard.services.sagemaker.transform_job.actions import (
     CleanUp,
     EndInstances,
     ListObjects,
+    ReadLogs,
     StartInstance,
     Work,
     capture_key,
@@ -38,7 +39,8 @@ from modelyard.services.sagemaker.transform_job.ledger import Ledger
 from modelyard.services.sagemaker.transform_job.lifecycle import FINAL, LIFECYCLE
 
 LOOK_SECONDS, QUICK_SECONDS = 0.25, 0.05
-MOST_TRIES = 3
+MOST_TRIES = 5
+"""So often in a row a worker may end without having been through with one more object."""
 SEE_LOGS = "See job logs for more information"
 LOST = f"InternalServerError: The worker of the job was lost {MOST_TRIES} times. Please try again."
 
@@ -88,7 +90,7 @@ def _work(job: Record, host: int, ledger: Ledger, world: Any) -> TaskState:
 
 def _images(job: Record, world: Any) -> tuple[str, str]:
     """The worst of all images of the model."""
-    found = [look_at_image(world, uri) for uri in image_uris(job)]
+    found = [look_at_image(world, uri, "serve") for uri in image_uris(job)]
     bad = [one for one in found if one[0] in ("unknown", "failed")]
     return (bad or [one for one in found if one[0] != "ready"] or found)[0]
 
@@ -130,14 +132,18 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     if failed:
         return _to_end(job, "Failed", failed[0], now)
     do: list[Any] = []
-    tries, objects, hosts = dict(job.state.get("tries", {})), job.state["objects"], job.state["hosts"]
+    tries, hosts = dict(job.state.get("tries", {})), job.state["hosts"]
+    objects = job.state["objects"]
     for host in range(1, hosts + 1):
         task, status = seen.work.get(host, ABSENT), seen.instances.get(host, ("", ""))[0]
-        if task.state == "running" or all(number in seen.done for number in range(host - 1, objects, hosts)):
+        mine = range(host - 1, objects, hosts)
+        done = sum(number in seen.done for number in mine)
+        if task.state == "running" or done == len(mine):
             continue
         if task.state in ("done", "failed"):
-            tries[str(host)] = tries.get(str(host), 0) + 1
-            if tries[str(host)] >= MOST_TRIES:
+            before = tries.get(str(host), {"done": 0, "times": 0})
+            tries[str(host)] = {"done": done, "times": before["times"] + 1 if before["done"] == done else 1}
+            if tries[str(host)]["times"] >= MOST_TRIES:
                 return _to_end(job, "Failed", reason_of(task.error) if task.error else LOST, now)
             do.append(Work(job, host, again=True))
         elif not status:
@@ -191,4 +197,4 @@ def _end(job: Record, status: str, now: float, reason: str | None = None) -> Ste
     state: dict[str, Any] = {"ended_at": now, "phase": "end", "started_at": job.state.get("started_at", now)}
     if reason:
         state["reason"] = reason
-    return Step(status, state, do=[EndInstances(job)], wake_at=now, detail={"reason": reason} if reason else None)
+    return Step(status, state, do=[ReadLogs(job), EndInstances(job)], wake_at=now, detail={"reason": reason} if reason else None)
