@@ -99,3 +99,12 @@ def test_launchers_that_are_not_here(tmp_path, framework, name):
 def test_bodies_become_predict_requests(kind, body, expected):
     assert to_predict(body, kind) == expected
     json.loads(expected)
+
+
+def test_an_abort_of_gloo_at_the_end_is_forgiven_and_no_other():
+    gloo = (
+        "terminate called after throwing an instance of 'gloo::EnforceNotMet'\n  what():  [enforce fail at ...] Connection closed by peer\n"
+    )
+    assert FRAMEWORKS["pytorch"].forgives("loss 0.1\n" + gloo)
+    assert not FRAMEWORKS["pytorch"].forgives("terminate called after throwing an instance of 'std::bad_alloc'")
+    assert not FRAMEWORKS["tensorflow"].forgives(gloo)

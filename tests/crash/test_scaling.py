@@ -16,6 +16,7 @@ from modelyard.kernel.reconcile import Engine
 from modelyard.kernel.store import Moved, Store
 from modelyard.kernel.tasks import Tasks
 from modelyard.services.applicationautoscaling import actions, api, look, removal, resource
+from modelyard.services.applicationautoscaling import reconcile as _moves_targets  # noqa: F401
 from modelyard.services.applicationautoscaling.policy import POLICY
 from modelyard.services.applicationautoscaling.resource import INSTANCES, Capacity
 from modelyard.services.applicationautoscaling.scheduled_action import ACTION

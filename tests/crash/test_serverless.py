@@ -12,7 +12,7 @@ from tests.crash.test_endpoint import Simulation, deployment, fakes  # noqa: F40
 
 
 def elastic() -> dict:
-    made = deployment(1, 1, ("a", 1))
+    made = {**deployment(1, 1, ("a", 1)), "shadows": []}
     made["variants"][0].update(serverless.frozen({"MemorySizeInMB": 1024, "MaxConcurrency": 4}))
     return made
 

@@ -51,6 +51,15 @@ def test_functions_run_as_jobs(yard):
     assert told["statuses"] == ["Completed", "Failed"] and "TooFew" in told["reason"]
 
 
+def test_two_hosts_train_one_model(yard):
+    large_image("pytorch-2.13")
+    told = yard.python("client-sdk2", "sdk2_two_hosts.py", str(HERE / "code/torchrun"), timeout=240)
+    for way in ("own", "torchrun"):
+        first, second = told[way]["algo-1.json"], told[way]["algo-2.json"]
+        assert first["weights"] == second["weights"] == pytest.approx([1.0, 2.0, 3.0], abs=0.2)
+        assert (first["rank"], second["rank"], first["world"], second["world"]) == (0, 1, 2, 2)
+
+
 def test_model_trainer_with_torchrun(yard):
     large_image("pytorch-2.13")
     told = yard.python("client-sdk3", "sdk3_torchrun.py", str(HERE / "code/torchrun"), timeout=240)

@@ -289,6 +289,30 @@ def test_data_and_requests_of_an_endpoint(yard, tmp_path):
     assert (found["Endpoint requests"]["Quantity"], found["Endpoint requests"]["USD"]) == (4, 0.0)
 
 
+def test_provisioned_concurrency_is_metered_while_it_stands(yard):
+    """Three instances of which two are provisioned; the third is there for a while, one of the two is lost and replaced."""
+    config = {"MemorySizeInMB": 3072, "MaxConcurrency": 5, "ProvisionedConcurrency": 2}
+    made = [yard.replica("e", "ml.serverless.3072", kind="serverless", serverless=config) for _ in range(4)]
+    for one in made:
+        yard.apply(one, "Starting")
+    for one in made[:3]:
+        yard.apply(one, "InService")
+    yard.clock.advance(100)
+    yard.apply(made[0], "Stopping")
+    yard.clock.advance(100)
+    yard.apply(made[1], "Stopping")
+    yard.clock.advance(30)
+    yard.apply(made[3], "InService")
+    yard.clock.advance(100)
+    yard.hear()
+    item = "Provisioned concurrency 3072 MB"
+    found = yard.cost()
+    assert lines(found, "e")[item]["Quantity"] == pytest.approx(2 * 200 + 30 + 2 * 100) and item in found["Unpriced"]
+    (yard.settings.data / prices.OWN).write_text(json.dumps({"provisioned_second": {"3072": 0.01}}))
+    assert lines(yard.cost(GroupBy="endpoint"), "e")[item]["USD"] == pytest.approx(6.3)
+    assert sum(each["TotalUSD"] for each in yard.cost(GroupBy="day")["Groups"]) == pytest.approx(6.3)
+
+
 def test_a_serverless_variant_costs_the_models_seconds(yard, tmp_path):
     one = yard.replica("e", "ml.serverless.3072", kind="serverless")
     yard.apply(one, "Starting")

@@ -73,6 +73,14 @@ def test_an_endpoint_for_a_month():
     assert told(CONFIG, endpoint_hours=10)["Hosting ml.m5.large"] == (20.0, 2.3)
 
 
+def test_provisioned_concurrency():
+    plan = {
+        "EndpointConfigName": "c",
+        "ProductionVariants": [{"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5, "ProvisionedConcurrency": 3}}],
+    }
+    assert told(plan, endpoint_hours=2)["Provisioned concurrency 2048 MB"] == (3 * 7200.0, None)
+
+
 def test_a_type_without_a_price():
     plan = {**TRAINING, "ResourceConfig": {"InstanceType": "ml.x9.huge", "InstanceCount": 1, "VolumeSizeInGB": 0}}
     (line,) = estimate.lines(plan, prices.load())

@@ -249,7 +249,9 @@ def test_of_several_instance_types_the_first_is_selected_that_this_machine_has(y
 def test_a_name_is_taken_until_the_ended_job_is_deleted(yard, refused):
     text = "Job name must be unique within an AWS account and region, and a job with this name already exists (" + ARN + "taken-name)"
     yard.create("Taken-Name", Tags=[{"Key": "a", "Value": "1"}])
-    refused(lambda: yard.create("Taken-Name"), "ResourceInUse", text)
+    for name in ("Taken-Name", "taken-name"):
+        refused(lambda name=name: yard.create(name), "ResourceInUse", text)
+    assert yard.describe("taken-name")["ProcessingJobName"] == "Taken-Name", "as the SDK asks, from an ARN"
     delete = lambda: yard.sm.delete_processing_job(ProcessingJobName="Taken-Name")  # noqa: E731
     refused(delete, "ResourceInUse", "InProgress")
     yard.move("Taken-Name", "Failed", reason="x")

@@ -52,8 +52,16 @@ class Framework:
     def finish(self, environment: Environment) -> None:
         """After a program that succeeded."""
 
+    def forgives(self, tail: str) -> bool:
+        """Whether a program that ended badly and said `tail` at last has done its work all the same."""
+        return False
+
 
 class PyTorch(Framework):
+    def forgives(self, tail: str) -> bool:
+        """As the toolkit does: a host whose peers have ended before it may be aborted by gloo at its own end."""
+        return "terminate called after throwing an instance of 'gloo::EnforceNotMet'" in tail
+
     def prepare(self, environment: Environment) -> tuple[dict[str, str], list[str] | None]:
         _, launcher = super().prepare(environment)
         interface = str(environment.resources.get("network_interface_name", "eth0"))

@@ -19,7 +19,7 @@ from modelyard.serving.upstream import Reply, Upstream, UpstreamError
 FIRST_PAUSE_S = 0.1
 LOOK_S = 0.02
 PARAMETERS_S = 60.0
-MOST_REPLY_BYTES = 1 << 30
+MOST_REPLY_BYTES = 256 << 20
 NO_ANSWER = "Unable to get response from algorithm"
 
 
@@ -49,8 +49,9 @@ class Caller:
         for tries_left in range(0 if once else self._retries, -1, -1):
             try:
                 reply = await asyncio.wait_for(self._reach(body), self._timeout_s)
-            except (UpstreamError, TimeoutError):
-                problem = Refused(ALGORITHM, NO_ANSWER)
+            except (UpstreamError, TimeoutError) as why:
+                said = str(why) or f"there was no answer within {self._timeout_s:.0f} s"
+                problem = Refused(ALGORITHM, NO_ANSWER, said.encode())
             else:
                 if 200 <= reply.status < 300:
                     return reply

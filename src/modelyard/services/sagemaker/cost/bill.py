@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from modelyard.services.sagemaker.cost.meters import Meter
@@ -83,6 +84,31 @@ def memory_of(meter: Meter) -> int | None:
     """Megabytes of a serverless instance, which is not billed by its time."""
     kind = meter.facts.get("type") or ""
     return int(kind.rpartition(".")[2]) if meter.facts.get("serverless") and ".serverless." in kind else None
+
+
+def of_provisioned(meters: Iterable[Meter], prices: Prices, start: float, end: float) -> list[Line]:
+    """The seconds in which provisioned instances of serverless variants stood: of those that live at a time as many as are provisioned."""
+    steps: dict[tuple[Any, ...], list[tuple[float, int]]] = {}
+    named: dict[tuple[Any, ...], Meter] = {}
+    for meter in meters:
+        most = meter.facts.get("provisioned")
+        first = max(end if meter.began is None else meter.began, start)
+        last = min(end if meter.ended is None else meter.ended, end)
+        if most and last > first:
+            key = (meter.region, meter.name, meter.facts.get("variant"), memory_of(meter), most)
+            named.setdefault(key, meter)
+            steps.setdefault(key, []).extend([(first, 1), (last, -1)])
+    found = []
+    for key, moves in steps.items():
+        meter, memory, most = named[key], key[3], key[4]
+        moves.sort()
+        living, seconds = 0, 0.0
+        for (at, by), (until, _) in pairwise(moves):
+            living += by
+            seconds += min(living, most) * (until - at)
+        price = prices.of("provisioned_second", str(memory))
+        found.append(_line(meter, f"Provisioned concurrency {memory} MB", seconds, "seconds", price, moves[0][0]))
+    return found
 
 
 def of_traffic(traffic: Traffic, memory_mb: int | None, prices: Prices) -> list[Line]:

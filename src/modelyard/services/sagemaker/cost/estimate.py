@@ -136,6 +136,10 @@ def _endpoint(item: Item, prices: Prices, hours: float) -> list[Line]:
             price = prices.of("serverless_second", str(memory))
             title = f"Serverless inference {memory} MB (by use; none counted)"
             found.append(Line("endpoint", name, prices.region, title, 0.0, "seconds", price, None if price is None else 0.0, 0.0))
+            if always := variant["ServerlessConfig"].get("ProvisionedConcurrency"):
+                facts = {"serverless": True, "type": f"ml.serverless.{memory}", "provisioned": always}
+                meters = [Meter("", "endpoint", "", prices.region, name, facts, 0.0, seconds)] * always
+                found += bill.of_provisioned(meters, prices, 0.0, seconds)
             continue
         if not variant.get("InstanceType"):
             raise BadPlan(f"CreateEndpointConfig {name}: each variant must name an InstanceType or a ServerlessConfig.")

@@ -9,6 +9,7 @@ from modelyard.kernel.errors import validation
 from modelyard.services.modelyard import api
 from modelyard.services.sagemaker.cost import bill, traffic
 from modelyard.services.sagemaker.cost.bill import Line
+from modelyard.services.sagemaker.cost.meters import Meter
 from modelyard.services.sagemaker.cost.prices import OWN, BadPrices, Prices, load
 
 
@@ -49,10 +50,17 @@ def lines_of(platform: Any, account: str, prices: Prices, start: float, end: flo
         spans = bill.days(max(start, meter.began), min(end, meter.ended or end)) if by_day else [(start, end)]
         for first, last in spans:
             found += bill.of_meter(meter, prices, first, last, now)
+    for first, last in bill.days(start_of(meters, start), end) if by_day else [(start, end)]:
+        found += bill.of_provisioned(meters, prices, first, last)
     sizes = {(m.region, m.name, m.facts.get("variant", "")): bill.memory_of(m) for m in meters if m.kind == "endpoint"}
     for row in moved:
         found += bill.of_traffic(row, sizes.get((row.region, row.endpoint, row.variant)), prices)
     return found
+
+
+def start_of(meters: list[Meter], start: float) -> float:
+    """Not before anything began: days are counted from it."""
+    return max(start, min((meter.began for meter in meters if meter.began is not None), default=start))
 
 
 def spent(platform: Any, account: str, start: float, now: float) -> float:

@@ -13,7 +13,7 @@ import orjson
 TABLE = Path(__file__).with_name("prices.json")
 OWN = "prices.json"
 """In the data folder: the same members as the table, as plain numbers or [number, source]."""
-SECTIONS = ("instance_hour", "storage_gb_month", "data_gb", "serverless_second")
+SECTIONS = ("instance_hour", "storage_gb_month", "data_gb", "serverless_second", "provisioned_second")
 HOURS_PER_MONTH = 730.0
 """AWS prices a GB-month by the hours of a month; its calculator counts 730."""
 OWN_SOURCE = "your prices.json"

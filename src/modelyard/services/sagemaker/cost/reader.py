@@ -2,7 +2,8 @@
 
 Facts of a job: `instances` [{"type", "count"}], `volume_gb` per instance, `spot`; of a training job `discount` (percent) and, while it runs,
 `held_s` and `held_from`: how long it had instances before, and since when it has them now; when it has ended `billable_s` and `used_s` as
-DescribeTrainingJob tells them. The warm pool it leaves is a meter of its own, with `warm`. Facts of an endpoint's instance: `endpoint`, `variant`, `type`, `volume_gb`, `serverless`.
+DescribeTrainingJob tells them. The warm pool it leaves is a meter of its own, with `warm`. Facts of an endpoint's instance: `endpoint`, `variant`, `type`, `volume_gb`, `serverless`,
+`provisioned` (how many of its variant always stand).
 """
 
 from __future__ import annotations

@@ -39,8 +39,10 @@ class CreateReplica:
 
 def bill_of(endpoint: str, variant: Mapping[str, Any]) -> dict[str, Any]:
     """What a replica costs by, in its first event: the meter may read it when the replica is gone."""
+    serverless = variant.get("serverless") or {}
     facts = {
         "endpoint": endpoint,
+        "provisioned": serverless.get("ProvisionedConcurrency"),
         "variant": variant.get("name"),
         "type": variant.get("instance_type"),
         "volume_gb": variant.get("volume_gb"),

@@ -48,8 +48,7 @@ def series(platform: Any, job: Record) -> list[tuple[str, float, float]]:
     if job.kind != "training-job":
         return []
     dimensions = [{"Name": "TrainingJobName", "Value": job.name}]
-    points = platform.metrics.every_point(job.account, job.region, "/aws/sagemaker/TrainingJobs", dimensions)
-    return [point for point in points if point[1] >= job.created_at]
+    return platform.metrics.every_point(job.account, job.region, "/aws/sagemaker/TrainingJobs", dimensions)
 
 
 def parameter(value: Any) -> dict[str, Any]:

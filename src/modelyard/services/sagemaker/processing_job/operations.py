@@ -31,25 +31,24 @@ REACHED = (
 
 @api.operation
 def create_processing_job(call, request):
-    tags = tags_of(request)
-    check_here(call.platform, request["AppSpecification"]["ImageUri"])
-    spec = completed(request, known_image=call.platform.images.find(request["AppSpecification"]["ImageUri"]) is not None)
+    tags, image = tags_of(request), request["AppSpecification"]["ImageUri"]
+    check_here(call.platform, image)
+    spec = completed(request, known_image=call.platform.images.find(image) is not None)
     call.platform.identity.check_pass_role(call, request["RoleArn"])
-    check_here(call.platform, request["AppSpecification"]["ImageUri"])
     check_quota(call, LIFECYCLE.kind, "processing job usage", instances(spec["ProcessingResources"]["ClusterConfig"]))
     check_config(call, request.get("ExperimentConfig"))
     name = request["ProcessingJobName"]
     arn = arn_of(call, "processing-job", name)
     if tags:
         call.authorize("sagemaker:AddTags", arn)
+    if call.store.by_arn(arn):  # names that differ only in case have one ARN
+        raise _taken(arn)
     try:
         job = call.store.create(
             LIFECYCLE, account=call.account, region=call.region, name=name, arn=arn, spec=spec, state=first_state(), tags=tags
         )
     except Taken:
-        raise api.error.ResourceInUse(
-            f"Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-        ) from None
+        raise _taken(arn) from None
     call.platform.ring(LIFECYCLE.kind)
     return {"ProcessingJobArn": job.arn}
 
@@ -116,10 +115,17 @@ def describe(job: Record) -> dict[str, Any]:
 
 
 def the_job(call: Any, name: str) -> Record:
-    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name)
+    """By its name, or by the lower-case one that its ARN has."""
+    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name) or call.store.by_arn(arn_of(call, "processing-job", name))
     if job is None:
         raise validation(f"Could not find requested job with name: {name}")
     return job
+
+
+def _taken(arn: str) -> Exception:
+    return api.error.ResourceInUse(
+        f"Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+    )
 
 
 def _summary(job: Record) -> dict[str, Any]:

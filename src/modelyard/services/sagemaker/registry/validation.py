@@ -18,7 +18,7 @@ from modelyard.services.sagemaker.jobs.inputs import check_objects
 from modelyard.services.sagemaker.model import hosted_containers
 from modelyard.services.sagemaker.registry.shown import state_change
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.transform_job.checks import check
+from modelyard.services.sagemaker.transform_job.checks import check, check_instances
 from modelyard.services.sagemaker.transform_job.lifecycle import FINAL
 from modelyard.services.sagemaker.transform_job.lifecycle import LIFECYCLE as TRANSFORM
 from modelyard.services.sagemaker.transform_job.operations import spec_of
@@ -45,7 +45,8 @@ def check_profiles(call: Any, spec: dict[str, Any]) -> None:
         if not spec.get("InferenceSpecification"):
             raise validation("A model package with ValidationProfiles must have an InferenceSpecification: there is nothing to validate.")
         job = profile["TransformJobDefinition"]
-        check(call, job)
+        check(job)
+        check_instances(call, job)
         role = spec["ValidationSpecification"]["ValidationRole"]
         session = RoleSession(call.platform, call.account, call.region, role)
         uri = job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]

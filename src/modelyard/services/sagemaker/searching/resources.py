@@ -20,6 +20,8 @@ from modelyard.services.sagemaker.registry.shown import describe as describe_pac
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE as TRAINING_JOB
 from modelyard.services.sagemaker.training_job.operations import describe as describe_training_job
 from modelyard.services.sagemaker.transform_job.operations import describe as describe_transform_job
+from modelyard.services.sagemaker.tuning_job.lifecycle import LIFECYCLE as TUNING_JOB
+from modelyard.services.sagemaker.tuning_job.operations import describe as describe_tuning_job
 
 Make = Callable[[Any, Record], Any]
 MakeAll = Callable[[Any, Sequence[Record]], Mapping[str, Any]]
@@ -108,6 +110,10 @@ RESOURCES: dict[str, Resource] = {
     "TrainingJob": Resource(
         "TrainingJob", "TrainingJob", TRAINING_JOB.kind, "TrainingJobName", lambda _, job: describe_training_job(job), TAGS
     ),
+    "HyperParameterTuningJob": Resource(
+        "HyperParameterTuningJob", "HyperParameterTuningJobSearchEntity", TUNING_JOB.kind, "HyperParameterTuningJobName",
+        lambda call, r: describe_tuning_job(call.store, r), TAGS,
+    ),
     "Experiment": Resource("Experiment", "Experiment", EXPERIMENT.kind, "ExperimentName", lambda _, r: experiment.describe(r), TAGS),
     "ExperimentTrial": Resource(
         "Trial", "Trial", TRIAL.kind, "TrialName", lambda _, r: trial.describe(r), {**TAGS, "TrialComponentSummaries": _members}
@@ -119,6 +125,10 @@ RESOURCES: dict[str, Resource] = {
     "Endpoint": Resource("Endpoint", "Endpoint", "endpoint", "EndpointName", _endpoint, TAGS),
     "Model": Resource("Model", "Model", model.LIFECYCLE.kind, "ModelName", lambda _, r: model.describe(r), TAGS, within="Model"),
     "ModelPackage": Resource("ModelPackage", "ModelPackage", PACKAGE, "ModelPackageName", lambda _, r: describe_package(r), TAGS),
+    "HyperParameterTuningJob": Resource(
+        "HyperParameterTuningJob", "HyperParameterTuningJobSearchEntity", TUNING_JOB.kind, "HyperParameterTuningJobName",
+        lambda call, job: describe_tuning_job(call.store, job), TAGS,
+    ),
     "ModelPackageGroup": Resource(
         "ModelPackageGroup", "ModelPackageGroup", group.LIFECYCLE.kind, "ModelPackageGroupName", lambda _, r: group.describe(r), TAGS
     ),

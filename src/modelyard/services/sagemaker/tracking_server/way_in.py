@@ -25,6 +25,8 @@ from modelyard.services.sagemaker.tracking_server.operations import the_server
 HEADER = "x-mlflow-sm-tracking-server-arn"
 ANSWER_SECONDS = 120.0
 FIRST_USE_SECONDS, SESSION_SECONDS = 300, 43_200
+UID = 24
+"""Of the token's hash so much names the session's record: one look finds it."""
 NOT_PASSED_ON = {
     "host", "connection", "keep-alive", "transfer-encoding", "content-length", "authorization", "x-amz-security-token", "x-amz-date",
     "x-amz-content-sha256", "accept-encoding", "te", "upgrade", "proxy-authorization", HEADER,
@@ -48,7 +50,9 @@ def create_presigned_mlflow_tracking_server_url(call, request):
     }
     name = _hashed(token)
     arn = f"{server.arn}/session/{name[:16]}"
-    call.store.create(SESSION, account=server.account, region=server.region, name=name, arn=arn, spec=spec, owner=server.uid)
+    call.store.create(
+        SESSION, account=server.account, region=server.region, name=name, arn=arn, spec=spec, owner=server.uid, uid=name[:UID]
+    )
     scheme = "https" if call.secure else "http"
     return {"AuthorizedUrl": f"{scheme}://{call.host or '127.0.0.1'}/_modelyard/mlflow/auth/{token}/"}
 
@@ -85,9 +89,9 @@ def presigned(platform: Any, request: RawRequest) -> RawResponse:
 
 def _of_session(platform: Any, token: str) -> Record:
     now = platform.clock.now()
-    found = platform.store.list(SESSION.kind, contains=_hashed(token), limit=1)
-    session = found[0] if found else None
-    if session is None or _is_over(session, now):
+    name = _hashed(token)
+    session = platform.store.by_uid(name[:UID])
+    if session is None or session.kind != SESSION.kind or session.name != name or _is_over(session, now):
         raise ApiError(
             "AccessDenied", "The URL has expired, or never was: make another one with CreatePresignedMlflowTrackingServerUrl.", 403
         )

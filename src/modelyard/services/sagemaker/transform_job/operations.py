@@ -102,7 +102,7 @@ def describe(job: Record) -> dict[str, Any]:
     said: dict[str, Any] = {
         "TransformJobName": job.name,
         "TransformJobArn": job.arn,
-        "TransformJobStatus": job.status,
+        "TransformJobStatus": status_of(job),
         "CreationTime": job.created_at,
         **{member: job.spec[member] for member in ECHOED if member in job.spec},
     }
@@ -110,6 +110,11 @@ def describe(job: Record) -> dict[str, Any]:
         if key in job.state:
             said[member] = job.state[key]
     return said
+
+
+def status_of(job: Record) -> str:
+    """What a client sees: a stop that was asked for counts before the engine has looked at it."""
+    return "Stopping" if job.status == "InProgress" and job.spec.get("stop") else job.status
 
 
 def the_job(call: Any, name: str) -> Record:
@@ -125,7 +130,7 @@ def _summary(job: Record) -> dict[str, Any]:
         "TransformJobArn": job.arn,
         "CreationTime": job.created_at,
         "LastModifiedTime": job.updated_at,
-        "TransformJobStatus": job.status,
+        "TransformJobStatus": status_of(job),
     }
     for member, key in (("FailureReason", "reason"), ("TransformEndTime", "ended_at")):
         if key in job.state:
