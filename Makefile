@@ -20,7 +20,7 @@ install-dev:
 demo: install
 	@.venv/bin/modelyard demo
 
-# Quick tests share the cores; slow ones start platforms and jobs of their own and run one after the other.
+# Quick tests, then slow ones (platforms and jobs of their own); both share the cores.
 test: install install-dev
 	@sh tools/test.sh
 

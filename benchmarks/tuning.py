@@ -66,28 +66,23 @@ BANK_RANGES = {
         {"Name": "eta", "MinValue": "0.01", "MaxValue": "1"},
         {"Name": "alpha", "MinValue": "0", "MaxValue": "2"},
         {"Name": "min_child_weight", "MinValue": "1", "MaxValue": "10"},
-        {"Name": "subsample", "MinValue": "0.5", "MaxValue": "1"},
     ],
-    "IntegerParameterRanges": [
-        {"Name": "max_depth", "MinValue": "1", "MaxValue": "10"},
-        {"Name": "num_round", "MinValue": "1", "MaxValue": "100"},
-    ],
+    "IntegerParameterRanges": [{"Name": "max_depth", "MinValue": "1", "MaxValue": "10"}],
 }
 TRAINER = """
 import json, sys
 import pandas, xgboost
 rows = pandas.get_dummies(pandas.read_csv(sys.argv[1]), dtype=float).drop(columns=["y_no"])
-rows = rows.drop(columns=["duration"]).sample(frac=1.0, random_state=0)
+rows = rows.sample(frac=1.0, random_state=0)
 cut = int(len(rows) * 0.7)
 def matrix(part):
     return xgboost.DMatrix(part.drop(columns=["y_yes"]).to_numpy(), label=part["y_yes"].to_numpy())
 train, held = matrix(rows[:cut]), matrix(rows[cut:])
 for line in sys.stdin:
     values = json.loads(line)
-    rounds = int(values.pop("num_round"))
-    values |= {"objective": "binary:logistic", "eval_metric": "auc", "seed": 0, "nthread": 1, "max_depth": int(values["max_depth"])}
+    values |= {"objective": "binary:logistic", "eval_metric": "auc", "seed": 0, "nthread": 1, "tree_method": "hist", "max_depth": int(values["max_depth"])}
     seen = {}
-    xgboost.train(values, train, rounds, evals=[(held, "held")], evals_result=seen, verbose_eval=False)
+    xgboost.train(values, train, 20, evals=[(held, "held")], evals_result=seen, verbose_eval=False)
     print(-seen["held"]["auc"][-1], flush=True)
 """
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole suite: quick tests share the cores, then the slow ones (they start platforms and jobs) one by one.
+# The whole suite: quick tests, then the slow ones (they start platforms and jobs and wait for them); both share the cores, file by file.
 # Skipped tests are listed with their reason. TESTS and WORKERS come from make.
 # The last line is the one plain count of both parts.
 set -u
@@ -24,6 +24,6 @@ part() {
 failed=0
 # No restart of a crashed worker: with loadfile the others would wait for its tests for ever.
 part quick -m "not slow" -n "$workers" --dist loadfile --max-worker-restart=0 || failed=1
-part slow -m slow || failed=1
+part slow -m slow -n "$workers" --dist loadfile --max-worker-restart=0 || failed=1
 .venv/bin/python tools/count_tests.py "$report"/*.xml || failed=1
 exit $failed

@@ -6,6 +6,7 @@ An environment is built once from the recipe's lock into the cache folder and sh
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -37,11 +38,14 @@ def build(name: str) -> Path:
         pytest.skip(f"{name} has no lock for this Python")
     folder = CACHE / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
     python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=True)
-        command = [sys.executable, "-m", "uv", "pip", "sync", "-q", "--compile-bytecode", "--python", str(python), str(lock)]
-        subprocess.run(command, check=True)
-        (folder / "complete").touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as turn:  # workers of one suite want the same environments at the same time
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            subprocess.run([sys.executable, "-m", "uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=True)
+            command = [sys.executable, "-m", "uv", "pip", "sync", "-q", "--compile-bytecode", "--python", str(python), str(lock)]
+            subprocess.run(command, check=True)
+            (folder / "complete").touch()
     return python
 
 

@@ -14,7 +14,7 @@ import pytest
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.base import RunSpec
 from modelyard.services.sagemaker.instances import Instance
-from modelyard.services.sagemaker.jobs import usage
+from modelyard.services.sagemaker.jobs import usage, volume
 from modelyard.services.sagemaker.processing_job import reconcile, run
 from modelyard.services.sagemaker.processing_job import usage as processing_usage
 from modelyard.services.sagemaker.training_job import usage as training_usage
@@ -477,6 +477,17 @@ def test_out_of_memory_is_told_as_such(jobs, monkeypatch):
     monkeypatch.setattr(run, "instance", lambda kind: Instance(2, 96 << 20, 0))
     job = jobs.run("oom", "b = []\nwhile True: b.append(bytearray(8 << 20))")
     assert job["FailureReason"].startswith("ClientError: Please use an instance type with more memory"), job
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [OUT, "/tmp"], ids=["output", "tmp"])
+def test_a_job_that_writes_more_than_its_volume_holds_is_ended_and_told_so(jobs, monkeypatch, where):
+    monkeypatch.setattr(volume, "EVERY_SECONDS", 0.2)
+    code = f"import time\nwith open('{where}/big', 'wb') as file:\n    for _ in range(80): file.write(bytes(16 << 20)); time.sleep(0.02)\ntime.sleep(30)"
+    job = jobs.run(f"big-{where[-3:]}", code)
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: No space left on device: algo-1 has written more than the 1 GB of VolumeSizeInGB")
+    assert jobs.files(f"big-{where[-3:]}/out/") == {}, "it would be on this disk twice"
 
 
 def test_a_stop_asks_politely_and_keeps_what_was_written(jobs):

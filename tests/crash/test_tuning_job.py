@@ -127,6 +127,18 @@ def test_a_killed_launch_is_made_again_with_the_same_values(tmp_path):
     assert len(observed) >= 3
     first, again = (tuning.values_for(job, 5, trials, ()) for _ in range(2))
     assert first == again
-    assert tuning.values_for(job, 6, trials, ()) != first
     assert tuning.trial_uid(job, 5) == tuning.trial_uid(job, 5) != tuning.trial_uid(job, 6)
+    store.db.close()
+
+
+def test_two_engines_that_saw_the_same_make_one_trial(tmp_path):
+    store = Store(SQLite(tmp_path / "s.db", durable=False), ManualClock())
+    job = store.create(LIFECYCLE, account="1", region="r", name="t", arn="arn:t", spec=spec("Random"), state={})
+    for _ in range(2):  # each with tasks of its own, as two processes have
+        world = Platform(Settings(data=tmp_path), store.clock, store)
+        world.parts.update(tasks=Tasks())
+        step = tuning.decide(job, tuning.Seen(real=1.0), 1.0)
+        for action in step.do:
+            action.perform(world)
+    assert [trial.number for trial in trials_of(store, job)] == [1]
     store.db.close()

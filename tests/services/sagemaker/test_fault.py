@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 
 import pytest
@@ -160,3 +161,24 @@ def test_traffic(hosting):
     console.print(picture(found, history))
     text = console.export_text()
     assert "InService" in text and "good/1 50 %" in text and "calls/s" in text
+
+
+def test_calls_under_way(hosting):
+    """What `modelyard watch` shows as in flight: of the variant as a whole, also between two looks."""
+
+    def call() -> None:
+        hosting.rt.invoke_endpoint(EndpointName="e", Body=b"sleep 2", TargetVariant="good")
+
+    callers = [threading.Thread(target=call) for _ in range(6)]
+    for caller in callers:
+        caller.start()
+
+    def look():
+        rows = hosting.own.describe_endpoint_traffic(EndpointName="e", WindowInSeconds=5)["Variants"]
+        found = {v["VariantName"]: v.get("InFlight") for v in rows}
+        return found if found["good"] else None
+
+    found = eventually(look)
+    assert 1 <= found["good"] <= 6 and not found["other"]
+    for caller in callers:
+        caller.join(10)

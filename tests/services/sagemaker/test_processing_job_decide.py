@@ -137,6 +137,17 @@ def test_a_role_that_is_gone_fails_the_job():
     assert (step.status, step.state["reason"]) == ("Failed", "ClientError: Could not assume role")
 
 
+def test_a_host_that_has_written_more_than_its_volume_holds_is_ended_at_once():
+    two = job("run", hosts=2)
+    step = decide(two, Seen(runs=(RUNS, RUNS), full=2), NOW)
+    assert (step.state, step.do) == ({"full": 2}, [StopRuns(two, 0.0)])
+    two = job("run", hosts=2, full=2)
+    assert kinds(decide(two, Seen(runs=(STOPPED, RUNS)), NOW)) == [StopRuns], "also where another engine goes on"
+    end = decide(two, Seen(runs=(STOPPED, STOPPED)), NOW)
+    reason = "ClientError: No space left on device: algo-2 has written more than the 1 GB of VolumeSizeInGB."
+    assert end.status == "Failed" and end.state["reason"].startswith(reason)
+
+
 def test_a_lost_host_lets_all_begin_again_a_few_times():
     step = decide(job("run", hosts=2), Seen(runs=(RUNS, LOST)), NOW)
     assert (step.state["attempt"], step.state["phase"], kinds(step)) == (2, "inputs", [EndRuns, FetchInputs])

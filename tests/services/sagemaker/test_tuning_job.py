@@ -439,3 +439,15 @@ def test_a_name_that_a_training_job_has_is_passed_over(yard):
     yard.tune()
     (child,) = yard.children("twin")
     assert child.name != taken and child.name.startswith("twin-001-")
+
+
+def test_search_finds_tuning_jobs_and_their_training_jobs(yard):
+    arn = yard.create("searched", yard.config(jobs=2, parallel=1))
+    yard.run("searched", parabola)
+    name = {"Name": "HyperParameterTuningJobName", "Operator": "Equals", "Value": "searched"}
+    (hit,) = yard.sm.search(Resource="HyperParameterTuningJob", SearchExpression={"Filters": [name]})["Results"]
+    found = hit["HyperParameterTuningJob"]
+    assert (found["HyperParameterTuningJobArn"], found["HyperParameterTuningJobStatus"]) == (arn, "Completed")
+    assert found["BestTrainingJob"]["TrainingJobName"].startswith("searched-")
+    of = {"Name": "TuningJobArn", "Operator": "Equals", "Value": arn}
+    assert len(yard.sm.search(Resource="TrainingJob", SearchExpression={"Filters": [of]})["Results"]) == 2

@@ -11,9 +11,9 @@ from pyspark.sql import functions as F
 parser = argparse.ArgumentParser()
 parser.add_argument("--fail", action="store_true")
 args = parser.parse_args()
-spark = SparkSession.builder.appName("sales").getOrCreate()
 if args.fail:
     raise RuntimeError("no such shop")
+spark = SparkSession.builder.appName("sales").getOrCreate()
 import shops  # noqa: E402  (from --py-files)
 
 table = spark.read.csv("file:///opt/ml/processing/input/sales", header=True, inferSchema=True)

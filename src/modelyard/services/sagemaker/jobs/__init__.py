@@ -7,5 +7,6 @@ network.py    what a run may reach, as fields of its RunSpec
 admission.py  which jobs may start now, by CPU and memory, fair by arrival
 quota.py      ResourceLimitExceeded, in AWS's words
 usage.py      CPU, memory and disk of the hosts as metrics
+volume.py     whether a host has written more than its volume holds
 failures.py   the texts of FailureReason
 """

@@ -11,6 +11,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.admission import leave
 from modelyard.services.sagemaker.jobs.pipes import has_mounts
+from modelyard.services.sagemaker.jobs.volume import count
 from modelyard.services.sagemaker.processing_job import run as job_run
 from modelyard.services.sagemaker.processing_job.inputs import fetch
 from modelyard.services.sagemaker.processing_job.outputs import collect, has_continuous, only_one, upload
@@ -63,13 +64,14 @@ class StartRuns:
 
 @dataclass(frozen=True)
 class Follow:
-    """The logs, and what is to be uploaded while the job runs."""
+    """The logs, what is to be uploaded while the job runs, and how full its volumes are."""
 
     job: Record
 
     def perform(self, world: Any) -> None:
         job, key = self.job, job_run.task_key(self.job, "live")
         job_run.follow(job, world)
+        count(world, job_run.task_key(job, "volume"), job_run.volumes(job, world))
         if not has_continuous(job.spec):
             return
         last = world.tasks.look(key)
@@ -144,5 +146,5 @@ class CleanUp:
             for attempt in range(1, job.state["attempt"] + 1):
                 for run in job_run.run_ids(job, attempt):
                     world.runtime.remove(run)
-        for part in ("inputs", "start", "live", "outputs"):
+        for part in ("inputs", "start", "live", "volume", "outputs"):
             world.tasks.forget(job_run.task_key(job, part))

@@ -18,6 +18,8 @@ from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.images import look_at_image
 from modelyard.services.sagemaker.jobs.admission import Place
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, LOST, MOST_ATTEMPTS, OUT_OF_MEMORY, last_line, no_image, reason_of
+from modelyard.services.sagemaker.jobs.volume import full as volume_is_full
+from modelyard.services.sagemaker.jobs.volume import written
 from modelyard.services.sagemaker.processing_job import run as job_run
 from modelyard.services.sagemaker.processing_job.actions import (
     BuildImage,
@@ -40,7 +42,8 @@ BAD_MESSAGE = "ClientError: The exit message in /opt/ml/output/message is not UT
 @dataclass(frozen=True)
 class Seen:
     """`image` is unknown, absent, building, ready or failed; `place` what admission.py says; `runs` has one state per host, `said` the last line of each
-    log whose run failed; `failed_for_s` is how long ago (real seconds) the first run failed."""
+    log whose run failed; `failed_for_s` is how long ago (real seconds) the first run failed; `full` is the first host (from 1) that
+    has written more than its volume holds, else 0."""
 
     image: str = "ready"
     image_reason: str = ""
@@ -52,6 +55,7 @@ class Seen:
     said: tuple[str, ...] = ("",)
     age_s: float = 0.0
     failed_for_s: float = 0.0
+    full: int = 0
 
 
 def observe(job: Record, world: Any) -> Seen:
@@ -70,7 +74,10 @@ def observe(job: Record, world: Any) -> Seen:
     start = world.tasks.look(job_run.task_key(job, "start"))
     said = tuple(last_line(job_run.log_file(job, world, host)) if _failed(run) else "" for host, run in enumerate(runs, 1))
     since = min((run.finished_at for run in runs if _failed(run) and run.finished_at), default=real_now())
-    return Seen(start=start, runs=runs, said=said, age_s=job_run.age_s(runs), failed_for_s=real_now() - since)
+    age, failed_for = job_run.age_s(runs), real_now() - since
+    sizes = written(world, job_run.task_key(job, "volume"))
+    full = next((host for host, size in enumerate(sizes, 1) if size > job_run.volume_gb(job) << 30), 0)
+    return Seen(start=start, runs=runs, said=said, age_s=age, failed_for_s=failed_for, full=full)
 
 
 @api.reconciler(LIFECYCLE, observe)
@@ -109,6 +116,8 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
     runs, stop = seen.runs, job.spec.get("stop", False)
     if any(run.state == "lost" for run in runs):
         return _lost(job, now, stop)
+    if host := job.state.get("full"):
+        return _full(job, runs, host, now)
     if all(run.state == "exited" for run in runs):
         outcome, reason = _outcome(runs, seen.said, stop)
         state = {"phase": "outputs", "outcome": outcome, "reason": reason}
@@ -122,10 +131,19 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
         return _end(job, "Stopped", now)
     if stop:
         return Step(job.status, do=[StopRuns(job)], wake_in_real_s=look)
+    if seen.full:
+        return Step(job.status, {"full": seen.full}, do=[StopRuns(job, 0.0)], wake_in_real_s=LOOK_SECONDS_YOUNG)
     if seen.failed_for_s > PEER_SECONDS:
         return Step(job.status, do=[StopRuns(job, PEER_GRACE_SECONDS)], wake_in_real_s=look)
     act = StartRuns(job) if any(run.state == "absent" for run in runs) else Follow(job)
     return Step(job.status, do=[act], wake_in_real_s=look)
+
+
+def _full(job: Record, runs: tuple[RunState, ...], host: int, now: float) -> Step:
+    """What such a job has written is not uploaded: it would be on this disk twice."""
+    if all(run.state == "exited" for run in runs):
+        return _end(job, "Failed", now, volume_is_full(job_run.host_name(host), job_run.volume_gb(job)))
+    return Step(job.status, do=[StopRuns(job, 0.0)], wake_in_real_s=LOOK_SECONDS_YOUNG)
 
 
 def _failed(run: RunState) -> bool:

@@ -75,6 +75,15 @@ def log_stream(job: Record, host: int) -> str:
     return f"{job.name}/{host_name(host)}-{int(job.created_at)}"
 
 
+def volume_gb(job: Record) -> int:
+    return job.spec["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"]
+
+
+def volumes(job: Record, world: Any) -> list[list[Path]]:
+    """The folders of each host that count as its volume: /opt/ml, and /tmp and home beside its log."""
+    return [[ml, world.runtime.folder(run)] for ml, run in zip(ml_folders(job, world), run_ids(job), strict=True)]
+
+
 def age_s(runs: tuple[RunState, ...]) -> float:
     return max((real_now() - run.started_at for run in runs if run.started_at), default=0.0)
 

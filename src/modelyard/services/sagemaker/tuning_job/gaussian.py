@@ -45,8 +45,8 @@ def suggest(
     waiting: Sequence[Sequence[float]],
     tasks: Sequence[int],
     seed: int,
-) -> list[float]:
-    """The next point to try for the smallest value. `tasks` says of each observation whose it is: 0 is this job's own, others are
+) -> list[list[float]]:
+    """Points to try next for the smallest value, the best first. `tasks` says of each observation whose it is: 0 is this job's own, others are
     those of jobs like it; `waiting` are points without a value."""
     rng = np.random.default_rng(seed)
     kept = _kept(values, tasks)
@@ -158,7 +158,7 @@ def _expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
 
 
 def _climb(gain: Callable[[Array], Array], start: Array, rng: np.random.Generator) -> Array:
-    """Where the gain is largest: a wide look, then steps around the best places, ever smaller."""
+    """Where the gain is largest, the best first: a wide look, then steps around the best places, ever smaller."""
     size = start.shape[1]
     near = [np.clip(point + rng.normal(size=(NEAR_CANDIDATES, size)) * step, 0, 1) for point in start for step in (0.02, 0.1)]
     candidates = np.vstack([rng.random((RANDOM_CANDIDATES, size)), *near])
@@ -173,7 +173,7 @@ def _climb(gain: Callable[[Array], Array], start: Array, rng: np.random.Generato
             if found[n, k] > heights[n]:
                 places[n], heights[n] = tried[n, k], found[n, k]
         step *= 0.6
-    return places[heights.argmax()]
+    return places[np.argsort(-heights)]
 
 
 def _slice(likelihood: Callable[[Array], float], theta: Array, rng: np.random.Generator) -> Array:

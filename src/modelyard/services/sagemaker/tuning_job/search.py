@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,15 +79,15 @@ def bayesian(space: Space, seed: str, number: int, known: Known) -> dict[str, st
 
     waiting = [point for values in known.waiting if (point := space.point(values)) is not None]
     points = [point for point, _ in own] + [point for point, _, _ in others]
-    found = [value for _, value in own] + [value for _, value, _ in others]
+    losses = [value for _, value in own] + [value for _, value, _ in others]
     tasks = [0] * len(own) + [task for _, _, task in others]
     try:
-        values = space.values(gaussian.suggest(space, points, found, waiting, tasks, _integer(f"{seed}:{number}")))
+        found = gaussian.suggest(space, points, losses, waiting, tasks, _integer(f"{seed}:{number}"))
     except gaussian.Singular:
         return draw(space, seed, number, known)
-    if math.isinf(space.combinations) or _key(values) not in _taken(known):
-        return values
-    return draw(space, seed, number, known)  # the model would try again what it knows
+    taken = _taken(known)
+    fresh = (values for values in map(space.values, found) if _key(values) not in taken)
+    return next(fresh, None) or draw(space, seed, number, known)  # the model would try again what it knows
 
 
 def _taken(known: Known) -> set[tuple[tuple[str, str], ...]]:
