@@ -11,8 +11,9 @@ from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.store import Step
 from modelyard.services.sagemaker.cost import prices
 from modelyard.services.sagemaker.cost.budget import BUDGET
-from modelyard.services.sagemaker.endpoint.actions import bill_of
-from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
+from modelyard.services.sagemaker.endpoint.actions import CreateReplica, bill_of
+from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA
+from modelyard.services.sagemaker.inference_component.lifecycle import COMPONENT
 from modelyard.services.sagemaker.processing_job.lifecycle import LIFECYCLE as PROCESSING
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE as TRAINING
 from modelyard.services.sagemaker.training_job.lifecycle import first_state
@@ -21,7 +22,7 @@ from modelyard.serving.meter import Meter
 from tests.support.platform import ACCOUNT, InProcess
 
 MIDNIGHT = 1_700_006_400.0  # 2023-11-15 00:00 UTC
-KINDS = {"training-job": TRAINING, "processing-job": PROCESSING, "transform-job": TRANSFORM}
+KINDS = {"training-job": TRAINING, "processing-job": PROCESSING, "transform-job": TRANSFORM, REPLICA.kind: REPLICA, ENDPOINT.kind: ENDPOINT}
 
 
 class Yard(InProcess):
@@ -51,7 +52,7 @@ class Yard(InProcess):
         )
 
     def apply(self, record, status: str, **state):
-        lifecycle = REPLICA if record.kind == REPLICA.kind else KINDS[record.kind]
+        lifecycle = KINDS[record.kind]
         return self.store.apply(lifecycle, self.store.by_uid(record.uid), Step(status, state), None)
 
     def ran(self, kind: str, name: str, resources: dict, seconds: float, **spec):
@@ -311,6 +312,54 @@ def test_provisioned_concurrency_is_metered_while_it_stands(yard):
     (yard.settings.data / prices.OWN).write_text(json.dumps({"provisioned_second": {"3072": 0.01}}))
     assert lines(yard.cost(GroupBy="endpoint"), "e")[item]["USD"] == pytest.approx(6.3)
     assert sum(each["TotalUSD"] for each in yard.cost(GroupBy="day")["Groups"]) == pytest.approx(6.3)
+
+
+def test_instances_that_components_share_are_billed_once(yard):
+    """Two instances for an hour, three for half an hour, then the endpoint goes; what runs on them costs nothing of its own."""
+
+    def serving(count):
+        return {"variants": [{"name": "all", "mode": "Components", "count": count, "instance_type": "ml.m5.large", "volume_gb": 73}]}
+
+    endpoint = yard.store.create(
+        ENDPOINT,
+        account=ACCOUNT,
+        region="us-east-1",
+        name="shared",
+        arn="arn:shared",
+        spec={"wanted": {"edition": 1}},
+        state={"version": 1},
+    )
+    yard.apply(endpoint, "InService", serving=serving(2))
+    copy = CreateReplica(
+        yard.store.create(COMPONENT, account=ACCOUNT, region="us-east-1", name="c", arn="arn:c", spec={}, state={"version": 1}),
+        "c/1",
+        {"name": "all", "instance_type": "ml.m5.large", "component": "c"},
+    )
+    copy.perform(yard.platform)
+    yard.clock.advance(3600)
+    yard.hear()
+    yard.apply(endpoint, "Updating")
+    yard.apply(endpoint, "InService", serving=serving(3))
+    yard.hear()
+    yard.clock.advance(1800)
+    found = lines(yard.cost(), "shared")
+    assert found["Hosting ml.m5.large"]["Quantity"] == pytest.approx(3.5)
+    assert found["Hosting storage"]["Quantity"] == pytest.approx(0.35)
+    yard.apply(endpoint, "Deleting")
+    yard.hear()
+    yard.clock.advance(9999)
+    found = yard.cost()
+    assert lines(found, "shared")["Hosting ml.m5.large"]["Quantity"] == pytest.approx(3.5)
+    assert [group["Key"] for group in found["Groups"]] == ["shared"]
+
+
+def test_what_stands_said_again_changes_nothing(yard):
+    about = {"kind": "endpoint", "account": ACCOUNT, "region": "us-east-1", "name": "e"}
+    said = [(1, {"a": {"count": 1}}), (2, {"a": {"count": 2}, "b": {"count": 1}}), (3, {"b": {"count": 1}}), (4, {})]
+    for seq, wanted in [*said, *said, said[0], said[2]]:
+        yard.platform.meters.stand("e", wanted, seq=seq, at=MIDNIGHT + 100 * seq, **about)
+    rows = {meter.uid: (meter.began - MIDNIGHT, meter.ended - MIDNIGHT) for meter in yard.platform.meters.of(ACCOUNT, 0, MIDNIGHT + 1e6)}
+    assert rows == {"e/a/1": (100, 200), "e/a/2": (200, 300), "e/b/2": (200, 400)}
 
 
 def test_a_serverless_variant_costs_the_models_seconds(yard, tmp_path):

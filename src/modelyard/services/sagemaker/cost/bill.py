@@ -44,7 +44,11 @@ def of_meter(meter: Meter, prices: Prices, start: float, end: float, now: float)
         return []
     share = (last - first) / whole
     used, billed = (share * seconds for seconds in _seconds(meter, whole, now))
-    instances = [{"type": meter.facts.get("type", "unknown"), "count": 1}] if meter.kind == "endpoint" else meter.facts["instances"]
+    instances = (
+        [{"type": meter.facts.get("type", "unknown"), "count": meter.facts.get("count", 1)}]
+        if meter.kind == "endpoint"
+        else meter.facts["instances"]
+    )
     if memory_of(meter):
         instances = []
     lines = [_hours(meter, instance, billed, used, prices, first) for instance in instances]

@@ -74,6 +74,26 @@ class Meters:
             )
         return bool(rows)
 
+    def stand(self, owner: str, wanted: Mapping[str, Mapping[str, Any]], *, seq: int, at: float, **about: str) -> None:
+        """What an owner has from `at` on, facts by name: a meter for each, and a new one where its facts change. Event `seq` says so; what a later
+        one said is not touched."""
+        with self._db.write() as tx:
+            rows = tx.execute("SELECT uid, facts, ended FROM meters WHERE uid LIKE ?", (f"{owner}/%",))
+            known = [(uid, orjson.loads(facts), ended) for uid, facts, ended in rows]
+            if any(max(int(uid.rpartition("/")[2]), facts.get("closed", 0)) >= seq for uid, facts, _ in known):
+                return
+            open_ = {uid: facts for uid, facts, ended in known if ended is None}
+            for uid, facts in open_.items():
+                if wanted.get(uid.split("/")[1]) != facts:
+                    closed = orjson.dumps({**facts, "closed": seq}).decode()
+                    tx.execute("UPDATE meters SET ended = ?, facts = ? WHERE uid = ?", (at, closed, uid))
+            for name, facts in wanted.items():
+                if dict(facts) not in [f for uid, f in open_.items() if uid.split("/")[1] == name]:
+                    row = (f"{owner}/{name}/{seq}", *(about[key] for key in ("kind", "account", "region", "name")))
+                    tx.execute(
+                        f"INSERT INTO meters ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", (*row, orjson.dumps(dict(facts)).decode(), at, None)
+                    )
+
     def of(self, account: str, start: float, end: float) -> list[Meter]:
         """Those that ran at some time in [start, end), by when they began."""
         rows = self._db.read(

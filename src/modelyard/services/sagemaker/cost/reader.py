@@ -3,7 +3,7 @@
 Facts of a job: `instances` [{"type", "count"}], `volume_gb` per instance, `spot`; of a training job `discount` (percent) and, while it runs,
 `held_s` and `held_from`: how long it had instances before, and since when it has them now; when it has ended `billable_s` and `used_s` as
 DescribeTrainingJob tells them. The warm pool it leaves is a meter of its own, with `warm`. Facts of an endpoint's instance: `endpoint`, `variant`, `type`, `volume_gb`, `serverless`,
-`provisioned` (how many of its variant always stand).
+`provisioned` (how many of its variant always stand); `count` where one meter is several instances.
 """
 
 from __future__ import annotations
@@ -14,20 +14,25 @@ from typing import Any
 from modelyard.kernel.records import Event, Record
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.endpoint.actions import bill_of
-from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
+from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA
+from modelyard.services.sagemaker.inference_component.lifecycle import HOST_MODE
 from modelyard.services.sagemaker.training_job import warm
 from modelyard.services.sagemaker.training_job.operations import describe as describe_training
 
 JOBS = {"training-job": "ResourceConfig", "processing-job": "ProcessingResources", "transform-job": "TransformResources"}
-ENDPOINT = "endpoint"
 OVER = ("Stopping", "Failed", None)
 """A replica's statuses in which its instance is not billed any more."""
+GONE = ("Deleting", "Failed", None)
+"""An endpoint's."""
 
 
-@api.reader("cost", kinds={*JOBS, REPLICA.kind})
+@api.reader("cost", kinds={*JOBS, REPLICA.kind, ENDPOINT.kind})
 def read(event: Event, platform: Any) -> None:
     if event.kind == REPLICA.kind:
         _replica(event, platform)
+        return
+    if event.kind == ENDPOINT.kind:
+        _shared_instances(event, platform)
         return
     record = platform.store.by_uid(event.uid)
     if record is None:  # deleted since: what it was is in the table already, or it never ran
@@ -98,12 +103,10 @@ def resources_of(kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
 def _replica(event: Event, platform: Any) -> None:
     """Its first event says what it costs by; the record may be gone when an event of it is read."""
     bill = event.detail.get("bill")
-    if event.old is None and bill is None and (record := platform.store.by_uid(event.uid)) is not None:
-        bill = bill_of(record.spec["endpoint"], record.spec)  # made before events told it
     if event.old is None and bill is not None:
         platform.meters.note(
             event.uid,
-            kind=ENDPOINT,
+            kind=ENDPOINT.kind,
             account=event.account,
             region=event.region,
             name=bill["endpoint"],
@@ -115,3 +118,15 @@ def _replica(event: Event, platform: Any) -> None:
         platform.meters.times(event.uid, began=event.at)
     elif event.new in OVER:
         platform.meters.times(event.uid, ended=event.at)
+
+
+def _shared_instances(event: Event, platform: Any) -> None:
+    """Instances on which inference components run: they have no replicas of their own and are there as long as the endpoint is."""
+    endpoint = None if event.new in GONE else platform.store.by_uid(event.uid)
+    serving = (endpoint.state.get("serving") if endpoint is not None else None) or {"variants": []}
+    hosts = [v for v in serving["variants"] if v.get("mode") == HOST_MODE]
+    if hosts or event.new in GONE:
+        wanted = {v["name"]: {**bill_of(event.name, v), "count": v["count"]} for v in hosts}
+        platform.meters.stand(
+            event.uid, wanted, seq=event.seq, at=event.at, kind=ENDPOINT.kind, account=event.account, region=event.region, name=event.name
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
-from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
+from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT, REPLICA
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class CreateReplica:
                 arn=f"{endpoint.arn}/replica/{self.name}",
                 owner=endpoint.uid,
                 spec={**self.variant, "endpoint": endpoint.name},
-                detail={"bill": bill_of(endpoint.name, self.variant)},
+                detail={"bill": bill_of(endpoint.name, self.variant)} if endpoint.kind == ENDPOINT.kind else None,
             )
         except Taken:
             return
@@ -38,7 +38,8 @@ class CreateReplica:
 
 
 def bill_of(endpoint: str, variant: Mapping[str, Any]) -> dict[str, Any]:
-    """What a replica costs by, in its first event: the meter may read it when the replica is gone."""
+    """What a replica of an endpoint costs by, in its first event: the meter may read it when the replica is gone. Instances of transform jobs are
+    billed as the job's, copies of components as their variant's instances."""
     serverless = variant.get("serverless") or {}
     facts = {
         "endpoint": endpoint,
