@@ -117,8 +117,8 @@ class Bank:
 
 def search(strategy: str, ranges: dict[str, Any], objective: Objective, trials: int, parallel: int, seed: int) -> float:
     """The best of so many trials as the reconciler would choose them, `parallel` at a time."""
+    from modelyard.optimiser.space import space_of
     from modelyard.services.sagemaker.tuning_job.search import Known, suggest
-    from modelyard.services.sagemaker.tuning_job.space import space_of
 
     space, observed, running = space_of(ranges), [], []
     while len(observed) < trials:

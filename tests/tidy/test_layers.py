@@ -10,10 +10,11 @@ MAY_IMPORT = {
     "modelyard.serving": ["modelyard.serving", "modelyard.kernel", "modelyard.config"],
     "modelyard.runtime": ["modelyard.runtime", "modelyard.kernel", "modelyard.config"],
     "modelyard.algorithms": ["modelyard.algorithms"],
+    "modelyard.optimiser": ["modelyard.optimiser"],
     "modelyard.services": [
         "modelyard.services", "modelyard.kernel", "modelyard.config",
         "modelyard.runtime.base", "modelyard.runtime.ml_layout", "modelyard.runtime.archives", "modelyard.serving.routes",
-        "modelyard.serving.outcome", "modelyard.serving.shelf", "modelyard.serving.transform",
+        "modelyard.optimiser", "modelyard.serving.outcome", "modelyard.serving.shelf", "modelyard.serving.transform",
     ],
 }  # fmt: skip
 """Layer → what it may import. Only `app`, the commands and what starts processes stand above all of them."""

@@ -110,10 +110,6 @@ RESOURCES: dict[str, Resource] = {
     "TrainingJob": Resource(
         "TrainingJob", "TrainingJob", TRAINING_JOB.kind, "TrainingJobName", lambda _, job: describe_training_job(job), TAGS
     ),
-    "HyperParameterTuningJob": Resource(
-        "HyperParameterTuningJob", "HyperParameterTuningJobSearchEntity", TUNING_JOB.kind, "HyperParameterTuningJobName",
-        lambda call, r: describe_tuning_job(call.store, r), TAGS,
-    ),
     "Experiment": Resource("Experiment", "Experiment", EXPERIMENT.kind, "ExperimentName", lambda _, r: experiment.describe(r), TAGS),
     "ExperimentTrial": Resource(
         "Trial", "Trial", TRIAL.kind, "TrialName", lambda _, r: trial.describe(r), {**TAGS, "TrialComponentSummaries": _members}

@@ -7,9 +7,7 @@ checks.py       what a request must say, in AWS's words
 autotune.py     ranges for algorithms and hints that name none
 definitions.py  training definitions: as Describe answers them, and as the training job of one trial
 trials.py       children as trials: objective, counters, the best
-space.py        ranges of hyperparameters ↔ the unit cube
-search.py       which values come next: Random, Grid, Hyperband, Bayesian
-gaussian.py     the Gaussian process of the Bayesian strategy
+search.py       which values come next: Random, Grid, Hyperband, Bayesian (modelyard/optimiser)
 warm_start.py   what the trials of parent jobs teach
 pruning.py      which running trials are not worth their end: early stopping, Hyperband
 curves.py       objective values of running trials, as their logs grow

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.errors import validation
+from modelyard.optimiser.space import LOG, REVERSE_LOG, space_of
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.tuning_job import pruning
 from modelyard.services.sagemaker.tuning_job.definitions import KINDS, metric_definitions, objective_of, ranges_of
-from modelyard.services.sagemaker.tuning_job.space import LOG, REVERSE_LOG, space_of
 
 MOST_PARALLEL, MOST_RANGES = 100, 30
 MOST_JOBS = {"Bayesian": 750, "Random": 10_000, "Hyperband": 750, "Grid": 750}

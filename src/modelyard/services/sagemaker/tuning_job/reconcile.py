@@ -16,6 +16,7 @@ from modelyard.kernel.reconcile import Step
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.kernel.tasks import ABSENT, TaskState
+from modelyard.optimiser.space import space_of
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, reason_of
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE as TRAINING_JOB
@@ -25,7 +26,6 @@ from modelyard.services.sagemaker.tuning_job.curves import Curves
 from modelyard.services.sagemaker.tuning_job.definitions import objective_of, ranges_of, training_request, trial_name, trial_uid
 from modelyard.services.sagemaker.tuning_job.lifecycle import FINAL, LIFECYCLE
 from modelyard.services.sagemaker.tuning_job.search import Known, suggest
-from modelyard.services.sagemaker.tuning_job.space import space_of
 from modelyard.services.sagemaker.tuning_job.trials import Trial, trials_of
 
 CURVE_SECONDS = 0.25

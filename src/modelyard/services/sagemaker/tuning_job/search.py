@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from modelyard.services.sagemaker.tuning_job.space import Space
+from modelyard.optimiser.space import Space
 
 DRAWS = 100
 FIRST_AT_LEAST = 3
@@ -75,7 +75,7 @@ def bayesian(space: Space, seed: str, number: int, known: Known) -> dict[str, st
     ]
     if len(own) + len(others) < max(FIRST_AT_LEAST, len(space.ranges)):
         return spread(space, seed, number, known)
-    from modelyard.services.sagemaker.tuning_job import gaussian  # numpy: only where a model is asked
+    from modelyard.optimiser import gaussian  # numpy: only where a model is asked
 
     waiting = [point for values in known.waiting if (point := space.point(values)) is not None]
     points = [point for point, _ in own] + [point for point, _, _ in others]

@@ -15,7 +15,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 
-from modelyard.services.sagemaker.tuning_job.space import Space
+from modelyard.optimiser.space import Space
 
 # OpenBLAS reads it as it is loaded. These matrices are small: more threads would only spin beside the jobs, whose own must not hear of it.
 _before = os.environ.get("OPENBLAS_NUM_THREADS")
