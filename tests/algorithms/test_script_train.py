@@ -77,6 +77,13 @@ def test_a_missing_entry_point(box, tmp_path):
     assert box.failure.startswith("Framework Error: \n") and "The entry point train.py is not in" in box.failure
 
 
+def test_an_index_out_of_reach_is_told_as_that(box, tmp_path):
+    give(box, tmp_path, {"train.py": "", "requirements.txt": "tinydb"}, "train.py")
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
+    assert box.run("train", "scikit-learn", **nowhere).returncode == 1
+    assert box.failure.startswith("InstallRequirementsError:") and "EnableNetworkIsolation" in box.failure
+
+
 def test_requirements_that_cannot_be_installed(box, tmp_path):
     give(box, tmp_path, {"train.py": "print('ran')", "requirements.txt": "./no-such-folder"}, "train.py")
     done = box.run("train", "scikit-learn")

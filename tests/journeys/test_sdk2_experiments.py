@@ -46,3 +46,9 @@ def test_registered_approved_and_deployed(told):
     assert told["newest"].endswith("/churn-group/2")
     assert float(told["prediction"]) > 0.5
     assert told["deployment"] == ["ModelDeployment", "AssociatedWith", "Endpoint"]
+
+
+def test_a_validation_profile_really_runs(told):
+    assert told["validated"]["ModelPackageStatus"] == "Completed"
+    assert told["validated"]["ModelPackageStatusDetails"]["ValidationStatuses"] == [{"Name": "small", "Status": "Completed"}]
+    assert [float(row) > 0.5 for row in told["validation"].split()] == [True, False]

@@ -1,5 +1,6 @@
 """SageMaker SDK v2 as users have it: a spot job that is interrupted and resumes, and a job on two hosts with sharded data."""
 
+import json
 import re
 import sys
 
@@ -38,3 +39,18 @@ def test_two_hosts_add_up_their_shards(facts):
     assert facts["hosts"]["TrainingJobStatus"] == "Completed"
     assert facts["hosts_model"] == {"algo-1": "1111.0", "algo-2": "1111.0"}
     assert "algo-1 has ['0', '2']" in said and "algo-2 has ['1', '3']" in said and said.count("total=1111.0;") == 2
+
+
+def test_the_market_by_its_command(yard):
+    yard.modelyard("spot", "market", "--rate", "6", "--wait", "90s", "--outage-in", "1h", "--outage-for", "10m")
+    said = yard.modelyard("spot").stdout
+    assert "6 per instance and hour" in said and "90 s after" in said and "capacity        available" in said and said.count("outage ") == 1
+    market = json.loads(yard.modelyard("spot", "--json").stdout)
+    assert (market["InterruptionsPerHour"], market["WaitInSeconds"], len(market["Outages"])) == (6.0, 90.0, 1)
+    yard.modelyard("spot", "market", "--outage-for", "1h")
+    assert "none now" in yard.modelyard("spot").stdout
+    yard.modelyard("spot", "market", "--rate", "0", "--wait", "0", "--no-outages", "--discount", "50")
+    assert "0 per instance" in yard.modelyard("spot").stdout
+    assert "say what shall change" in yard.modelyard("spot", "market", code=2).stderr
+    assert "There is no training job nobody" in yard.modelyard("spot", "interrupt", "nobody", code=1).stderr
+    yard.modelyard("spot", "market", "--discount", "70")

@@ -45,7 +45,9 @@ def secondary(job):
 
 
 def test_an_interrupted_job_goes_on_from_its_checkpoint(boxes):
-    boxes.job("count", COUNT, **SPOT)
+    asked = boxes.request("count", COUNT.replace("for n in", "print('seen=%d;' % begin)\nfor n in"), **SPOT)
+    asked["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "first", "Regex": "begin at (0)"}, {"Name": "seen", "Regex": "seen=([0-9]+);"}]
+    boxes.sm.create_training_job(**asked)
     boxes.until("count", lambda job: "checkpoints/job/epoch" in boxes.keys("checkpoints/"))
     boxes.own.interrupt_training_job(TrainingJobName="count")
     job = boxes.end("count")
@@ -66,6 +68,8 @@ def test_an_interrupted_job_goes_on_from_its_checkpoint(boxes):
     assert begins[0] == "begin at 0 False" and len(begins) == 2
     assert begins[1].endswith("True") and int(begins[1].split()[2]) > 0, "what was written in the two minutes came back too"
     assert "told to end" in said and any("Spot interruption" in line for line in said) and said[-1] == "done"
+    metrics = {metric["MetricName"]: metric["Value"] for metric in job["FinalMetricDataList"]}
+    assert metrics["first"] == 0.0 and metrics["seen"] == float(begins[1].split()[2]), "of all attempts, the last value"
     assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
     assert boxes.s3.get_object(Bucket=BUCKET, Key="checkpoints/job/epoch")["Body"].read() == b"40"
     events = [e for e in boxes.platform.store.events(0, 10_000) if e.detail.get("notice")]

@@ -128,6 +128,19 @@ def test_a_network_outlives_the_shim_that_made_it_and_whoever_holds_it(runtime, 
     assert ended(runtime, "keep-2").exit_code == 0 and "met again" in log(runtime, "keep-2")
 
 
+def test_the_socket_of_a_killed_holder_is_swept_and_a_living_one_is_not(tmp_path):
+    import socket
+
+    dead, alive = tmp_path / "a.net", tmp_path / "b.net"
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(dead))
+    with socket.socket(socket.AF_UNIX) as living:
+        living.bind(str(alive))
+        living.listen()
+        network.sweep(str(tmp_path))
+        assert not dead.exists() and alive.exists()
+
+
 def test_without_a_sandbox_there_is_no_network_and_the_run_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("MODELYARD_TIER", "degraded")
     runtime = ProcessRuntime(Settings(data=tmp_path))

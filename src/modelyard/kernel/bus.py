@@ -33,6 +33,7 @@ class Bus:
         self._store, self._readers = store, readers
         self._bell = threading.Event()
         self._stopping = False
+        self._passed: dict[str, int] = {}
 
     def ring(self) -> None:
         self._bell.set()
@@ -53,16 +54,21 @@ class Bus:
         return sum(self._drain(reader) for reader in self._readers)
 
     def _drain(self, reader: Reader) -> int:
-        place = self._store.cursor(reader.name)
-        passed = 0
+        """The cursor is written when something was handled, or after a page of events that were not the reader's: most events are of
+        no kind that it asked for, and one that is read again after a crash costs nothing."""
+        stored = self._store.cursor(reader.name)
+        start = place = max(stored, self._passed.get(reader.name, 0))
+        passed, handled = 0, False
         for event in self._store.events(place, PAGE):
             try:
                 if reader.kinds is None or event.kind in reader.kinds:
                     reader.handle(event)
+                    handled = True
             except Exception:
                 log.exception("reader %s failed on event %d (%s %s); it is tried again", reader.name, event.seq, event.kind, event.name)
                 break
             passed, place = passed + 1, event.seq
-        if passed:
+        if place != start and (handled or place - stored >= PAGE):
             self._store.set_cursor(reader.name, place)
+        self._passed[reader.name] = place
         return passed

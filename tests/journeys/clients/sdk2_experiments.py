@@ -81,6 +81,18 @@ package.update_approval_status("Approved", approval_description="looks good")
 package.update_customer_metadata({"stage": "prod"})
 facts["described"] = sm.describe_model_package(ModelPackageName=package.model_package_arn)
 facts["newest"] = session.get_most_recently_created_approved_model_package("churn-group").model_package_arn
+s3.put_object(Bucket=bucket, Key="exp/rows/rows.csv", Body="1,3,2\n0,1,2\n")
+transform = {
+    "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/exp/rows"}}, "ContentType": "text/csv", "SplitType": "Line"},
+    "TransformOutput": {"S3OutputPath": f"s3://{bucket}/exp/validated"}, "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+}  # fmt: skip
+validated = sm.create_model_package(
+    ModelPackageGroupName="churn-group", InferenceSpecification=facts["described"]["InferenceSpecification"],
+    ValidationSpecification={"ValidationRole": role, "ValidationProfiles": [{"ProfileName": "small", "TransformJobDefinition": transform}]},
+)["ModelPackageArn"]  # fmt: skip
+session.wait_for_model_package(validated, poll=1)
+facts["validated"] = sm.describe_model_package(ModelPackageName=validated)
+facts["validation"] = s3.get_object(Bucket=bucket, Key="exp/validated/rows.csv.out")["Body"].read().decode()
 deployed = ModelPackage(role=role, model_package_arn=package.model_package_arn, sagemaker_session=session)
 deployed.deploy(1, "ml.m5.large", endpoint_name="from-package")
 runtime = boto3.client("sagemaker-runtime")

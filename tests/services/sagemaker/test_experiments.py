@@ -404,3 +404,26 @@ def test_ten_thousand_writes_take_no_time_at_all(sm, metrics, yard):
         yard.platform.run_metrics.put(uid, [("m", batch * 100 + n, float(n), float(n)) for n in range(100)])
     assert time.perf_counter() - began < 10
     assert yard.platform.run_metrics.summaries(uid, "")[0]["Count"] == 10_000
+
+
+def test_search_of_tuning_jobs(yard, sm, jobs):
+    role = f"arn:aws:iam::{ACCOUNT}:role/" + yard.client("sts").get_caller_identity()["Arn"].split("/")[1]
+    channel = {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://data/train"}}}
+    objective = {"Type": "Minimize", "MetricName": "validation:rmse"}
+    sm.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName="Tune",
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random", "HyperParameterTuningJobObjective": objective,
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
+            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "eta", "MinValue": "0.1", "MaxValue": "0.5"}]},
+        },
+        TrainingJobDefinition={
+            "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"}, "RoleArn": role, "InputDataConfig": [channel, {**channel, "ChannelName": "validation"}],
+            "OutputDataConfig": {"S3OutputPath": "s3://data/out"}, "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+            "StaticHyperParameters": {"objective": "reg:squarederror", "num_round": "2"},
+        },
+    )  # fmt: skip
+    filters = [where("HyperParameterTuningJobConfig.Strategy", "Random"), where("HyperParameterTuningJobStatus", "InProgress")]
+    (hit,) = sm.search(Resource="HyperParameterTuningJob", SearchExpression={"Filters": filters})["Results"]
+    assert hit["HyperParameterTuningJob"]["HyperParameterTuningJobName"] == "Tune"

@@ -425,6 +425,28 @@ def test_endpoints_that_cannot_have_a_shadow(hosting):
     assert code == "ValidationException" and "can have one production variant; endpoint e has 2" in message
 
 
+def test_endpoints_of_other_kinds_cannot_have_a_shadow(hosting):
+    hosting.model("live")
+    hosting.model("candidate")
+    serverless = {"VariantName": "live", "ModelName": "live", "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 2}}
+    host = {"VariantName": "live", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    plain = {**host, "ModelName": "live"}
+    output = {"OutputConfig": {"S3OutputPath": "s3://models/out"}}
+    for row, more, says in (
+        (serverless, {}, "endpoint e is serverless"),
+        (host, {"ExecutionRoleArn": hosting.role}, "endpoint e hosts inference components"),
+        (plain, {"AsyncInferenceConfig": output}, "endpoint e is asynchronous"),
+    ):
+        hosting.sm.create_endpoint_config(EndpointConfigName="e", ProductionVariants=[row], **more)
+        hosting.sm.create_endpoint(EndpointName="e", EndpointConfigName="e")
+        hosting.until("InService")
+        code, message = refused(create, hosting=hosting)
+        assert code == "ValidationException" and says in message
+        hosting.sm.delete_endpoint(EndpointName="e")
+        hosting.sm.delete_endpoint_config(EndpointConfigName="e")
+        eventually(lambda: not hosting.sm.list_endpoints()["Endpoints"])
+
+
 def test_operations_on_one_that_is_not_there(hosting):
     for operation, more in (
         ("start", {}),

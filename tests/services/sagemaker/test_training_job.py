@@ -201,6 +201,11 @@ def test_quotas_in_the_words_of_aws(yard, refused, monkeypatch):
         "'ml.c4.xlarge for training job usage' is 3 Instances, with current utilization of 3 Instances and a request delta of 1 Instances."
     )
     refused(lambda: yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1}), "ResourceLimitExceeded", text)
+    spot = {"EnableManagedSpotTraining": True, "StoppingCondition": {"MaxRuntimeInSeconds": 1, "MaxWaitTimeInSeconds": 1}}
+    refused(
+        lambda: yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1}, **spot), "ResourceLimitExceeded",
+        "'ml.c4.xlarge for spot training job usage' is 3 Instances",
+    )  # fmt: skip
     yard.move("three", "Failed", "Failed", reason="x")
     yard.create("fourth", ResourceConfig={**three, "InstanceCount": 1})
 

@@ -14,6 +14,8 @@ import sys
 import sysconfig
 
 FOLDER = "/tmp/modelyard-packages"
+UNREACHED = "The package index could not be reached from this container: it is isolated from the network (EnableNetworkIsolation), or this machine is offline."
+"""Added to what pip says: without a way to the index it only says that there is no such version."""
 
 
 class InstallError(Exception):
@@ -65,9 +67,12 @@ def install(folder: str, variables: dict[str, str]) -> None:
         command, cwd=folder, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     last: list[str] = []
+    unreached = False
     for line in process.stdout:
         sys.stdout.write(line)
         sys.stdout.flush()
         last = [*last[-20:], line]
+        unreached = unreached or "connection broken by" in line
     if code := process.wait():
-        raise InstallError(" ".join(command), code, "".join(line for line in last if "ERROR" in line).strip() or "".join(last).strip())
+        said = "".join(line for line in last if "ERROR" in line).strip() or "".join(last).strip()
+        raise InstallError(" ".join(command), code, f"{said}\n{UNREACHED}" if unreached else said)

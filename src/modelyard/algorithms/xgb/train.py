@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -53,7 +54,7 @@ def main() -> int:
             logging.getLogger("sagemaker-containers").info(text)
         logging.getLogger("sagemaker-containers").info("No GPUs detected (normal if no gpus installed)")
         logging.getLogger("sagemaker_xgboost_container.training").info("Running XGBoost Sagemaker in algorithm mode")
-        train(layout, version, environment.resources["hosts"])
+        train(layout, version, environment.resources["hosts"], environment.resources["current_host"])
     except Exception as error:
         # The file's first 1,024 characters are all that DescribeTrainingJob shows: one frame is enough there, the log has all.
         short = "".join(traceback.format_exception(error, limit=-1, chain=False))
@@ -71,18 +72,26 @@ def _configure_log(version: tuple[int, int]) -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format=form, datefmt="%Y-%m-%d:%H:%M:%S")
 
 
-def train(layout: Layout, version: tuple[int, int], hosts: list[str]) -> None:
-    """Check everything, load, boost, save. Raises UserError, AlgorithmError or PlatformError."""
+def train(layout: Layout, version: tuple[int, int], hosts: list[str], here: str) -> None:
+    """Check everything, load, boost, save; on several hosts the first does (hosts.py). Raises UserError, AlgorithmError or PlatformError."""
     from . import channels, hyperparameters
+    from .hosts import follow, lead, sharded
 
     given = hyperparameters.parse(layout.read("hyperparameters"), version)
     checked = channels.check(layout.read("inputdataconfig"))
-    if len(hosts) > 1:
-        raise UserError(f"Distributed training with {len(hosts)} hosts is not supported by this image; use one instance")
     if "_kfold" in given:
         raise UserError("Cross validation (_kfold) is not supported by this image")
     if given.pop("use_dask_gpu_training", "false") == "true":
         raise UserError("Some configurations unsuitable for Dask GPU training were found: there is no GPU")
+    names = sharded(layout.read("inputdataconfig"))
+    if here != hosts[0]:
+        follow(layout, names, hosts[0])
+        return
+    with lead(layout, names, len(hosts) - 1) if len(hosts) > 1 else contextlib.nullcontext():
+        _train(layout, version, given, checked)
+
+
+def _train(layout: Layout, version: tuple[int, int], given: dict, checked: dict) -> None:
     matrices = _load(layout, checked, given.pop("csv_weights", 0) == 1)
     logging.info("Single node training.")
     rows = matrices["train"]

@@ -69,6 +69,26 @@ def is_dead(path: str) -> bool:
     return False
 
 
+def sweep(folder: str) -> None:
+    """Removes the sockets of networks whose holder was killed."""
+    guard = _guard(folder)
+    try:
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if name.endswith(".net") and is_dead(path):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+    finally:
+        os.close(guard)
+
+
+def _guard(folder: str) -> int:
+    """The lock under which networks begin; held until the descriptor is closed."""
+    guard = os.open(os.path.join(folder, "networks.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(guard, fcntl.LOCK_EX)
+    return guard
+
+
 class _unix(socket.socket):
     def __init__(self) -> None:
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -100,9 +120,8 @@ def _ask(path: str, host: int) -> list[int]:
 
 def _start(path: str) -> None:
     """Start the holder unless another did; one at a time in this folder of sockets."""
-    guard = os.open(os.path.join(os.path.dirname(path), "networks.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    guard = _guard(os.path.dirname(path))
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX)
         if os.path.exists(path):
             if not is_dead(path):
                 return

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from modelyard.config import Settings
 from modelyard.runtime.base import RunSpec, RunState
-from modelyard.runtime.process import cgroup, plan, probe, rundir
+from modelyard.runtime.process import cgroup, network, plan, probe, rundir
 from modelyard.runtime.process.usage import of_trees
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -84,8 +84,8 @@ class ProcessRuntime:
     def _start(self, spec: RunSpec, folder: Path, lock: int) -> None:
         if spec.network and (why := self.no_network()):
             raise ValueError(f"no private network for the hosts of a job: {why}")
-        network = self._network_socket(spec.network) if spec.network else None
-        what = plan.make(spec, folder, self.tier, self.cgroups, self.sandbox.bwrap, network)
+        socket = self._network_socket(spec.network) if spec.network else None
+        what = plan.make(spec, folder, self.tier, self.cgroups, self.sandbox.bwrap, socket)
         asked = asdict(spec) | {"env": sorted(spec.env), "tier": self.tier}
         rundir.write_atomic(str(folder / rundir.SPEC), json.dumps(asked, indent=1).encode(), durable=False)
         source = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
@@ -193,6 +193,8 @@ class ProcessRuntime:
             self.remove(run_id)
         for entry in self._root.glob(LEAVING + "*"):
             _delete(entry)
+        if self._sockets.is_dir():
+            network.sweep(str(self._sockets))
         return gone
 
     def no_network(self) -> str | None:

@@ -116,7 +116,9 @@ def _check_hosts(request: dict[str, Any]) -> None:
         raise validation(f"ModelName is required for variant {hosts[0]}, unless it is for inference components: then ExecutionRoleArn is.")
     for variant in variants:
         if variant.get("ServerlessConfig"):
-            raise validation(f"ModelName is required for variant {variant['VariantName']}: serverless endpoints have no inference components.")
+            raise validation(
+                f"ModelName is required for variant {variant['VariantName']}: serverless endpoints have no inference components."
+            )
 
 
 def _check_async(request: dict[str, Any]) -> None:

@@ -82,6 +82,8 @@ def found_endpoint(call: Any, endpoint: Record, shadow: Mapping[str, Any]) -> di
         raise validation(shadows.NOT_SUPPORTED.format(f"endpoint {endpoint.name} is asynchronous"))
     if any(v.get("serverless") for v in serving["variants"]):
         raise validation(shadows.NOT_SUPPORTED.format(f"endpoint {endpoint.name} is serverless"))
+    if any(v.get("mode") == "Components" for v in serving["variants"]):
+        raise validation(shadows.NOT_SUPPORTED.format(f"endpoint {endpoint.name} hosts inference components"))
     if len(serving["variants"]) != 1:
         raise validation(
             f"An endpoint with a shadow variant can have one production variant; endpoint {endpoint.name} has {len(serving['variants'])}."

@@ -46,6 +46,12 @@ MIGRATIONS = [
     """,
 ]
 
+ENTER = (
+    "INSERT INTO places (uid, arrival, cpus, memory, since, took) VALUES (?,?,?,?,?,?) "
+    "ON CONFLICT (uid) DO UPDATE SET since = excluded.since, took = excluded.took"
+)
+"""Into the queue (`since` NULL), or to a place; nobody writes another's row while it has none."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -135,27 +141,29 @@ class Gate:
         known = self._db.read("SELECT since, took FROM places WHERE uid = ?", (record.uid,))
         if known and known[0][0] is not None:
             return Place(True, took=known[0][1])
-        if not known:
-            arrives = (record.uid, record.created_at, cpus, memory)
-            insert = "INSERT INTO places (uid, arrival, cpus, memory) VALUES (?,?,?,?) ON CONFLICT (uid) DO NOTHING"
-            self._db.grouped(lambda tx: tx.execute(insert, arrives))
-        if warm and (took := self._take(record.uid, warm)):
+        row = (record.uid, record.created_at, cpus, memory)
+        if warm and (took := self._take(row, warm)):
             world.wake(took)
             return Place(True, took=took)
-        if ahead := self._ahead(record):
-            return Place(False, ahead)
+        ahead = self._ahead(record)
+        if not ahead and self._fits(world, cpus, memory):
+            self._db.grouped(lambda tx: tx.execute(ENTER, (*row, real_now(), None)))
+            self._wake_next(world)
+            return Place(True)
+        if not known:
+            self._db.grouped(lambda tx: tx.execute(ENTER, (*row, None, None)))
+        return Place(False, ahead)
+
+    def _fits(self, world: Any, cpus: float, memory: float) -> bool:
         now = real_now()
         rows = self._db.read("SELECT uid, cpus, memory, since FROM places WHERE since IS NOT NULL AND warm IS NULL")
         busy = self._load.of(world, [row[0] for row in rows], now)
-        held = [Held(row[1], row[2], now - row[3], busy.get(row[0])) for row in rows]
-        if not fits(self.machine(), held, cpus, memory):
-            self._forget_gone()
-            return Place(False)
-        self._db.grouped(lambda tx: tx.execute("UPDATE places SET since = ? WHERE uid = ?", (now, record.uid)))
-        self._wake_next(world)
-        return Place(True)
+        if fits(self.machine(), [Held(row[1], row[2], now - row[3], busy.get(row[0])) for row in rows], cpus, memory):
+            return True
+        self._forget_gone()
+        return False
 
-    def _take(self, uid: str, key: str) -> str | None:
+    def _take(self, row: tuple[str, float, float, float], key: str) -> str | None:
         if not self._db.read("SELECT 1 FROM places WHERE warm = ? LIMIT 1", (key,)):
             return None
 
@@ -163,10 +171,11 @@ class Gate:
             found = tx.execute("SELECT uid FROM places WHERE warm = ? ORDER BY since, uid LIMIT 1", (key,))
             if not found:
                 return None
-            tx.execute("DELETE FROM places WHERE uid = ?", (found[0][0],))
-            tx.execute("INSERT INTO taken VALUES (?,?) ON CONFLICT (uid) DO NOTHING", (found[0][0], uid))
-            tx.execute("UPDATE places SET since = ?, took = ? WHERE uid = ?", (real_now(), found[0][0], uid))
-            return found[0][0]
+            took = found[0][0]
+            tx.execute("DELETE FROM places WHERE uid = ?", (took,))
+            tx.execute("INSERT INTO taken VALUES (?,?) ON CONFLICT (uid) DO NOTHING", (took, row[0]))
+            tx.execute(ENTER, (*row, real_now(), took))
+            return took
 
         return self._db.grouped(take)
 

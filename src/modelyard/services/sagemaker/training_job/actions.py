@@ -72,6 +72,9 @@ class FetchInputs:
         def work() -> None:
             session, folders = job_run.session(job, world), {}
             take_over(job, world, self.took)
+            for before in range(1, attempt):  # what an attempt had fetched, the next fetches again
+                for host in hosts_of(job.spec):
+                    shutil.rmtree(job_run.ml_folder(job, world, before, host).parent, ignore_errors=True)
             try:
                 for host in hosts_of(job.spec):
                     folders[host] = job_run.lay_out(job, world, attempt, host)
@@ -217,7 +220,7 @@ class CollectOutputs:
         def work() -> dict[str, Any]:
             job_run.drain_if_room(job, world)
             _save(job, world)
-            lines = heapq.merge(*(world.follower.lines(job_run.log_file(job, world, host)) for host in hosts_of(job.spec)))
+            lines = heapq.merge(*map(world.follower.lines, job_run.log_files(job, world)))
             folders = [job_run.ml_folder(job, world, host=host) for host in hosts_of(job.spec)]
             return collect(job_run.session(job, world), job, folders, lines, keep_model=keep)
 

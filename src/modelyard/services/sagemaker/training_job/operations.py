@@ -36,7 +36,8 @@ def create_training_job(call, request):
     if call.store.get(LIFECYCLE.kind, call.account, call.region, request["TrainingJobName"]):
         raise _taken(request["TrainingJobName"])
     check_here(call.platform, request["AlgorithmSpecification"].get("TrainingImage", ""))
-    check_quota(call, LIFECYCLE.kind, "training job usage", instances(request["ResourceConfig"]))
+    usage = "spot training job usage" if request.get("EnableManagedSpotTraining") else "training job usage"
+    check_quota(call, LIFECYCLE.kind, usage, instances(request["ResourceConfig"]))
     session = RoleSession(call.platform, call.account, call.region, request["RoleArn"])
     check_channels(session, request, call.region)
     check_config(call, request.get("ExperimentConfig"))

@@ -53,8 +53,14 @@ def ml_folder(job: Record, world: Any, attempt: int | None = None, host: Host = 
     return folder(job, world) / run_id(job, attempt, host.number).rpartition("-")[2] / "ml"
 
 
-def log_file(job: Record, world: Any, host: Host = FIRST) -> Path:
-    return world.runtime.folder(run_id(job, host=host.number)) / "log"
+def log_file(job: Record, world: Any, host: Host = FIRST, attempt: int | None = None) -> Path:
+    return world.runtime.folder(run_id(job, attempt, host.number)) / "log"
+
+
+def log_files(job: Record, world: Any) -> list[Path]:
+    """Of all hosts and all attempts."""
+    attempts = range(1, job.state["attempt"] + 1)
+    return [log_file(job, world, host, attempt) for attempt in attempts for host in hosts_of(job.spec)]
 
 
 def log_stream(job: Record, host: Host = FIRST) -> str:
