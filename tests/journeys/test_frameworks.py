@@ -60,8 +60,9 @@ def test_two_hosts_train_one_model(yard):
         assert (first["rank"], second["rank"], first["world"], second["world"]) == (0, 1, 2, 2)
 
 
-def test_model_trainer_with_torchrun(yard):
+def test_model_trainer_with_torchrun_and_model_builder(yard):
     large_image("pytorch-2.13")
     told = yard.python("client-sdk3", "sdk3_torchrun.py", str(HERE / "code/torchrun"), timeout=240)
     assert told["status"] == "Completed" and told["entry"] == ["/bin/bash"]
     assert sorted(told["ranks"]) == [[0, 2, 3.0], [1, 2, 3.0]]  # rank, world size, the sum that gloo made of 1 and 2
+    assert told["answer"] == [[9.0]]

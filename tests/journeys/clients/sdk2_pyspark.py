@@ -1,4 +1,4 @@
-"""SageMaker SDK v2: PySparkProcessor with Python files, a configuration and event logs; on one host, on two, and failing."""
+"""SageMaker SDK v2: PySparkProcessor with Python files, a configuration and event logs: `CODE NAME HOSTS [--fail]`."""
 
 import json
 import os
@@ -11,8 +11,7 @@ from sagemaker.processing import ProcessingInput, ProcessingOutput
 from sagemaker.s3 import S3Downloader
 from sagemaker.spark.processing import PySparkProcessor
 
-code = sys.argv[1]
-facts = {}
+code, name, hosts, *more = sys.argv[1:]
 session = sagemaker.Session()
 role, bucket = sagemaker.get_execution_role(session), session.default_bucket()
 s3 = boto3.client("s3")
@@ -21,7 +20,7 @@ with open("sales/sales.csv", "w") as file:
     file.write("shop,amount\n" + "".join(f"{'east' if n % 3 else 'west'},{n}\n" for n in range(300)))
 
 
-def run(name, count, arguments=None):
+def run(name, count, arguments):
     processor = PySparkProcessor(
         base_job_name="sales", framework_version="3.3", role=role, instance_count=count, instance_type="ml.m5.xlarge",
         max_runtime_in_seconds=1200, sagemaker_session=session,
@@ -35,7 +34,7 @@ def run(name, count, arguments=None):
             spark_event_logs_s3_uri=f"s3://{bucket}/spark/{name}/events",
             inputs=[ProcessingInput(source="sales", destination="/opt/ml/processing/input/sales")],
             outputs=[ProcessingOutput(source="/opt/ml/processing/output", destination=f"s3://{bucket}/spark/{name}/out")],
-            arguments=arguments,
+            arguments=arguments or None,
             logs=False,
         )
         told = json.loads(S3Downloader.read_file(f"s3://{bucket}/spark/{name}/out/told.json", session))
@@ -47,8 +46,6 @@ def run(name, count, arguments=None):
     return told | {"keys": keys, "message": described.get("ExitMessage"), "seconds": seconds}
 
 
-facts["one"] = run("one", 1)
-facts["two"] = run("two", 2)
-facts["bad"] = run("bad", 1, ["--fail"])
+facts = run(name, int(hosts), more)
 with open(os.environ["FACTS"], "w") as file:
     json.dump(facts, file)

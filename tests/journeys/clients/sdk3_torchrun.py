@@ -1,4 +1,4 @@
-"""SageMaker SDK v3: ModelTrainer with its torchrun driver on the PyTorch image."""
+"""SageMaker SDK v3: ModelTrainer with its torchrun driver on the PyTorch image, then ModelBuilder of what it trained."""
 
 import io
 import json
@@ -10,6 +10,7 @@ import boto3
 from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session, get_execution_role
 from sagemaker.core.resources import TrainingJob
+from sagemaker.serve import ModelBuilder
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, SourceCode
 from sagemaker.train.distributed import Torchrun
@@ -33,5 +34,16 @@ bucket, key = job.model_artifacts.s3_model_artifacts.removeprefix("s3://").split
 body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
 with tarfile.open(fileobj=io.BytesIO(body)) as tar:
     ranks = [json.load(tar.extractfile(name)) for name in tar.getnames() if "rank-" in name]
+role = get_execution_role(session)
+image = image.replace("pytorch-training", "pytorch-inference")
+builder = ModelBuilder(model=trainer, role_arn=role, sagemaker_session=session, image_uri=image)
+model = builder.build(model_name="v3-torch")
+endpoint = builder.deploy(endpoint_name="v3-torch", initial_instance_count=1, instance_type="ml.m5.large", wait=False)
+endpoint.wait_for_status("InService", poll=1)
+answer = json.loads(endpoint.invoke(body="[[1.0, 2.0]]", content_type="application/json").body.read())
+endpoint.delete()
 with open(os.environ["FACTS"], "w") as file:
-    json.dump({"status": job.training_job_status, "entry": job.algorithm_specification.container_entrypoint, "ranks": ranks}, file)
+    json.dump(
+        {"status": job.training_job_status, "entry": job.algorithm_specification.container_entrypoint, "ranks": ranks, "answer": answer},
+        file,
+    )

@@ -18,7 +18,7 @@ from ..cpus import cpus
 
 RESOURCES = "/opt/ml/config/resourceconfig.json"
 PORT, WEB_PORT, WORK = 7077, 8090, "/tmp/spark-work"
-UP_SECONDS, LOOK_SECONDS = 120.0, 0.2
+UP_SECONDS, LOOK_SECONDS = 300.0, 0.2
 
 
 class NoCluster(Exception):
