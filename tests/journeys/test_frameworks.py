@@ -41,6 +41,7 @@ def test_tensorflow_from_fit_to_predict(yard):
     assert [row[0] for row in told["rows"]["predictions"]] == near == [row[0] for row in told["own"]["predictions"]]
     assert told["list"]["predictions"][0][0] == pytest.approx(9.0, abs=0.1)
     assert told["refused"][0] == 400 and "INVALID_ARGUMENT" in told["refused"][1]
+    assert told["tasks"] == {"algo-1.json": "master", "algo-2.json": "worker"}
 
 
 def test_functions_run_as_jobs(yard):

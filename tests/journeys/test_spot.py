@@ -46,7 +46,10 @@ def secondary(job):
 
 def test_an_interrupted_job_goes_on_from_its_checkpoint(boxes):
     asked = boxes.request("count", COUNT.replace("for n in", "print('seen=%d;' % begin)\nfor n in"), **SPOT)
-    asked["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "first", "Regex": "begin at (0)"}, {"Name": "seen", "Regex": "seen=([0-9]+);"}]
+    asked["AlgorithmSpecification"]["MetricDefinitions"] = [
+        {"Name": "first", "Regex": "begin at (0)"},
+        {"Name": "seen", "Regex": "seen=([0-9]+);"},
+    ]
     boxes.sm.create_training_job(**asked)
     boxes.until("count", lambda job: "checkpoints/job/epoch" in boxes.keys("checkpoints/"))
     boxes.own.interrupt_training_job(TrainingJobName="count")

@@ -1,9 +1,12 @@
-"""SageMaker SDK v2: the TensorFlow estimator, its endpoint by TensorFlow Serving's JSON, and inference.py."""
+"""SageMaker SDK v2: the TensorFlow estimator, its endpoint by TensorFlow Serving's JSON, and inference.py; parameter servers on two hosts."""
 
+import io
 import json
 import os
 import sys
+import tarfile
 
+import boto3
 import sagemaker
 from sagemaker.serializers import IdentitySerializer
 from sagemaker.tensorflow import TensorFlow, TensorFlowModel
@@ -44,5 +47,15 @@ predictor = endpoint(own, "tf-own")
 predictor.serializer = IdentitySerializer("text/x-lines")
 facts["own"] = predictor.predict("x=4\nx=5\n")
 predictor.delete_endpoint()
+servers = TensorFlow(
+    entry_point="servers.py", source_dir=f"{code}/tf", framework_version="2.12", py_version="py310", role=role, instance_count=2,
+    instance_type="ml.m5.large", distribution={"parameter_server": {"enabled": True}}, sagemaker_session=session,
+)  # fmt: skip
+servers.fit(job_name="tf-servers", wait=False)
+session.wait_for_job("tf-servers", poll=1)
+where = "tf-servers/output/output.tar.gz"
+body = boto3.client("s3").get_object(Bucket=session.default_bucket(), Key=where)["Body"].read()
+with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+    facts["tasks"] = {m.name: json.load(tar.extractfile(m))["task"]["type"] for m in tar.getmembers() if m.name.endswith(".json")}
 with open(os.environ["FACTS"], "w") as file:
     json.dump(facts, file)

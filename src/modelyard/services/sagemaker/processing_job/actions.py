@@ -11,10 +11,11 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.admission import leave
 from modelyard.services.sagemaker.jobs.pipes import has_mounts
+from modelyard.services.sagemaker.jobs.turns import only_one
 from modelyard.services.sagemaker.jobs.volume import count
 from modelyard.services.sagemaker.processing_job import run as job_run
 from modelyard.services.sagemaker.processing_job.inputs import fetch
-from modelyard.services.sagemaker.processing_job.outputs import collect, has_continuous, only_one, upload
+from modelyard.services.sagemaker.processing_job.outputs import collect, has_continuous, upload
 
 UPLOAD_EVERY_SECONDS, SETTLED_SECONDS = 1.0, 0.5
 

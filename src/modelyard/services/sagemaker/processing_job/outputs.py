@@ -6,9 +6,7 @@ All hosts write under the same prefix: of files with one name the last host's st
 from __future__ import annotations
 
 import codecs
-import contextlib
-import fcntl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +60,3 @@ def exit_message(hosts: list[Path]) -> dict[str, Any]:
             broken = True
     message = "".join(texts).encode()[:MESSAGE_BYTES].decode("utf-8", "ignore")
     return ({"message": message} if message else {}) | ({"broken": True} if broken else {})
-
-
-@contextlib.contextmanager
-def only_one(folder: Path, what: str) -> Iterator[None]:
-    """Among all processes: a copy of inputs that another engine has begun; an upload that began while the job ran and must not end
-    after the last one, with older bytes."""
-    with (folder / f"{what}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

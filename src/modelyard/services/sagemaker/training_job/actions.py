@@ -13,6 +13,7 @@ from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.jobs.admission import keep_warm, leave
+from modelyard.services.sagemaker.jobs.turns import only_one
 from modelyard.services.sagemaker.training_job import run as job_run
 from modelyard.services.sagemaker.training_job.hosts import hosts_of
 from modelyard.services.sagemaker.training_job.inputs import Fetch
@@ -70,27 +71,36 @@ class FetchInputs:
         key = job_run.task_key(job, "inputs", attempt)
 
         def work() -> None:
-            session, folders = job_run.session(job, world), {}
-            take_over(job, world, self.took)
-            for before in range(1, attempt):  # what an attempt had fetched, the next fetches again
-                for host in hosts_of(job.spec):
-                    shutil.rmtree(job_run.ml_folder(job, world, before, host).parent, ignore_errors=True)
-            try:
-                for host in hosts_of(job.spec):
-                    folders[host] = job_run.lay_out(job, world, attempt, host)
-                progress = Progress(key)
-                fetch = Fetch(session, job.spec, folders, job_run.reads_in_place(world), progress.began, progress.got)
-                fetch.run()
-                for note in fetch.notes:
-                    job_run.say_in_log(job, world, note)
-                for ml in folders.values():
-                    restore(session, job_run.folders_in_step(job), ml)
-            except Exception:
-                for ml in folders.values():
-                    shutil.rmtree(ml.parent, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
-                raise
+            home = job_run.folder(job, world)
+            there = home / f"inputs-{attempt}"
+            with only_one(home, "inputs"):  # several engines may look after one job
+                if not there.exists():
+                    self._fetch(world, key)
+                    there.touch()
 
         world.tasks.ensure(key, work, on_end=lambda: world.wake(job.uid))
+
+    def _fetch(self, world: Any, key: str) -> None:
+        job, attempt, folders = self.job, self.attempt, {}
+        session = job_run.session(job, world)
+        take_over(job, world, self.took)
+        for before in range(1, attempt):  # what an attempt had fetched, the next fetches again
+            for host in hosts_of(job.spec):
+                shutil.rmtree(job_run.ml_folder(job, world, before, host).parent, ignore_errors=True)
+        try:
+            for host in hosts_of(job.spec):
+                folders[host] = job_run.lay_out(job, world, attempt, host)
+            progress = Progress(key)
+            fetch = Fetch(session, job.spec, folders, job_run.reads_in_place(world), progress.began, progress.got)
+            fetch.run()
+            for note in fetch.notes:
+                job_run.say_in_log(job, world, note)
+            for ml in folders.values():
+                restore(session, job_run.folders_in_step(job), ml)
+        except Exception:
+            for ml in folders.values():
+                shutil.rmtree(ml.parent, ignore_errors=True)  # at once: a full disk has no room for the verdict otherwise
+            raise
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from modelyard.services.sagemaker.training_job.warm import CACHE, cache_folder, 
 
 FIRST = Host(1, "")
 VOLUME_ROOM_BYTES = 1 << 30
-SCRIPTS = [(name,) for name in ("scikit-learn", "pytorch", "huggingface", "tensorflow", "script")]
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
@@ -171,7 +170,7 @@ def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> 
     entry = algorithm.get("ContainerEntrypoint")
     argv = [*(entry or image.train), *algorithm.get("ContainerArguments", [])]
     ml = ml_folder(job, world, host=host)
-    network["mounts"] += _channel_mounts(spec, ml, reads_files=not entry and is_built_in(image, spec))
+    network["mounts"] += _channel_mounts(spec, ml)
     if pipes_plan(ml).exists():
         boxed = reads_in_place(world)
         environment["MODELYARD_PIPES"] = f"{IN_BOX}/.pipes/plan.json" if boxed else str(pipes_plan(ml))
@@ -200,29 +199,21 @@ def reads_in_place(world: Any) -> bool:
     return getattr(world.runtime, "tier", "") != "degraded"
 
 
-def is_built_in(image: Any, spec: dict[str, Any]) -> bool:
-    """Whether the image's own algorithm trains: those read files, in whatever mode their channels are."""
-    return image.train[-1:] not in SCRIPTS and "sagemaker_program" not in spec.get("HyperParameters", {})
-
-
 def _volume(spec: dict[str, Any], host: Host) -> int | None:
     """What /opt/ml and /tmp may hold: VolumeSizeInGB, with some room for what AWS keeps elsewhere."""
     size = spec["ResourceConfig"].get("VolumeSizeInGB")
     return (size << 30) + VOLUME_ROOM_BYTES if size and not has_own_disks(hosts_of(spec)[host.number - 1].instance_type) else None
 
 
-def _channel_mounts(spec: dict[str, Any], ml: Path, reads_files: bool) -> list[Mount]:
+def _channel_mounts(spec: dict[str, Any], ml: Path) -> list[Mount]:
     """Channels that are read in place (see inputs.py)."""
     mounts = []
     for channel in spec.get("InputDataConfig", []):
         name, links = channel["ChannelName"], links_folder(ml, channel["ChannelName"])
         if not links.is_dir() or not any(links.iterdir()):
             continue
-        pipe = mode_of(channel, spec) == "Pipe"
-        if pipe:
-            mounts.append(Mount(str(links), f"{IN_BOX}/{name}"))
-        if not pipe or reads_files:
-            mounts.append(Mount(str(links), f"/opt/ml/input/data/{name}"))
+        target = f"{IN_BOX}/{name}" if mode_of(channel, spec) == "Pipe" else f"/opt/ml/input/data/{name}"
+        mounts.append(Mount(str(links), target))
     if pipes_plan(ml).exists():
         mounts.append(Mount(str(pipes_plan(ml).parent), f"{IN_BOX}/.pipes"))
     return mounts
