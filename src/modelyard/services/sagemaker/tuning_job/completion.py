@@ -18,14 +18,15 @@ def failure(trials: Sequence[Trial], all_done: bool) -> str | None:
     ended = [trial for trial in trials if trial.is_ended and not (trial.status == "Stopped" and trial.value is None)]
     if len(ended) < NO_SUCCESS_AFTER and not (all_done and ended):
         return None
+    count = min(len(ended), NO_SUCCESS_AFTER)  # AWS says five also where more had run beside
     if all(trial.status == "Failed" for trial in ended):
         return (
-            f"No training job succeeded after {len(ended)} attempts. For additional details, please take a look at the training job "
+            f"No training job succeeded after {count} attempts. For additional details, please take a look at the training job "
             "failures by listing training jobs for the hyperparameter tuning job."
         )
     if all(trial.value is None for trial in ended):
         return (
-            f"No objective metrics found after running {len(ended)} training jobs. Please ensure that the custom algorithm is emitting "
+            f"No objective metrics found after running {count} training jobs. Please ensure that the custom algorithm is emitting "
             "the objective metric as defined by the regular expression provided."
         )
     return None
