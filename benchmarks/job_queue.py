@@ -58,14 +58,20 @@ def main() -> None:
     print(f"{options.jobs} jobs at once: created in {created:.1f} s, all ended after {took:.1f} s, in the order they came")
     print(f"platform's processes: at most {worst / 1e6:.0f} MB; floor: bare interpreters, two at a time, {bare:.1f} s; {load_average()}")
     if options.json:
-        options.json.write_text(json.dumps({"jobs": options.jobs, "created_s": created, "took_s": took, "memory_bytes": worst, "floor_s": bare}))
+        options.json.write_text(
+            json.dumps({"jobs": options.jobs, "created_s": created, "took_s": took, "memory_bytes": worst, "floor_s": bare})
+        )
 
 
 def create(platform: Platform, name: str) -> None:
     platform.client("sagemaker").create_training_job(
         TrainingJobName=name,
         RoleArn=ROLE,
-        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File", "ContainerEntrypoint": ["python3", "-c", "print('done')"]},
+        AlgorithmSpecification={
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["python3", "-c", "print('done')"],
+        },
         OutputDataConfig={"S3OutputPath": "s3://bench-queue/out"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 600},

@@ -135,7 +135,7 @@ time.sleep(300)
     done = boxes.run("onefails", code, ResourceConfig=resources(3))
     assert time.monotonic() - began < 20
     assert (done["TrainingJobStatus"], done["FailureReason"]) == ("Failed", "AlgorithmError: ValueError: a bad shard, exit code: 1")
-    assert boxes.runtime.ids() == [] or all(not boxes.runtime.look(run).state == "running" for run in boxes.runtime.ids())
+    assert boxes.runtime.ids() == [] or all(boxes.runtime.look(run).state != "running" for run in boxes.runtime.ids())
 
 
 def test_all_hosts_are_stopped_and_isolated_hosts_still_reach_each_other(boxes):
