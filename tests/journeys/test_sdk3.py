@@ -33,7 +33,7 @@ def test_built_in_xgboost(v3):
 
 
 def test_core_resources(v3):
-    assert len([name for name in v3["listed"] if name.startswith("v3-")]) == 3
+    assert len([name for name in v3["listed"] if name.startswith(("v3-base-", "v3-sklearn-", "v3-xgboost-"))]) == 3
     assert (v3["accuracy"], v3["first"]) == (pytest.approx(0.9), 1.0)
     assert v3["models_left"] == []
 

@@ -89,7 +89,7 @@ def test_noise_leaves_nothing_behind(live):
 
 def test_slow_and_many_clients_do_not_keep_others_out(live):
     fds = []
-    for _ in range(2):  # the first time threads start, and each opens the store
+    for _ in range(3):  # at first threads start, and each opens the store
         with contextlib.ExitStack() as stack:
             for place in range(800):
                 sock = stack.enter_context(socket.create_connection(("127.0.0.1", live.port), timeout=5))
@@ -99,7 +99,7 @@ def test_slow_and_many_clients_do_not_keep_others_out(live):
                     sock.sendall(b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nx")
             assert live.healthy()
         fds.append(live.settled()[0])
-    assert fds[1] <= fds[0] + 16
+    assert fds[2] <= fds[1] + 40, "a connection that is not given back would be one of 800"
 
 
 GIANTS = {

@@ -244,3 +244,20 @@ async def test_a_gibibyte_up_and_down_costs_no_memory(tmp_path):
             await asyncio.sleep(0.02)
     assert task.result() == (str(size).encode(), size)
     assert peak - before < 16 << 20
+
+
+async def test_a_sweep_between_the_head_and_its_task_does_not_end_the_request():
+    """The marks of the body's deadline are set as the head arrives, not when its task first runs."""
+    async with serving(echo) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        (connection,) = server.connections
+        connection._body_seen, connection._body_start = -1, 0.0  # as if long ago
+        connection.data_received(b"POST /late HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n")
+        connection.expire(time.monotonic())
+        await asyncio.sleep(0)
+        connection.data_received(b"body")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert b"200 OK" in head and b"x-path: /late" in head and await reader.readexactly(4) == b"body"
+        writer.close()

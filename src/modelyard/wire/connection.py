@@ -112,6 +112,8 @@ class Connection(asyncio.Protocol):
             if exchange.body.complete and self._blocked is None and self.server.at_once is not None:
                 self._errand = self.server.at_once(exchange.request, exchange.body, self._answered)
             if self._errand is None:
+                # The sweep may come before the task does: it must not measure this body by the marks of an earlier one.
+                self._body_seen, self._body_start = -1, monotonic()
                 self._task = self.server.loop.create_task(self._serve())
 
     def _answered(self, response: HttpResponse) -> None:
