@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..meeting import connect
 from .algorithm import Job
 from .data import Table
 from .failures import ClientError
@@ -129,17 +130,10 @@ def follow(job: Job, first: str, number: int, port: int = PORT) -> None:
 
 
 def _connect(first: str, port: int) -> socket.socket:
-    end = time.monotonic() + MEET_SECONDS
-    while True:
-        try:
-            line = socket.create_connection((first, port), 10)
-        except OSError:
-            if time.monotonic() > end:
-                raise Lost(f"{first} does not answer.") from None
-            time.sleep(0.1)
-        else:
-            line.settimeout(None)
-            return line
+    try:
+        return connect(first, port, MEET_SECONDS)
+    except OSError:
+        raise Lost(f"{first} does not answer.") from None
 
 
 def _parts(table: Table) -> dict[str, np.ndarray]:

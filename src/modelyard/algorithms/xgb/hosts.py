@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from ..errors import PlatformError
 from ..layout import Layout
+from ..meeting import connect
 
 PORT = 8890
 MEET_SECONDS, DONE = 600.0, b"done"
@@ -82,14 +83,7 @@ def follow(layout: Layout, names: list[str], first: str, port: int = PORT) -> No
 
 
 def _connect(first: str, port: int) -> socket.socket:
-    end = time.monotonic() + MEET_SECONDS
-    while True:
-        try:
-            line = socket.create_connection((first, port), 10)
-        except OSError:
-            if time.monotonic() > end:
-                raise PlatformError(f"{first} does not answer") from None
-            time.sleep(0.1)
-        else:
-            line.settimeout(None)
-            return line
+    try:
+        return connect(first, port, MEET_SECONDS)
+    except OSError:
+        raise PlatformError(f"{first} does not answer") from None

@@ -30,7 +30,10 @@ def key_of(experiment: Record) -> str:
 
 
 @dataclass(frozen=True)
-class CreateEndpoint:
+class PutEndpoint:
+    """`operation` is CreateEndpoint or UpdateEndpoint."""
+
+    operation: str
     experiment: Record
     config: str
     members: dict[str, Any]
@@ -39,22 +42,7 @@ class CreateEndpoint:
         def ask(call: Call) -> None:
             _ensure_config(call, self.config, self.members)
             request = {"EndpointName": self.experiment.spec["endpoint"], "EndpointConfigName": self.config}
-            call.invoke("sagemaker", "CreateEndpoint", request)
-
-        _attempt(self.experiment, world, ask)
-
-
-@dataclass(frozen=True)
-class UpdateEndpoint:
-    experiment: Record
-    config: str
-    members: dict[str, Any]
-
-    def perform(self, world: Any) -> None:
-        def ask(call: Call) -> None:
-            _ensure_config(call, self.config, self.members)
-            request = {"EndpointName": self.experiment.spec["endpoint"], "EndpointConfigName": self.config}
-            call.invoke("sagemaker", "UpdateEndpoint", request)
+            call.invoke("sagemaker", self.operation, request)
 
         _attempt(self.experiment, world, ask)
 

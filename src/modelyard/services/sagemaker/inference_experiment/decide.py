@@ -14,7 +14,7 @@ from typing import Any
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Step
 from modelyard.services.sagemaker.inference_experiment import plan
-from modelyard.services.sagemaker.inference_experiment.actions import CreateEndpoint, Forget, UpdateEndpoint, UpdateWeight
+from modelyard.services.sagemaker.inference_experiment.actions import Forget, PutEndpoint, UpdateWeight
 
 LOOK_SECONDS = 2.0
 """A second line: every event of the endpoint wakes its experiments."""
@@ -120,7 +120,7 @@ def _config(experiment: Record, seen: Seen, goal: plan.Config, may_create: bool 
     if seen.refused:
         return Way(reason=seen.refused)
     if there is None:
-        return Way(do=(CreateEndpoint(experiment, *goal),)) if may_create else Way(reason=_gone(experiment))
+        return Way(do=(PutEndpoint("CreateEndpoint", experiment, *goal),)) if may_create else Way(reason=_gone(experiment))
     if there.status in ON_THE_WAY:
         return Way()
     if there.status in ("Deleting", "Failed"):
@@ -129,7 +129,7 @@ def _config(experiment: Record, seen: Seen, goal: plan.Config, may_create: bool 
         return Way(done=True)
     if there.wanted == name:
         return Way(reason=there.failure or f"The endpoint {experiment.spec['endpoint']} could not be updated.")
-    return Way(do=(UpdateEndpoint(experiment, *goal),))
+    return Way(do=(PutEndpoint("UpdateEndpoint", experiment, *goal),))
 
 
 def _weight(experiment: Record, seen: Seen) -> Way:

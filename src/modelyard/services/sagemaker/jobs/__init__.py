@@ -8,5 +8,7 @@ admission.py  which jobs may start now, by CPU and memory, fair by arrival
 quota.py      ResourceLimitExceeded, in AWS's words
 usage.py      CPU, memory and disk of the hosts as metrics
 volume.py     whether a host has written more than its volume holds
+stopping.py   the wish to stop a job
+turns.py      what one process at a time may do with a job's folder
 failures.py   the texts of FailureReason
 """

@@ -11,6 +11,7 @@ from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
 from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
+from modelyard.services.sagemaker.jobs.stopping import ask_to_stop
 from modelyard.services.sagemaker.processing_job.check import completed
 from modelyard.services.sagemaker.processing_job.lifecycle import FINAL, LIFECYCLE, first_state
 from modelyard.services.sagemaker.published_images import check_here
@@ -69,19 +70,8 @@ def list_processing_jobs(call, request):
 
 @api.operation
 def stop_processing_job(call, request):
-    """A second stop changes nothing and succeeds; a job that has ended is refused."""
-    while True:
-        job = the_job(call, request["ProcessingJobName"])
-        if job.status in FINAL:
-            raise validation(f"The request was rejected because the processing job is in status {job.status}.")
-        if job.spec.get("stop"):
-            return {}
-        try:
-            call.store.request(job, {"stop": True}, detail={"wish": "stop"})
-        except Moved:
-            continue
-        call.platform.ring(LIFECYCLE.kind)
-        return {}
+    ask_to_stop(call, LIFECYCLE, "processing job", lambda: the_job(call, request["ProcessingJobName"]))
+    return {}
 
 
 @api.operation

@@ -6,11 +6,12 @@ from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
-from modelyard.kernel.store import Moved, Taken
+from modelyard.kernel.store import Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
 from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.quota import check_quota, instances
+from modelyard.services.sagemaker.jobs.stopping import ask_to_stop
 from modelyard.services.sagemaker.published_images import check_here
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.training_job import warm
@@ -89,19 +90,8 @@ def _of_warm_pools(call, request):
 
 @api.operation
 def stop_training_job(call, request):
-    """Stopping a job that has ended changes nothing and succeeds, as in AWS for a stopped one; AWS refuses ended ones."""
-    while True:
-        job = the_job(call, request["TrainingJobName"])
-        if job.status in ("Completed", "Failed", "Stopped"):
-            raise validation(f"The request was rejected because the training job is in status {job.status}.")
-        if job.spec.get("stop"):
-            return {}
-        try:
-            call.store.request(job, {"stop": True}, detail={"wish": "stop"})
-        except Moved:
-            continue
-        call.platform.ring(LIFECYCLE.kind)
-        return {}
+    ask_to_stop(call, LIFECYCLE, "training job", lambda: the_job(call, request["TrainingJobName"]))
+    return {}
 
 
 # --- training jobs that another job makes ----------------------------------------------------------

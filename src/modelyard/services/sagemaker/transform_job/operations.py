@@ -6,15 +6,16 @@ from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
-from modelyard.kernel.store import Moved, Taken
+from modelyard.kernel.store import Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
 from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.inputs import check_objects
+from modelyard.services.sagemaker.jobs.stopping import ask_to_stop
 from modelyard.services.sagemaker.model import hosted_containers, the_model
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.transform_job.checks import check, check_instances, check_model
-from modelyard.services.sagemaker.transform_job.lifecycle import FINAL, LIFECYCLE
+from modelyard.services.sagemaker.transform_job.lifecycle import LIFECYCLE
 
 # Members of the request that Describe answers as they were given.
 ECHOED = (
@@ -71,18 +72,8 @@ def list_transform_jobs(call, request):
 
 @api.operation
 def stop_transform_job(call, request):
-    while True:
-        job = the_job(call, request["TransformJobName"])
-        if job.status in FINAL:
-            raise validation(f"The request was rejected because the transform job is in status {job.status}.")
-        if job.spec.get("stop"):
-            return {}
-        try:
-            call.store.request(job, {"stop": True}, detail={"wish": "stop"})
-        except Moved:
-            continue
-        call.platform.ring(LIFECYCLE.kind)
-        return {}
+    ask_to_stop(call, LIFECYCLE, "transform job", lambda: the_job(call, request["TransformJobName"]))
+    return {}
 
 
 def spec_of(request: dict[str, Any], *, containers: list[dict[str, Any]], role: str, isolated: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import PAGE, arn_of, list_page, tags_of
+from modelyard.services.sagemaker.jobs.stopping import ask_to_stop
 from modelyard.services.sagemaker.training_job.operations import check_definition
 from modelyard.services.sagemaker.tuning_job.autotune import filled
 from modelyard.services.sagemaker.tuning_job.checks import check, check_parents
@@ -92,18 +93,8 @@ def list_training_jobs_for_hyper_parameter_tuning_job(call, request):
 
 @api.operation
 def stop_hyper_parameter_tuning_job(call, request):
-    while True:
-        job = _the_job(call, request["HyperParameterTuningJobName"])
-        if job.status in FINAL:
-            raise validation(f"The request was rejected because the hyperparameter tuning job is in status {job.status}.")
-        if job.spec.get("stop"):
-            return {}
-        try:
-            call.store.request(job, {"stop": True}, detail={"wish": "stop"})
-        except Moved:
-            continue
-        call.platform.ring(LIFECYCLE.kind)
-        return {}
+    ask_to_stop(call, LIFECYCLE, "hyperparameter tuning job", lambda: _the_job(call, request["HyperParameterTuningJobName"]))
+    return {}
 
 
 @api.operation
