@@ -12,7 +12,6 @@ SERVICES = [
     "sqs",
     "applicationautoscaling",
     "modelyard",
-    "applicationautoscaling",
     "sns",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
