@@ -13,5 +13,6 @@ SERVICES = [
     "applicationautoscaling",
     "modelyard",
     "sns",
+    "kms",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
