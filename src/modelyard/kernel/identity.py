@@ -71,8 +71,10 @@ class Identity(Protocol):
         condition: Mapping[str, Any],
         resource_policy: Mapping[str, Any] | None = None,
         resource_account: str | None = None,
+        must_grant: bool = False,
     ) -> Decision:
-        """Pure evaluation of all policies that apply (cached per principal until IAM changes)."""
+        """Pure evaluation of all policies that apply (cached per principal until IAM changes). `must_grant`: the resource's policy
+        must allow it within the account too."""
 
     def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
         """The check of every operation before its function runs: actions and resources of the operation

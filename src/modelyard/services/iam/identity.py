@@ -81,11 +81,12 @@ class IamIdentity:
         condition: Mapping[str, Any],
         resource_policy: Mapping[str, Any] | None = None,
         resource_account: str | None = None,
+        must_grant: bool = False,
     ) -> Decision:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
         policy = PolicySet(compile_policy(resource_policy, "the resource's policy")) if resource_policy is not None else None
-        verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account)
+        verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account, must_grant)
         if verdict.allowed:
             return Decision(True)
         return Decision(False, denial.explain(principal, caller.name, action, resource, verdict))
@@ -128,7 +129,8 @@ class IamIdentity:
         verdict = caller.verdicts.get(need) if alone else None
         if verdict is None:
             context = of_call(call, caller, request, condition, need, account)
-            verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account)
+            must_grant = type(lookup) is PoliciesOf and lookup.must_grant
+            verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account, must_grant)
             if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
                 caller.verdicts[need] = verdict
         if not verdict.allowed:
