@@ -345,7 +345,9 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     proxy = transparent_proxy(
         gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
     )
-    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once)
+    server = Server(
+        gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
