@@ -12,7 +12,6 @@ SERVICES = [
     "sqs",
     "applicationautoscaling",
     "modelyard",
-    "applicationautoscaling",
     "sns",
     "kms",
 ]

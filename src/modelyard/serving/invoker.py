@@ -83,7 +83,7 @@ class Invoker:
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
         self._seen: dict[str, int] = {}
-        self._read_lock = threading.Lock()
+        self._read_lock = threading.RLock()
         self._bell = threading.Event()
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
@@ -140,9 +140,7 @@ class Invoker:
             self._bell.wait(POLL_SECONDS if self._tables else IDLE_POLL_SECONDS)
             self._bell.clear()
             try:
-                changed = self._read()
-                if changed:
-                    self._loop.call_soon_threadsafe(self._swap, changed)
+                self.catch_up()
                 self._hand_over()
                 if monotonic() >= rotate_at:
                     rotate_at = monotonic() + self._flush_s
@@ -181,6 +179,15 @@ class Invoker:
             if self._capture is not None:
                 self._capture.upload()
 
+    def catch_up(self) -> None:
+        """Calls that begin after this go by the tables that are in the store now (any thread): who is told that an endpoint's update is
+        over must not be served by what was before. Without a loop yet there is nothing to catch up with."""
+        if self._loop is not None:
+            with self._read_lock:
+                changed = self._read()
+                if changed:
+                    self._loop.call_soon_threadsafe(self._swap, changed)
+
     def _read(self) -> list[Change]:
         with self._read_lock:
             changed = [(seq, key, None if body is None else from_body(body)) for seq, key, body in self._store.routes_since(self._seq)]
@@ -210,7 +217,7 @@ class Invoker:
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
         try:
-            self._swap(await asyncio.to_thread(self._read))
+            await asyncio.to_thread(self.catch_up)
         except Exception:
             log.exception("the store did not tell its route tables")
         return self._tables.get(key)
