@@ -421,7 +421,7 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
     no_copies = outcome.kind == "no-replica" and outcome.variant.component
-    if outcome.kind in ("no-model", "not-ready") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
+    if outcome.kind in ("no-model", "not-ready", "throttled") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1
