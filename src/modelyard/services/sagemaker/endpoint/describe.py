@@ -10,6 +10,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint import serverless
+from modelyard.services.sagemaker.endpoint.deployment import captures
 from modelyard.services.sagemaker.endpoint.fleets import plan_in
 from modelyard.services.sagemaker.endpoint.lifecycle import SETTLED, status_of
 from modelyard.services.sagemaker.endpoint.shadows import everyone, wanted_count
@@ -45,8 +46,8 @@ def describe(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
     capture = shown["capture"]
     if capture:
         answer["DataCaptureConfig"] = {
-            "EnableCapture": True,
-            "CaptureStatus": "Started",
+            "EnableCapture": captures(capture),
+            "CaptureStatus": "Started" if captures(capture) else "Stopped",
             "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
             "DestinationS3Uri": capture["DestinationS3Uri"],
             "KmsKeyId": capture.get("KmsKeyId", ""),
