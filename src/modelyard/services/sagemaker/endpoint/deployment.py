@@ -70,6 +70,7 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
         "containers": containers,
         "extra": many_models(containers, role, variant),
         "image": containers[0]["image"],
+        "resolved_at": call.now(),
         "environment": containers[0]["environment"],
         "data": containers[0]["data"],
         "role": role,
