@@ -83,6 +83,17 @@ def _identity(platform: Platform) -> Any:
     return IamIdentity(platform)
 
 
+def _check_request(platform: Platform) -> Any:
+    """`check_request(service, operation, request)`: what the wire would refuse of a request that comes from within."""
+
+    def check(service: str, operation: str, request: dict[str, Any]) -> None:
+        from modelyard.wire.codec import codec
+
+        codec(service, operation).validate(request)
+
+    return check
+
+
 def _logs(platform: Platform) -> Any:
     from modelyard.kernel.database import open_database
     from modelyard.services.logs.log_store import LogStore
@@ -259,6 +270,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
     ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
+    ("check_request", _check_request, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("apart", _apart, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),

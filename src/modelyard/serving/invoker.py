@@ -76,7 +76,9 @@ class Invoker:
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
-        self._flights = Flights(put_metrics or (lambda *_: None), clock.now)
+        self._flights = Flights(
+            put_metrics or (lambda *_: None), clock.now, None if meter_folder is None else meter_folder.parent / "flights"
+        )
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -112,6 +114,7 @@ class Invoker:
         if self._thread is not None:
             self._thread.join(2.0)
         self._meter.close()
+        self._flights.close()
         self._replicas.close()
 
     def ring(self) -> None:
