@@ -260,6 +260,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
+    ("kms", _installed("modelyard.services.kms.part"), ("gateway", "engine", "worker")),
     ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
@@ -356,7 +357,9 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     proxy = transparent_proxy(
         gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
     )
-    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once)
+    server = Server(
+        gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)

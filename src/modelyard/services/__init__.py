@@ -12,7 +12,7 @@ SERVICES = [
     "sqs",
     "applicationautoscaling",
     "modelyard",
-    "applicationautoscaling",
     "sns",
+    "kms",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
