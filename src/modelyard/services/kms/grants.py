@@ -122,8 +122,8 @@ def retire_grant(call, request):
         key = find_key(call.store, call.account, call.region, request["KeyId"])
         grant = _grant(call, key, request["GrantId"])
     retiring = grant.spec["RetiringPrincipal"]
-    caller = {call.principal.arn, call.principal.role_arn}
-    if retiring not in caller and not (call.principal.kind == "root" and call.principal.account == key.account):
+    is_named = retiring is not None and retiring in (call.principal.arn, call.principal.role_arn)
+    if not is_named and not (call.principal.kind == "root" and call.principal.account == key.account):
         the_key(call, key.arn, request)  # the grant's own statement lets a grantee with RetireGrant do it
     check_dry(request)
     _remove(call, grant)
