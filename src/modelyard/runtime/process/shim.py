@@ -228,7 +228,9 @@ class Shim:
         if refused is None:
             return
         if refused - self.refused > MOST_REFUSED and self.exit_status is None:
-            self.log.say(f"[modelyard] the run was ended: it has {self.plan['pids']} processes and threads, all it may have, and goes on forking")
+            self.log.say(
+                f"[modelyard] the run was ended: it has {self.plan['pids']} processes and threads, all it may have, and goes on forking"
+            )
             self.box.kill()
             return
         self.refused = refused
