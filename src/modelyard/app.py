@@ -83,6 +83,17 @@ def _identity(platform: Platform) -> Any:
     return IamIdentity(platform)
 
 
+def _check_request(platform: Platform) -> Any:
+    """`check_request(service, operation, request)`: what the wire would refuse of a request that comes from within."""
+
+    def check(service: str, operation: str, request: dict[str, Any]) -> None:
+        from modelyard.wire.codec import codec
+
+        codec(service, operation).validate(request)
+
+    return check
+
+
 def _logs(platform: Platform) -> Any:
     from modelyard.kernel.database import open_database
     from modelyard.services.logs.log_store import LogStore
@@ -260,6 +271,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
     ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
+    ("check_request", _check_request, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("apart", _apart, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),
@@ -346,7 +358,9 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     proxy = transparent_proxy(
         gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
     )
-    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once)
+    server = Server(
+        gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -51,12 +51,17 @@ class ServiceErrors:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """An async operation without a coroutine, for the hottest paths. `begin(call, request, tell)` starts the work and answers
-    something with `cancel()`, or None where this request needs the coroutine (nothing was done then); `tell(outcome)` is called later, once, on the
-    loop. `finish(call, request, outcome)` makes the response of it, or raises; the coroutine ends with the very same."""
+    """An async operation whose payload is a plain blob, without a coroutine, for the hottest paths.
 
-    begin: Callable[[Call, dict[str, Any], Callable[[Any], None]], Any]
+    `prepare(call, request)` looks at all but the payload, which the model's bounds have checked, and answers `begin(payload, tell)`;
+    of a request that comes again and again the same, but for its payload, that is used again. `begin` starts the work and answers
+    something with `cancel()`, or None where this request needs the coroutine (nothing was done then); `tell(outcome)` is called later, once, on the
+    loop. `finish(call, request, outcome)` makes the response of it, or raises; the coroutine ends with the very same.
+    `alike(outcome)` is None, or (key, payload): responses of equal keys to such requests differ in their payload only."""
+
+    prepare: Callable[[Call, dict[str, Any]], Callable[[bytes, Callable[[Any], None]], Any]]
     finish: Callable[[Call, dict[str, Any], Any], dict[str, Any]]
+    alike: Callable[[Any], tuple[Hashable, bytes] | None]
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,9 @@ class Service:
         self.operations[name] = Operation(self.name, name, function, inspect.iscoroutinefunction(function))
         return function
 
-    def at_once(self, name: str, begin: Callable[..., Any], finish: Callable[..., dict[str, Any]]) -> None:
+    def at_once(self, name: str, prepare: Callable[..., Any], finish: Callable[..., dict[str, Any]], alike: Callable[..., Any]) -> None:
         """Gives a registered async operation its form without a coroutine."""
-        self.operations[name] = replace(self.operations[name], at_once=AtOnce(begin, finish))
+        self.operations[name] = replace(self.operations[name], at_once=AtOnce(prepare, finish, alike))
 
     def reconciler(self, lifecycle: Lifecycle, observe: Callable[..., Any]) -> Callable[..., Any]:
         """Decorates the pure `decide(record, observation, now) -> Step` of a kind."""

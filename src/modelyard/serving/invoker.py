@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -27,6 +27,7 @@ from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
 from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, component_arn, endpoint_arn, from_body, instance_id
+from modelyard.serving.sent import Ready, Sent, start
 from modelyard.serving.serverless import Serverless
 from modelyard.serving.shadow import Shadows
 from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
@@ -40,23 +41,6 @@ FLUSH_PLATFORM_SECONDS = 10.0
 
 Change = tuple[int, str, RouteTable | None]
 """(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
-
-
-@dataclass(slots=True)
-class Sent:
-    """What a caller sends. `head`: header lines, each ended by CRLF; what comes after `streaming` is in them and goes into captured data."""
-
-    account: str
-    region: str
-    endpoint: str
-    head: bytes
-    body: bytes
-    target: str | None
-    streaming: bool
-    content_type: str
-    inference_id: str | None
-    attributes: str | None
-    wants: Wants = NOTHING
 
 
 class Invoker:
@@ -90,7 +74,9 @@ class Invoker:
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
-        self._flights = Flights(put_metrics or (lambda *_: None), clock.now)
+        self._flights = Flights(
+            put_metrics or (lambda *_: None), clock.now, None if meter_folder is None else meter_folder.parent / "flights"
+        )
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -126,6 +112,7 @@ class Invoker:
         if self._thread is not None:
             self._thread.join(2.0)
         self._meter.close()
+        self._flights.close()
         self._replicas.close()
 
     def ring(self) -> None:
@@ -224,37 +211,39 @@ class Invoker:
 
     # --- invocations -----------------------------------------------------------------------------------
 
-    def begin(
+    def prepare(
         self,
         account: str,
         region: str,
         endpoint: str,
         head: bytes,
-        body: bytes,
-        tell: Callable[[Outcome], None],
         *,
         target: str | None = None,
         content_type: str = "",
         inference_id: str | None = None,
         attributes: str | None = None,
         wants: Wants = NOTHING,
-    ) -> Errand | None:
+    ) -> Callable[[bytes, Callable[[Outcome], None]], Errand | None]:
+        """`begin(body, tell)` for any number of calls like this one; the parameters are those of `invoke`."""
+        sent = Sent(account, region, endpoint, head, b"", target, False, content_type, inference_id, attributes, wants)
+        return partial(self.begin, Ready(sent))
+
+    def begin(self, ready: Ready, body: bytes, tell: Callable[[Outcome], None]) -> Errand | None:
         """`invoke` without a coroutine, for endpoints of plain variants: `tell(outcome)` is called later. None: nothing was done,
         `invoke` must be awaited."""
         began = perf_counter()
-        table = self._tables.get(endpoint_arn(account, region, endpoint))
-        if table is None or not table.plain or wants is not NOTHING or sessions.HEADER in head:
+        table = self._tables.get(ready.key)
+        if table is None or not table.plain or not ready.plain:
             return None
-        draw = self._random()
+        draw, target = self._random(), ready.sent.target
         variant = split.choose(table, draw) if target is None else split.named(table, target, draw)
-        sent = Sent(account, region, endpoint, head, body, target, False, content_type, inference_id, attributes)
-        errand = Errand(self, sent, began, tell)
+        errand = Errand(self, ready, body, began, tell)
         pool = self._replicas.pick(variant) if variant is not None else None
         connection = pool.pooled() if pool is not None and pool.load < MOST_CONNECTIONS else None
         if connection is None:
-            errand.by_task(self._whole(sent, began, draw))
+            errand.by_task(self._whole(errand.sent(), began, draw))
         else:
-            errand.send(table, variant, pool, connection, _post(head, body), monotonic() + variant.timeout_s)
+            errand.send(table, variant, pool, connection)
         return errand
 
     async def invoke(
@@ -296,7 +285,7 @@ class Invoker:
                 return Outcome("no-endpoint")
             if newest.version != outcome.table.version:
                 outcome = await self._through(newest, sent, began, self._random())
-        self.capture(outcome, sent)
+        self.capture(outcome, sent, sent.body)
         return outcome
 
     async def _through(self, table: RouteTable, sent: Sent, began: float, draw: float) -> Outcome:
@@ -329,7 +318,8 @@ class Invoker:
     async def _send(self, table: RouteTable, variant: Variant, sent: Sent, stale: Upstream | None = None) -> Outcome:
         if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
             return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
-        request, body = _post(sent.head, sent.body), sent.body
+        body = sent.body
+        request = b"%b%d\r\n\r\n" % (start(sent.head), len(body))
         tried: set[str] = set()
         while True:
             pool = stale or self._replicas.pick(variant, tried)
@@ -373,8 +363,11 @@ class Invoker:
         """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`. A streamed answer's bytes are not known."""
         table = outcome.table
         cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
-        self._count(cell, outcome, began, sent_at, ended)
-        cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
+        if outcome.kind == "answered" and 200 <= outcome.status < 300:
+            cell.well(ended - sent_at, sent_at - began + perf_counter() - ended, sent_bytes, len(outcome.body))
+        else:
+            self._count(cell, outcome, began, sent_at, ended)
+            cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
         if outcome.variant.component:
             part = f"{metering.COMPONENT}{outcome.variant.component}"
             cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, part=part)
@@ -396,8 +389,8 @@ class Invoker:
         else:
             _tally(cell, outcome)
 
-    def capture(self, outcome: Outcome, sent: Sent) -> None:
-        """The last of its books: what is captured of it, and its copies."""
+    def capture(self, outcome: Outcome, sent: Sent, body: bytes) -> None:
+        """The last of its books: what is captured of it, and its copies. `body` is what was sent."""
         event_id = None
         if (
             self._capture is not None
@@ -408,14 +401,10 @@ class Invoker:
         ):
             said = (outcome.header(b"content-type") or "", outcome.body)
             event_id = self._capture.record(
-                outcome.table, outcome.variant.name, (sent.content_type, sent.body), said, sent.inference_id, sent.attributes
+                outcome.table, outcome.variant.name, (sent.content_type, body), said, sent.inference_id, sent.attributes
             )
         if outcome.table.shadows:
-            self._shadows.copy(outcome, sent, event_id)
-
-
-def _post(head: bytes, body: bytes) -> bytes:
-    return b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
+            self._shadows.copy(outcome, sent.carrying(body), event_id)
 
 
 def _by(pool: Upstream, outcome: Outcome) -> Outcome:

@@ -77,7 +77,8 @@ class Gateway:
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._routes: dict[tuple[str, ...], Any] = {}
         self._router, self._codecs = router or _router(), codecs or _codecs()
-        self.at_once = AtOnceCalls(self).take
+        at_once = AtOnceCalls(self)
+        self.at_once, self.again = at_once.take, at_once.again
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

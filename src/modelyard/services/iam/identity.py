@@ -101,12 +101,27 @@ class IamIdentity:
         if not self._open:
             self._check(call, Need(action, resource), {}, condition)
 
+    def mark(self) -> Any:
+        return self.directory.version()
+
+    def steady(self, call: Call, request: Mapping[str, Any]) -> Any:
+        mark, caller = self.directory.version(), self.directory.caller(call.principal)
+        for need in needs(call, request):
+            kept = caller.verdicts.get(need)
+            if kept is None or not kept.allowed or self._lookup(need) is not None:
+                return None
+        return None if self._open else mark
+
+    def _lookup(self, need: Need) -> Any:
+        """What answers a resource's policy, where this resource may have one."""
+        lookup = self._platform.parts.get("resource_policies", _NONE).get(need.action.partition(":")[0])
+        if type(lookup) is PoliciesOf and not any(piece in need.resource for piece in lookup.about):
+            return None
+        return lookup
+
     def _check(self, call: Call, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any]) -> None:
         caller = self.directory.caller(call.principal)
-        service = need.action.partition(":")[0]
-        lookup = self._platform.parts.get("resource_policies", _NONE).get(service)
-        if type(lookup) is PoliciesOf and not any(piece in need.resource for piece in lookup.about):
-            lookup = None
+        lookup = self._lookup(need)
         if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
             return
         policy, account = self._resource_policy(call, need, request, lookup)

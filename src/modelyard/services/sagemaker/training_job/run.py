@@ -12,7 +12,7 @@ from modelyard.kernel.reserve import is_full
 from modelyard.runtime.base import Mount, RunSpec, RunState
 from modelyard.runtime.ml_layout import lay_out_training
 from modelyard.services.sagemaker.common import client_error
-from modelyard.services.sagemaker.images import build_image
+from modelyard.services.sagemaker.images import build_image, edition_for
 from modelyard.services.sagemaker.instances import has_own_disks, instance
 from modelyard.services.sagemaker.jobs.admission import Place, admit
 from modelyard.services.sagemaker.jobs.network import network_of
@@ -86,7 +86,8 @@ def session(job: Record, world: Any) -> RoleSession:
 
 
 def image_uri(job: Record) -> str:
-    return job.spec["AlgorithmSpecification"]["TrainingImage"]
+    algorithm = job.spec["AlgorithmSpecification"]
+    return edition_for(algorithm["TrainingImage"], algorithm.get("ContainerArguments", []))
 
 
 def build(job: Record, world: Any) -> None:

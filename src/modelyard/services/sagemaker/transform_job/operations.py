@@ -110,7 +110,8 @@ def status_of(job: Record) -> str:
 
 
 def the_job(call: Any, name: str) -> Record:
-    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name)
+    """By its name, or by the lower-case one that its ARN has."""
+    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name) or call.store.by_arn(arn_of(call, "transform-job", name))
     if job is None:
         raise validation(f"Could not find requested job with name: {name}")
     return job
