@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from modelyard.kernel.unchanged import Unchanged
 from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
@@ -46,7 +47,7 @@ Change = tuple[int, str, RouteTable | None]
 class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
-    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
+    `store` needs `routes_since` and `db`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
     `capture_folder` and `put_object` (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     `tell_needs` stores what serverless variants need (serving/serverless.py).
     `shelf_of` is for multi-model endpoints (serving/multimodel.py).
@@ -68,6 +69,7 @@ class Invoker:
         self._seq = 0
         self._seen: dict[str, int] = {}
         self._read_lock = threading.RLock()
+        self._unchanged = Unchanged(store.db)
         self._bell = threading.Event()
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
@@ -173,7 +175,13 @@ class Invoker:
         over must not be served by what was before. Without a loop yet there is nothing to catch up with."""
         if self._loop is not None:
             with self._read_lock:
-                changed = self._read()
+                if self._unchanged.still():
+                    return
+                try:
+                    changed = self._read()
+                except Exception:
+                    self._unchanged.forget()
+                    raise
                 if changed:
                     self._loop.call_soon_threadsafe(self._swap, changed)
 
