@@ -12,13 +12,14 @@ from modelyard.kernel.identity import Credential, Decision, Principal
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.services.iam import bootstrap, denial, names
+from modelyard.services.iam import bootstrap, denial, names, session_limits
 from modelyard.services.iam.actions import Need, needs
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.directory import Directory
 from modelyard.services.iam.document import PolicySet, compile_policy, parse
 from modelyard.services.iam.evaluate import evaluate
+from modelyard.services.iam.last_used import LastUsed
 from modelyard.services.iam.principals import names_service
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
@@ -37,6 +38,7 @@ class IamIdentity:
         self._open = platform.settings.auth == "open"
         self.credentials = Credentials(platform.store.db, Vault(platform.settings.secrets), platform.clock)
         self.directory = Directory(platform.store)
+        self.last_used = LastUsed(platform.store.db)
         self._lock = threading.Lock()
         self._known: dict[str, Credential] = {}
         self._known_at = -1
@@ -91,8 +93,11 @@ class IamIdentity:
         return Decision(False, denial.explain(principal, caller.name, action, resource, verdict))
 
     def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
+        self.last_used.note(call)
         if self._open:
             return
+        if call.service in ("iam", "sts"):
+            session_limits.check(call)
         for need in needs(call, request):
             self._check(call, need, request, {})
 
@@ -148,8 +153,9 @@ class IamIdentity:
         duration_s: float,
         session_policies: tuple[Mapping[str, Any], ...] = (),
         tags: Mapping[str, str] | None = None,
+        session: Mapping[str, Any] | None = None,
     ) -> Credential:
-        """Temporary credentials of a role; whether the caller may have them was decided before."""
+        """Temporary credentials of a role; whether the caller may have them was decided before. `session`: see Principal."""
         fields = {
             "kind": "role",
             "account": role.account,
@@ -158,6 +164,7 @@ class IamIdentity:
             "role_arn": role.arn,
             "session_policies": session_policies,
             "tags": dict(tags or {}),
+            "session": {"issued_at": self._platform.clock.now(), **(session or {})},
         }
         return self.credentials.new_session(fields, self._platform.clock.now() + duration_s)
 

@@ -37,7 +37,7 @@ def _one(kind: str, name: str, principal: Principal) -> str | None:
         return None
     if name == "*":
         return DIRECT
-    if principal.kind in ("anonymous", "service"):
+    if principal.kind in ("anonymous", "service", "federated"):
         return None
     if name == principal.account or name == f"arn:aws:iam::{principal.account}:root":
         return DIRECT if principal.kind == "root" else ACCOUNT
@@ -45,6 +45,8 @@ def _one(kind: str, name: str, principal: Principal) -> str | None:
         return DIRECT
     if principal.role_arn is not None and name in (principal.role_arn, principal.user_id.split(":")[0]):
         return ROLE
+    if principal.kind == "federated-user" and name in (principal.session.get("user_arn"), principal.session.get("user_id")):
+        return ROLE  # the user who asked for the session: its policies limit what such a statement grants
     if principal.kind == "user" and name == principal.user_id:
         return DIRECT
     return None

@@ -9,7 +9,20 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import boundary_field, boundary_of, find, principals_exist, save, tag_list, tags_of, taken
+from modelyard.services.iam.checks import (
+    boundary_field,
+    boundary_of,
+    find,
+    list_tags,
+    new_tags,
+    principals_exist,
+    quota,
+    save,
+    tag,
+    tag_list,
+    taken,
+    untag,
+)
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import trust_policy
 
@@ -46,7 +59,12 @@ def describe(call: Call, record: Record) -> dict[str, Any]:
 
 def describe_whole(call: Call, record: Record) -> dict[str, Any]:
     tags = tag_list(call, record)
-    return {**describe(call, record), **({"Tags": tags} if tags else {}), **boundary_field(record), "RoleLastUsed": {}}
+    return {**describe(call, record), **({"Tags": tags} if tags else {}), **boundary_field(record), "RoleLastUsed": last_used(call, record)}
+
+
+def last_used(call: Call, record: Record) -> dict[str, Any]:
+    use = call.platform.identity.last_used.last(record.spec["RoleId"])
+    return {"LastUsedDate": use.at, "Region": use.region} if use is not None else {}
 
 
 @api.operation
@@ -65,6 +83,7 @@ def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         **boundary_of(call, request),
     }
     taken(call, names.ROLE, name, f"Role with name {name} already exists.")
+    quota(call, names.ROLE, 1000, "Roles")
     try:
         record = call.store.create(
             names.ROLE,
@@ -73,7 +92,7 @@ def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
             name=name,
             arn=names.arn(call.account, "role", path, name),
             spec=spec,
-            tags=tags_of(request),
+            tags=new_tags(request),
         )
     except Taken:
         raise api.error.EntityAlreadyExistsException(f"Role with name {name} already exists.")
@@ -145,21 +164,14 @@ def delete_role_permissions_boundary(call: Call, request: dict[str, Any]) -> dic
 
 @api.operation
 def tag_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_role(call, request["RoleName"])
-    call.store.set_tags(record.arn, tags_of(request))
-    save(call, lambda: find_role(call, request["RoleName"]), lambda record: {})
-    return {}
+    return tag(call, lambda: find_role(call, request["RoleName"]), request)
 
 
 @api.operation
 def untag_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_role(call, request["RoleName"])
-    call.store.remove_tags(record.arn, request["TagKeys"])
-    save(call, lambda: find_role(call, request["RoleName"]), lambda record: {})
-    return {}
+    return untag(call, lambda: find_role(call, request["RoleName"]), request)
 
 
 @api.operation
 def list_role_tags(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    shown, more = page(tag_list(call, find_role(call, request["RoleName"])), request, lambda tag: tag["Key"])
-    return {"Tags": shown, **more}
+    return list_tags(call, find_role(call, request["RoleName"]), request)
