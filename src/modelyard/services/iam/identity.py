@@ -12,15 +12,14 @@ from modelyard.kernel.identity import Credential, Decision, Principal
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.services.iam import bootstrap, denial, names, session_limits
+from modelyard.services.iam import bootstrap, denial, names, session_limits, trust
 from modelyard.services.iam.actions import Need, needs
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.directory import Directory
-from modelyard.services.iam.document import PolicySet, compile_policy, parse
+from modelyard.services.iam.document import PolicySet, compile_policy
 from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.last_used import LastUsed
-from modelyard.services.iam.principals import names_service
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
 from modelyard.services.iam.vault import Vault
@@ -183,7 +182,7 @@ class IamIdentity:
 
     def _trusting_role(self, role_arn: str, service: str) -> Record:
         role = self.role(role_arn)
-        if role is None or not names_service(parse(role.spec["AssumeRolePolicyDocument"]), service):
+        if role is None or not trust.admits_service(self._platform.store, role, service, self._platform.settings.region):
             raise could_not_assume(role_arn, service)
         return role
 

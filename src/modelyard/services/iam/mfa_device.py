@@ -28,7 +28,7 @@ def devices_of(call: Call, user: Record) -> list[Record]:
 
 
 def _find(call: Call, serial: str) -> Record:
-    record = call.store.get(names.MFA_DEVICE.kind, call.account, names.GLOBAL, serial.rsplit("/", 1)[-1])
+    record = call.store.get(names.MFA_DEVICE.kind, call.account, names.GLOBAL, serial.rpartition(":mfa")[2])
     if record is None or record.arn != serial:
         raise api.error.NoSuchEntityException(f"VirtualMFADevice with serial number {serial} doesn't exist.")
     return record
@@ -57,7 +57,7 @@ def create_virtual_mfa_device(call: Call, request: dict[str, Any]) -> dict[str, 
             names.MFA_DEVICE,
             account=call.account,
             region=names.GLOBAL,
-            name=name,
+            name=path + name,
             arn=arn,
             spec={"Path": path, "Seed": mfa_codes.sealed(call, seed, arn)},
             tags=new_tags(request),

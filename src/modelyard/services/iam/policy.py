@@ -12,7 +12,7 @@ from modelyard.services.iam import api, keys, managed, names
 from modelyard.services.iam.checks import list_tags, new_tags, quota, tag, tag_list, taken, untag
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
-from modelyard.services.iam.validate import identity_policy
+from modelyard.services.iam.validate import managed_policy
 
 MAX_DOCUMENT = 6144  # characters, white space not counted
 _ENTITIES = ((names.ROLE, "Role"), (names.USER, "User"), (names.GROUP, "Group"))
@@ -80,7 +80,7 @@ def check_size(document: str) -> None:
 @api.operation
 def create_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name, path, document = request["PolicyName"], request.get("Path", "/"), request["PolicyDocument"]
-    identity_policy(document)
+    managed_policy(document)
     check_size(document)
     message = f"A policy called {name} already exists. Duplicate names are not allowed."
     taken(call, names.POLICY, name, message)

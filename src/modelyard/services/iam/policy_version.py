@@ -12,7 +12,7 @@ from modelyard.services.iam.checks import save
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.policy import check_size, find_own, find_policy
-from modelyard.services.iam.validate import identity_policy
+from modelyard.services.iam.validate import managed_policy
 
 MAX_VERSIONS = 5
 
@@ -53,7 +53,7 @@ def list_policy_versions(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def create_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     arn, document = request["PolicyArn"], request["PolicyDocument"]
     find_own(call, arn)
-    identity_policy(document)
+    managed_policy(document)
     check_size(document)
 
     def change(record: Record) -> dict[str, Any]:

@@ -6,7 +6,6 @@ account's own policies decide, while naming a user, a session or everyone grants
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from modelyard.kernel.identity import Principal
@@ -55,12 +54,3 @@ def _one(kind: str, name: str, principal: Principal) -> str | None:
 def service_principal(service: str) -> Principal:
     """An AWS service (`sagemaker.amazonaws.com`) as a caller."""
     return Principal("service", "", service, service)
-
-
-def names_service(document: Mapping[str, Any], service: str) -> bool:
-    """Whether any Allow statement of a trust policy names the service."""
-    statements = document.get("Statement", [])
-    for statement in [statements] if isinstance(statements, Mapping) else statements:
-        if statement.get("Effect") == "Allow" and "Principal" in statement and matches(statement["Principal"], service_principal(service)):
-            return True
-    return False

@@ -8,7 +8,7 @@ from typing import Any
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
-from modelyard.services.iam import api, keys, names
+from modelyard.services.iam import api, keys, names, trust
 from modelyard.services.iam.checks import (
     boundary_field,
     boundary_of,
@@ -27,6 +27,7 @@ from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import trust_policy
 
 DEFAULT_SESSION_S = 3600
+MAX_TRUST = 2048  # characters, white space not counted
 
 
 def find_role(call: Call, name: str) -> Record:
@@ -51,10 +52,17 @@ def describe(call: Call, record: Record) -> dict[str, Any]:
         "RoleId": spec["RoleId"],
         "Arn": record.arn,
         "CreateDate": record.created_at,
-        "AssumeRolePolicyDocument": urllib.parse.quote(spec["AssumeRolePolicyDocument"], safe=""),
+        "AssumeRolePolicyDocument": urllib.parse.quote(trust.in_force(call.store, record), safe=""),
         **({"Description": spec["Description"]} if spec.get("Description") else {}),
         "MaxSessionDuration": spec.get("MaxSessionDuration", DEFAULT_SESSION_S),
     }
+
+
+def _trusted(call: Call, text: str) -> None:
+    """Raises where the document is no trust policy, is too long, or names somebody who is not there."""
+    principals_exist(call, trust_policy(text))
+    if len("".join(text.split())) > MAX_TRUST:
+        raise api.error.LimitExceededException(f"Cannot exceed quota for ACLSizePerRole: {MAX_TRUST}")
 
 
 def describe_whole(call: Call, record: Record) -> dict[str, Any]:
@@ -70,12 +78,13 @@ def last_used(call: Call, record: Record) -> dict[str, Any]:
 @api.operation
 def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name, path = request["RoleName"], request.get("Path", "/")
-    principals_exist(call, trust_policy(request["AssumeRolePolicyDocument"]))
+    _trusted(call, request["AssumeRolePolicyDocument"])
     spec = {
         "Path": path,
         "RoleName": name,
         "RoleId": keys.unique_id(keys.ROLE),
         "AssumeRolePolicyDocument": request["AssumeRolePolicyDocument"],
+        "TrustIds": trust.remembered(call.store, request["AssumeRolePolicyDocument"]),
         "Description": request.get("Description", ""),
         "MaxSessionDuration": request.get("MaxSessionDuration", DEFAULT_SESSION_S),
         "Attached": [],
@@ -128,9 +137,10 @@ def update_role_description(call: Call, request: dict[str, Any]) -> dict[str, An
 
 @api.operation
 def update_assume_role_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    find_role(call, request["RoleName"])
-    principals_exist(call, trust_policy(request["PolicyDocument"]))
-    wanted = {"AssumeRolePolicyDocument": request["PolicyDocument"]}
+    refuse_service_linked(find_role(call, request["RoleName"]))
+    _trusted(call, request["PolicyDocument"])
+    text = request["PolicyDocument"]
+    wanted = {"AssumeRolePolicyDocument": text, "TrustIds": trust.remembered(call.store, text)}
     save(call, lambda: find_role(call, request["RoleName"]), lambda record: wanted)
     return {}
 

@@ -18,6 +18,14 @@ from modelyard.services.iam.role import DEFAULT_SESSION_S, describe, find_role
 # Service → name of its role (IAM User Guide, "AWS services that work with IAM"); others get one in the same style.
 _NAMES = {
     "autoscaling.amazonaws.com": "AWSServiceRoleForAutoScaling",
+    "custom-resource.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_CustomResource",
+    "elasticbeanstalk.amazonaws.com": "AWSServiceRoleForElasticBeanstalk",
+    "lex.amazonaws.com": "AWSServiceRoleForLexBots",
+    "rds.amazonaws.com": "AWSServiceRoleForRDS",
+    "ssm.amazonaws.com": "AWSServiceRoleForAmazonSSM",
+    "eks.amazonaws.com": "AWSServiceRoleForAmazonEKS",
+    "batch.amazonaws.com": "AWSServiceRoleForBatch",
+    "lambda.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency",
     "ecs.amazonaws.com": "AWSServiceRoleForECS",
     "elasticloadbalancing.amazonaws.com": "AWSServiceRoleForElasticLoadBalancing",
     "events.amazonaws.com": "AWSServiceRoleForCloudWatchEvents",
@@ -39,7 +47,7 @@ def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str,
     service = request["AWSServiceName"]
     if not service.endswith(".amazonaws.com"):
         raise api.error.InvalidInputException(f"{service} is not a valid service principal.")
-    name = _NAMES.get(service) or "AWSServiceRoleFor" + "".join(p.capitalize() for p in service.removesuffix(".amazonaws.com").split("."))
+    name = _NAMES.get(service) or "AWSServiceRoleFor" + service.removesuffix(".amazonaws.com").replace(".", "_")
     if request.get("CustomSuffix"):
         name += f"_{request['CustomSuffix']}"
     trust = {

@@ -31,10 +31,10 @@ def _find(call: Call, user: Record, name: str) -> Record:
 
 @api.operation
 def upload_signing_certificate(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    user, body = find_user(call, own_name(call, request)), request["CertificateBody"].strip()
+    user, body = find_user(call, own_name(call, request)), request["CertificateBody"]
     certificates.certificate(body)
     mine = call.store.children(user.uid, names.SIGNING_CERTIFICATE.kind)
-    if any(one.spec["Body"] == body for one in mine):
+    if any(one.spec["Body"].strip() == body.strip() for one in mine):
         raise api.error.DuplicateCertificateException("The certificate is already associated with this user.")
     if len(mine) >= MAX_CERTIFICATES:
         raise api.error.LimitExceededException(f"Cannot exceed quota for CertificatesPerUser: {MAX_CERTIFICATES}")

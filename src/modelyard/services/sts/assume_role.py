@@ -16,6 +16,7 @@ from modelyard.services.iam.actions import Need
 from modelyard.services.iam.document import PolicySet, compile_policy
 from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.request_context import of_call
+from modelyard.services.iam.trust import in_force
 from modelyard.services.sts import api
 from modelyard.services.sts.session import chained_tags, credentials_field, invalid, packed_size, role_duration, session_policies
 
@@ -65,7 +66,7 @@ def _permit(call: Call, request: dict[str, Any], more: dict[str, Any], action: s
     need = Need(action, arn)
     if role is None:
         raise denial.error("sts", f"User: {call.principal.arn} is not authorized to perform: {action} on resource: {arn}")
-    trust = PolicySet(compile_policy(role.spec["AssumeRolePolicyDocument"], f"the trust policy of role {role.name}"))
+    trust = PolicySet(compile_policy(in_force(call.store, role), f"the trust policy of role {role.name}"))
     context = of_call(call, caller, request, more, need, role.account)
     verdict = evaluate(call.principal, caller.policies, action, arn, context, trust, role.account, must_grant=True)
     if not verdict.allowed:

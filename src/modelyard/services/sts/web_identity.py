@@ -17,6 +17,7 @@ from modelyard.services.iam.context import Context
 from modelyard.services.iam.document import PolicySet, compile_policy
 from modelyard.services.iam.evaluate import Policies, evaluate
 from modelyard.services.iam.request_context import of_principal, of_transport
+from modelyard.services.iam.trust import in_force
 from modelyard.services.sts import api, jwt, provider_keys
 from modelyard.services.sts.session import credentials_field, invalid, packed_size, role_duration, session_policies
 
@@ -136,5 +137,5 @@ def _trusts(
         "aws:FederatedProvider": provider.arn,
     }
     context = Context(keys, of_transport(call), of_principal(caller, {}), more)
-    trust = PolicySet(compile_policy(role.spec["AssumeRolePolicyDocument"], f"the trust policy of role {role.name}"))
+    trust = PolicySet(compile_policy(in_force(call.store, role), f"the trust policy of role {role.name}"))
     return evaluate(caller, Policies(PolicySet(())), action, role.arn, context, trust, role.account).allowed
