@@ -8,6 +8,7 @@ not need, it does not import.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import logging
@@ -65,13 +66,16 @@ def load_services(names: Sequence[str] | None = None) -> dict[str, Service]:
     """Imports every file of every service (of those named), which registers its operations and reconcilers."""
     from modelyard.services import SERVICES
 
-    found = {}
-    for name in SERVICES if names is None else names:
-        package = importlib.import_module(f"modelyard.services.{name}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-        found[package.api.name] = package.api
-    return found
+    found = (_load_service(name) for name in (SERVICES if names is None else names))
+    return {api.name: api for api in found}
+
+
+@functools.cache
+def _load_service(name: str) -> Service:
+    package = importlib.import_module(f"modelyard.services.{name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    return package.api
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -81,6 +85,17 @@ def _identity(platform: Platform) -> Any:
     from modelyard.services.iam.identity import IamIdentity
 
     return IamIdentity(platform)
+
+
+def _check_request(platform: Platform) -> Any:
+    """`check_request(service, operation, request)`: what the wire would refuse of a request that comes from within."""
+
+    def check(service: str, operation: str, request: dict[str, Any]) -> None:
+        from modelyard.wire.codec import codec
+
+        codec(service, operation).validate(request)
+
+    return check
 
 
 def _logs(platform: Platform) -> Any:
@@ -249,6 +264,8 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("tasks", _tasks, ENGINE),
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
+    ("kms", _installed("modelyard.services.kms.part"), ("gateway", "engine", "worker")),
+    ("parameters", _installed("modelyard.services.ssm.part"), ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
@@ -258,6 +275,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
     ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
+    ("check_request", _check_request, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
     ("apart", _apart, ENGINE),
     ("serverless", _serverless, ("gateway", "engine")),
@@ -344,7 +362,9 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     proxy = transparent_proxy(
         gateway.handle, authority, Tokens.of_folder(platform.settings.secrets), os.environ, own_ports, pool=gateway.pool
     )
-    server = Server(gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once)
+    server = Server(
+        gateway.handle, tls=authority.server_context, proxy=proxy, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)

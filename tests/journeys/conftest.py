@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
+from modelyard.cli.environment import quick_polls as short_pauses
 from modelyard.config import Settings
 from modelyard.runtime.images import ImageStore
 from tests.support.needs import require
@@ -71,13 +72,17 @@ class Yard:
         """`modelyard run -- WORDS`, without the import path of the tests."""
         return self.modelyard("run", "--", "env", "-u", "PYTHONPATH", *words, **more)
 
-    def python(self, client: str, script: str, *words: str, timeout: float = 240, folder: Path | None = None) -> dict[str, Any]:
-        """Runs `clients/SCRIPT` in the environment `client`, and answers the facts it left in $FACTS (JSON)."""
+    def python(
+        self, client: str, script: str, *words: str, timeout: float = 240, folder: Path | None = None, quick_polls: bool = True
+    ) -> dict[str, Any]:
+        """Runs `clients/SCRIPT` in the environment `client`, and answers the facts it left in $FACTS (JSON). As with `modelyard run
+        --quick-polls` the SDK's own pauses (up to 30 s before it looks at all) are short, unless the test wants them as they are."""
         facts = self.data.parent / f"{Path(script).stem}-{time.monotonic_ns()}.json"
         facts.unlink(missing_ok=True)
         python = sys.executable if client == "boto3" else environment(client)
         path = HERE / "clients" / script
-        done = self.run("env", f"FACTS={facts}", str(python), str(path), *words, timeout=timeout, cwd=folder or self.data.parent)
+        polls = [f"{name}={value}" for name, value in short_pauses({}).items()] if quick_polls else []
+        done = self.run("env", f"FACTS={facts}", *polls, str(python), str(path), *words, timeout=timeout, cwd=folder or self.data.parent)
         assert facts.exists(), f"{script} told nothing\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
         return json.loads(facts.read_text()) | {"stdout": done.stdout, "stderr": done.stderr}
 

@@ -72,9 +72,10 @@ def test_parts_of_a_uri(uri, expected):
     assert recipes.parse_uri(uri) == expected
 
 
-def test_every_recipe_has_its_files_and_a_lock_with_hashes_and_without_hosts():
+@pytest.mark.parametrize("python", ["py311", "py312", "py313"])
+def test_every_recipe_has_its_files_and_a_lock_with_hashes_and_without_hosts(python):
     for env in recipes.environments():
-        lock = recipes.FOLDER / f"{env}.py311.lock"
+        lock = recipes.FOLDER / f"{env}.{python}.lock"
         text = lock.read_text()
         assert "--hash=sha256:" in text and "://" not in text, lock.name
 

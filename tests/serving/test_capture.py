@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 
 from modelyard.serving.capture import Capture, Form
 from modelyard.serving.routes import RouteTable
+from modelyard.serving.spool import STEP_BYTES, SpoolFile
 
 CONFIG = {
     "EnableCapture": True,
@@ -92,7 +94,7 @@ def test_sampling(tmp_path):
     for _ in range(4):
         ours.record(table, "v", ("text/csv", b"1"), ("text/csv", b"x"))
     [spool] = (tmp_path / "c").iterdir()
-    assert len(spool.read_bytes().splitlines()) == 1 + 2
+    assert spool.read_bytes().count(b"\n") == 1 + 2
 
 
 def test_failing_upload_is_tried_again(tmp_path):
@@ -128,6 +130,47 @@ for n in range(1000000):
     capture(tmp_path / "c", bucket).upload()
     [data] = bucket.values()
     assert len([json.loads(row) for row in data.splitlines()]) >= answered + 1
+
+
+def test_room_that_was_not_used_is_cut_off_and_a_line_longer_than_a_step_fits(tmp_path):
+    spool = SpoolFile(tmp_path / "s")
+    long = b"x" * (3 * STEP_BYTES)
+    for line in (b"1", long, b"", b"y" * (STEP_BYTES - 3), b"2"):
+        spool.append(line)
+    written = (tmp_path / "s").read_bytes()
+    assert written.rstrip(b"\0") == b"\n".join((b"1", long, b"", b"y" * (STEP_BYTES - 3), b"2", b"")) and len(written) % STEP_BYTES == 0
+    spool.close()
+    assert (tmp_path / "s").read_bytes() == written.rstrip(b"\0") and len(written.rstrip(b"\0")) == spool.size
+
+
+def test_a_line_without_its_end_was_never_answered(tmp_path):
+    """What is in the file between the two steps of `append`."""
+    ours, bucket = capture(tmp_path / "c", Bucket()), Bucket()
+    ours.record(TABLE, "v", ("text/csv", b"1"), ("text/csv", b"x"))
+    [spool] = ours._spools.values()
+    spool.file._map[spool.file.size : spool.file.size + 5] = b'{"cap'
+    os.close(spool.file._fd)
+    spool.file._map.close()  # with its descriptors goes its lock, as with a process that is killed
+    capture(tmp_path / "c", bucket).upload()
+    [data] = bucket.values()
+    assert data.count(b"\n") == 1 and data.endswith(b"}\n")
+
+
+def test_a_full_disk_loses_the_capture_not_the_call(tmp_path, monkeypatch):
+    ours, bucket = capture(tmp_path / "c", Bucket()), Bucket()
+    ours.record(TABLE, "v", ("text/csv", b"1"), ("text/csv", b"x"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert ours.record(TABLE, "v", ("text/csv", b"2" * STEP_BYTES), ("text/csv", b"x"))
+    ours.record(TABLE, "v", ("text/csv", b"3"), ("text/csv", b"x"))
+    ours.rotate(everything=True)
+    ours._put = bucket.put
+    ours.upload()
+    [data] = bucket.values()
+    assert [json.loads(row)["captureData"]["endpointInput"]["data"] for row in data.splitlines()] == ["1", "3"]
 
 
 def test_the_kms_key_goes_with_the_object(tmp_path):

@@ -38,6 +38,9 @@ class FakeIdentity:
     def decide(self, *_: Any, **__: Any) -> Decision:
         return Decision(True)
 
+    def steady(self, call: Any, request: Any) -> Any:
+        return None
+
 
 def make_platform(*services: Service, clock: Clock | None = None, identity: Any = None, **settings: Any) -> Platform:
     platform = Platform(Settings(**settings), clock or SystemClock(), None, {s.name: s for s in services}, identity or FakeIdentity())

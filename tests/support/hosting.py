@@ -326,6 +326,9 @@ def fake_s3(objects: dict[tuple[str, str], bytes]) -> Service:
 class FakeIdentity:
     """Everybody may do everything; only ROLE exists."""
 
+    def steady(self, call, request):
+        return None
+
     def authorize(self, call, request): ...
 
     def check_pass_role(self, call, role_arn, service="sagemaker.amazonaws.com"):

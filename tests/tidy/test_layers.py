@@ -1,7 +1,11 @@
 """Imports point down only: app → all; services → kernel, and the types other layers give them; kernel → nothing."""
 
+from pathlib import Path
+
 import pytest
 
+from modelyard import services
+from modelyard.services import SERVICES
 from tests.tidy.source import imports, modules
 
 MAY_IMPORT = {
@@ -18,6 +22,8 @@ MAY_IMPORT = {
     ],
 }  # fmt: skip
 """Layer → what it may import. Only `app`, the commands and what starts processes stand above all of them."""
+
+SERVICES_FOLDER = Path(services.__file__).parent
 
 
 def within(name: str, allowed: str) -> bool:
@@ -71,6 +77,7 @@ def test_a_service_reaches_another_through_the_platform():
 INTERFACES = {
     "modelyard.services.s3.objects": "which actions a role needs on an object, and its ARN",
     "modelyard.services.iam.resource_documents": "what a service does with its own resource policies",
+    "modelyard.services.iam.vault": "private files, written once and whole",
     "modelyard.services.iam.conditions": "which condition operators there are",
     "modelyard.services.modelyard": "our own API, to which every service adds",
     "modelyard.services.logs.follow": "how a line of a run's log is read",
@@ -78,3 +85,8 @@ INTERFACES = {
 """Files of a service made for other services."""
 FAMILIES = {frozenset(("iam", "sts")), frozenset(("sagemaker", "sagemaker_runtime")), frozenset(("sagemaker", "sagemaker_metrics"))}
 """Services that are two doors of one thing."""
+
+
+def test_every_service_is_listed_once():
+    packages = sorted(path.parent.name for path in SERVICES_FOLDER.glob("*/__init__.py"))
+    assert sorted(SERVICES) == packages

@@ -23,21 +23,28 @@ PATH = "/endpoints/{}/invocations"
 
 
 class Doors:
-    """One platform behind two servers: `quick` may answer without a task, `plain` never does. `taken` counts what `quick` took so."""
+    """One platform behind two servers: `quick` may answer without a task, `plain` never does. `taken` counts what `quick` took so,
+    `known` what of it was like one before."""
 
     def __init__(self, folder) -> None:
         self.hosting = Hosting(folder)
         self.hosting.deploy("e", "m", "n")
         self.hosting.platform.invoker._random = lambda: 0.1  # all calls go to m
-        gateway, self.taken, self.loop = self.hosting.yard.gateway, 0, self.hosting._loop
+        gateway, self.taken, self.known, self.loop = self.hosting.yard.gateway, 0, 0, self.hosting._loop
 
         def at_once(*args):
             errand = gateway.at_once(*args)
             self.taken += errand is not None
             return errand
 
+        def again(*args):
+            errand = gateway.again(*args)
+            self.known += errand is not None
+            self.taken += errand is not None
+            return errand
+
         self.servers = {
-            "quick": Server(gateway.handle, pool=gateway.pool, at_once=at_once),
+            "quick": Server(gateway.handle, pool=gateway.pool, at_once=at_once, again=again),
             "plain": Server(gateway.handle, pool=gateway.pool),
         }
         for server in self.servers.values():
@@ -296,7 +303,7 @@ def test_a_half_closed_client_gets_its_answer(doors):
 
 def test_a_server_that_stops_says_close(doors):
     gateway = doors.hosting.yard.gateway
-    server = Server(gateway.handle, pool=gateway.pool, at_once=gateway.at_once)
+    server = Server(gateway.handle, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again)
     port = doors.loop.run(server.start())
     with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
         sock.sendall(doors.raw(b"sleep 0.2"))

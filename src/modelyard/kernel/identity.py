@@ -75,12 +75,21 @@ class Identity(Protocol):
         condition: Mapping[str, Any],
         resource_policy: Mapping[str, Any] | None = None,
         resource_account: str | None = None,
+        must_grant: bool = False,
     ) -> Decision:
-        """Pure evaluation of all policies that apply (cached per principal until IAM changes)."""
+        """Pure evaluation of all policies that apply (cached per principal until IAM changes). `must_grant`: the resource's policy
+        must allow it within the account too."""
 
     def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
         """The check of every operation before its function runs: actions and resources of the operation
         are taken from data; raises AccessDenied in the service's own dialect."""
+
+    def steady(self, call: Call, request: Mapping[str, Any]) -> Any:
+        """A mark, where `authorize` allows this call by nothing but who calls what: as long as `mark` answers an equal one, it
+        would allow the same again, and `credential` would answer the same. None: it may depend on more (conditions, a resource's policy)."""
+
+    def mark(self) -> Any:
+        """Another one after whatever IAM changed; asked for with every call."""
 
     def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
         """One further permission; raises AccessDenied."""

@@ -29,9 +29,12 @@ class Platform:
     - `follower` services/logs/follow.py     LogFollower: run logs into log streams (engine only)
     - `tasks`    kernel/tasks.py            Tasks: long work beside the loop (engine only)
     - `queues`   services/sqs/part.py      Queues: messages and those who wait for them
+    - `kms`      services/kms/part.py      Keys: data_key, encrypt, decrypt under KMS keys
+    - `parameters` services/ssm/part.py     History: older versions of parameters
     - `topics`   services/sns/part.py      Topics: outbox, signer, courier
     - `meters`   services/sagemaker/cost/meters.py when billed things began and ended
     - `own_ports` app.py                    callable: ports of the platform itself
+    - `check_request` app.py                callable(service, operation, request): the wire's checks, for requests from within
     - `invoker`  serving/                  Invoker (gateway only)
     """
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -51,12 +51,17 @@ class ServiceErrors:
 
 @dataclass(frozen=True)
 class AtOnce:
-    """An async operation without a coroutine, for the hottest paths. `begin(call, request, tell)` starts the work and answers
-    something with `cancel()`, or None where this request needs the coroutine (nothing was done then); `tell(outcome)` is called later, once, on the
-    loop. `finish(call, request, outcome)` makes the response of it, or raises; the coroutine ends with the very same."""
+    """An async operation whose payload is a plain blob, without a coroutine, for the hottest paths.
 
-    begin: Callable[[Call, dict[str, Any], Callable[[Any], None]], Any]
+    `prepare(call, request)` looks at all but the payload, which the model's bounds have checked, and answers `begin(payload, tell)`;
+    of a request that comes again and again the same, but for its payload, that is used again. `begin` starts the work and answers
+    something with `cancel()`, or None where this request needs the coroutine (nothing was done then); `tell(outcome)` is called later, once, on the
+    loop. `finish(call, request, outcome)` makes the response of it, or raises; the coroutine ends with the very same.
+    `alike(outcome)` is None, or (key, payload): responses of equal keys to such requests differ in their payload only."""
+
+    prepare: Callable[[Call, dict[str, Any]], Callable[[bytes, Callable[[Any], None]], Any]]
     finish: Callable[[Call, dict[str, Any], Any], dict[str, Any]]
+    alike: Callable[[Any], tuple[Hashable, bytes] | None]
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,19 @@ class RawResponse:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+
+@dataclass(frozen=True)
+class Form:
+    """A posted web form: its bucket, fields (names in lower case, in order; of a name that comes twice the first), and the file at its end.
+    `policy` is the signed policy as it came; None: the form is not signed."""
+
+    bucket: str
+    fields: dict[str, str]
+    file: Body
+    file_name: str
+    file_type: str
+    policy: str | None
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,7 @@ class Service:
         self.pages: dict[str, Callable[[Platform, str], tuple[int, str, bytes]]] = {}
         self.doors: dict[str, Callable[[Call, RawRequest], RawResponse]] = {}
         self.raw_pages: dict[str, Callable[[Platform, RawRequest], RawResponse]] = {}
+        self.form_function: Callable[[Call, Form], RawResponse] | None = None
         self.unsigned: set[str] = set()
         """Operations that may come without a signature: then only a resource's policy can allow them."""
         self.target_names: frozenset[str] = frozenset({name})
@@ -121,9 +140,9 @@ class Service:
         self.operations[name] = Operation(self.name, name, function, inspect.iscoroutinefunction(function))
         return function
 
-    def at_once(self, name: str, begin: Callable[..., Any], finish: Callable[..., dict[str, Any]]) -> None:
+    def at_once(self, name: str, prepare: Callable[..., Any], finish: Callable[..., dict[str, Any]], alike: Callable[..., Any]) -> None:
         """Gives a registered async operation its form without a coroutine."""
-        self.operations[name] = replace(self.operations[name], at_once=AtOnce(begin, finish))
+        self.operations[name] = replace(self.operations[name], at_once=AtOnce(prepare, finish, alike))
 
     def reconciler(self, lifecycle: Lifecycle, observe: Callable[..., Any]) -> Callable[..., Any]:
         """Decorates the pure `decide(record, observation, now) -> Step` of a kind."""
@@ -179,6 +198,11 @@ class Service:
 
         return register
 
+    def form(self, function: Callable[[Call, Form], RawResponse]) -> Callable[[Call, Form], RawResponse]:
+        """Decorates `post(call, form)`: a web form with a file that a browser posts (S3's POST Object), its signature checked, on a thread."""
+        self.form_function = function
+        return function
+
     def target(self, function: Callable[[Platform, Any], None]) -> Callable[[Platform, Any], None]:
         """Decorates `deliver(platform, delivery)`: what other services send to ARNs of this one (kernel/targets.py)."""
         if self.target_function is not None:
@@ -205,6 +229,8 @@ class Call:
     """The Host header the client used, e.g. `127.0.0.1:4566`: for URLs that an answer carries."""
     condition: dict[str, Any] = field(default_factory=dict)
     """Condition keys beside those that every call has (aws:SourceIp, aws:SecureTransport, …), for policies."""
+    auth: Any = None
+    """The wire's claim: how it was signed (`time`, `expires_s`, `payload`); None: unsigned, signature version 2, or a call in process."""
     held: tuple[str, int] | None = None
 
     @property

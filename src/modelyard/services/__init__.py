@@ -12,7 +12,8 @@ SERVICES = [
     "sqs",
     "applicationautoscaling",
     "modelyard",
-    "applicationautoscaling",
     "sns",
+    "kms",
+    "ssm",
 ]
 """The table of contents: packages of this folder, in no order that matters."""

@@ -1,6 +1,6 @@
 """Data capture: what went into a model and what came out, as AWS writes it.
 
-A call is appended to a spool file before its answer leaves, so it survives `kill -9`; a background thread turns
+A call is appended to a spool file (serving/spool.py) before its answer leaves, so it survives `kill -9`; a background thread turns
 spools into S3 objects `<destination>/<endpoint>/<variant>/yyyy/mm/dd/hh/MM-SS-mmm-<uuid>.jsonl`. A spool belongs to
 whoever holds its `flock`; one whose gateway died is taken over by the next. Its object key is in its first line, so
 uploading it twice writes the same object.
@@ -27,6 +27,7 @@ import orjson
 
 from modelyard.kernel.ids import new_uuid
 from modelyard.serving.routes import RouteTable
+from modelyard.serving.spool import SpoolFile
 
 log = logging.getLogger("modelyard.capture")
 ROLL_SECONDS = 5.0
@@ -43,11 +44,9 @@ SHADOW = "ShadowExperiment"
 
 @dataclass(slots=True)
 class Spool:
-    path: Path
-    fd: int
+    file: SpoolFile
     opened: float
     opened_at: float
-    size: int = 0
 
 
 class Capture:
@@ -80,9 +79,7 @@ class Capture:
         copied, event_id = event_id is not None, event_id or new_uuid()
         line = form.event(self._now(), sent, answered, inference_id, attributes, event_id, copied)
         try:
-            spool = self._spool(table, variant)
-            os.write(spool.fd, line)
-            spool.size += len(line)
+            self._spool(table, variant).file.append(line)
         except OSError:
             log.exception("a call of %s was not captured", table.key)
         return event_id
@@ -92,9 +89,14 @@ class Capture:
         real, now = monotonic(), self._now()
         for key, spool in list(self._spools.items()):
             old = real - spool.opened > ROLL_SECONDS or now - spool.opened_at > ROLL_PLATFORM_SECONDS
-            if everything or old or spool.size > ROLL_BYTES:
+            if everything or old or spool.file.size > ROLL_BYTES:
                 del self._spools[key]
-                os.close(spool.fd)
+                spool.file.close()
+
+    @property
+    def open(self) -> bool:
+        """Whether something was recorded that is not let go of yet."""
+        return bool(self._spools)
 
     def upload(self) -> None:
         """Makes objects of the spools that nobody writes any more."""
@@ -103,7 +105,8 @@ class Capture:
                 self._upload(path)
 
     def _spool(self, table: RouteTable, variant: str) -> Spool:
-        key = (table.key, variant, table.capture["DestinationS3Uri"], table.capture.get("KmsKeyId"))
+        capture = table.capture
+        key = (table.key, variant, capture["DestinationS3Uri"], capture.get("KmsKeyId"))
         found = self._spools.get(key)
         if found is None:
             found = self._spools[key] = self._open(table, variant, datetime.fromtimestamp(self._now(), UTC))
@@ -115,12 +118,9 @@ class Capture:
         name = f"{at:%Y/%m/%d/%H/%M-%S}-{at.microsecond // 1000:03d}-{uid}.jsonl"
         key = "/".join(part for part in (prefix.strip("/"), table.endpoint, variant, name) if part)
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{uid}.jsonl"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        head = {"account": table.account, "bucket": bucket, "key": key, "kms": table.capture.get("KmsKeyId")}
-        os.write(fd, orjson.dumps(head) + b"\n")
-        return Spool(path, fd, monotonic(), at.timestamp())
+        file = SpoolFile(self._folder / f"{uid}.jsonl")
+        file.append(orjson.dumps({"account": table.account, "bucket": bucket, "key": key, "kms": table.capture.get("KmsKeyId")}))
+        return Spool(file, monotonic(), at.timestamp())
 
     def _upload(self, path: Path) -> None:
         try:
@@ -148,8 +148,8 @@ class Form:
         self.config = config
         modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
         self.input, self.output = bool(modes & {"Input", "InputAndOutput"}), bool(modes & {"Output", "InputAndOutput"})
-        self._encodings: dict[str, str] = {}
-        self._second: tuple[int, str] = (-1, "")
+        self._sides: dict[tuple[str, str], Side] = {}
+        self._second: tuple[int, bytes] = (-1, b"")
 
     def event(
         self,
@@ -161,39 +161,59 @@ class Form:
         event_id: str | None = None,
         copied: bool = False,
     ) -> bytes:
-        """One line of a capture file. `copied`: of a shadow's call."""
-        data: dict[str, Any] = {}
+        """One line of a capture file, without its end. `copied`: of a shadow's call."""
+        sides = []
         if self.input:
-            data["endpointInput"] = self._side("INPUT", *sent)
+            sides.append(self._side("INPUT", sent[0]).of(sent[1]))
         if self.output:
-            data["endpointOutput"] = self._side("OUTPUT", *answered)
-        metadata: dict[str, Any] = {"eventId": event_id or new_uuid()}
-        if copied:
-            metadata["invocationSource"] = SHADOW
-        if attributes:
-            metadata["customAttributes"] = [attributes]
-        if inference_id:
-            metadata["inferenceId"] = inference_id
-        metadata["inferenceTime"] = self._time(int(now))
-        return orjson.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}, option=orjson.OPT_APPEND_NEWLINE)
+            sides.append(self._side("OUTPUT", answered[0]).of(answered[1]))
+        more = b""
+        if copied or attributes or inference_id:
+            said = {
+                "invocationSource": SHADOW if copied else None,
+                "customAttributes": attributes and [attributes],
+                "inferenceId": inference_id,
+            }
+            more = b",%b" % orjson.dumps({name: value for name, value in said.items() if value})[1:-1]
+        return b'{"captureData":{%b},"eventMetadata":{"eventId":"%b"%b,"inferenceTime":"%b"},"eventVersion":"0"}' % (
+            b",".join(sides),
+            (event_id or new_uuid()).encode(),
+            more,
+            self._time(int(now)),
+        )
 
-    def _side(self, mode: str, content_type: str, body: bytes) -> dict[str, str]:
-        encoding = self._encodings.get(content_type)
-        if encoding is None:
-            encoding = _encoding(self.config.get("CaptureContentTypeHeader") or {}, content_type)
-            if len(self._encodings) < 256:
-                self._encodings[content_type] = encoding
-        if encoding != "BASE64":
+    def _side(self, mode: str, content_type: str) -> Side:
+        found = self._sides.get((mode, content_type))
+        if found is None:
+            found = Side(mode, content_type, _encoding(self.config.get("CaptureContentTypeHeader") or {}, content_type))
+            if len(self._sides) < 256:
+                self._sides[mode, content_type] = found
+        return found
+
+    def _time(self, second: int) -> bytes:
+        if self._second[0] != second:
+            self._second = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}".encode()
+        return self._second[1]
+
+
+class Side:
+    """How bodies of one content type are written down; all but the body is ready."""
+
+    __slots__ = ("_as_base64", "_as_text")
+
+    def __init__(self, mode: str, content_type: str, encoding: str) -> None:
+        name = b"endpointInput" if mode == "INPUT" else b"endpointOutput"
+        begin = b'"%b":{"observedContentType":%b,"mode":%b,"data":' % (name, orjson.dumps(content_type), orjson.dumps(mode))
+        self._as_base64 = begin.replace(b"%", b"%%") + b'"%b","encoding":"BASE64"}'
+        self._as_text = None if encoding == "BASE64" else begin.replace(b"%", b"%%") + b'%b,"encoding":' + orjson.dumps(encoding) + b"}"
+
+    def of(self, body: bytes) -> bytes:
+        if self._as_text is not None:
             try:
-                return {"observedContentType": content_type, "mode": mode, "data": body.decode(), "encoding": encoding}
+                return self._as_text % orjson.dumps(body.decode())
             except UnicodeDecodeError:
                 pass
-        return {"observedContentType": content_type, "mode": mode, "data": base64.b64encode(body).decode(), "encoding": "BASE64"}
-
-    def _time(self, second: int) -> str:
-        if self._second[0] != second:
-            self._second = second, f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        return self._second[1]
+        return self._as_base64 % base64.b64encode(body)
 
 
 def _encoding(header: Mapping[str, list[str]], content_type: str) -> str:

@@ -8,36 +8,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from modelyard.serving.upstream import Connection, Reply, TimedOut, Upstream, UpstreamError
 
 if TYPE_CHECKING:
-    from modelyard.serving.invoker import Invoker, Sent
+    from modelyard.serving.invoker import Invoker
     from modelyard.serving.outcome import Outcome
     from modelyard.serving.routes import RouteTable, Variant
+    from modelyard.serving.sent import Ready, Sent
 
 
 class Errand:
     """`tell(outcome)` is called once, on the loop, and not after `cancel`."""
 
-    __slots__ = ("_connection", "_invoker", "_over", "_pool", "_sent", "_table", "_task", "_tell", "_variant", "began", "sent_at")
+    __slots__ = ("_body", "_connection", "_invoker", "_over", "_pool", "_ready", "_table", "_task", "_tell", "_variant", "began", "sent_at")
 
-    def __init__(self, invoker: Invoker, sent: Sent, began: float, tell: Callable[[Outcome], None]) -> None:
-        self._invoker, self._sent, self.began, self._tell = invoker, sent, began, tell
+    def __init__(self, invoker: Invoker, ready: Ready, body: bytes, began: float, tell: Callable[[Outcome], None]) -> None:
+        self._invoker, self._ready, self._body, self.began, self._tell = invoker, ready, body, began, tell
         self._task: asyncio.Task[Any] | None = None
         self._pool: Upstream | None = None
         self._over = False
 
     # --- on its way ----------------------------------------------------------------------------------
 
-    def send(self, table: RouteTable, variant: Variant, pool: Upstream, connection: Connection, request: bytes, deadline: float) -> None:
+    def send(self, table: RouteTable, variant: Variant, pool: Upstream, connection: Connection) -> None:
         """Over a connection that is free."""
         self._table, self._variant, self._pool, self._connection = table, variant, pool, connection
+        body = self._body
         pool.outstanding += 1
         self.sent_at = perf_counter()
-        pool.send(connection, request, self._sent.body, deadline, False, self)
+        pool.send(connection, b"%b%d\r\n\r\n" % (self._ready.start, len(body)), body, monotonic() + variant.timeout_s, False, self)
 
     def by_task(self, work: Any) -> None:
         """The rest as a coroutine that answers the outcome."""
@@ -48,7 +50,8 @@ class Errand:
         self._task = None
         if not self._over:
             self._over = True
-            self._tell(outcome)
+            tell, self._tell = self._tell, None
+            tell(outcome)
 
     def cancel(self) -> None:
         """The caller went away: a connection with a request under way cannot be used again."""
@@ -81,7 +84,7 @@ class Errand:
     async def _again(self) -> Outcome:
         pool, self._pool = self._pool, None
         try:
-            return await self._invoker.again(self._sent, self._table, self._variant, pool, self.began)
+            return await self._invoker.again(self.sent(), self._table, self._variant, pool, self.began)
         finally:
             pool.outstanding -= 1
 
@@ -93,6 +96,12 @@ class Errand:
 
     def _end(self, outcome: Outcome, ended: float) -> None:
         self._over = True
-        self._invoker.measure(outcome, self.began, self.sent_at, ended, len(self._sent.body))
-        self._invoker.capture(outcome, self._sent)
-        self._tell(outcome)
+        invoker, body = self._invoker, self._body
+        invoker.measure(outcome, self.began, self.sent_at, ended, len(body))
+        if outcome.table.capture is not None or outcome.table.shadows:
+            invoker.capture(outcome, self._ready.sent, body)
+        tell, self._tell = self._tell, None  # it knows us too: a cycle would stay until the garbage collector comes by
+        tell(outcome)
+
+    def sent(self) -> Sent:
+        return self._ready.sent.carrying(self._body)

@@ -11,11 +11,12 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from modelyard.kernel.unchanged import Unchanged
 from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
@@ -27,6 +28,7 @@ from modelyard.serving.outcome import NOTHING, Outcome, Wants, refusal
 from modelyard.serving.pipeline import Pipelines
 from modelyard.serving.replicas import MOST_CONNECTIONS, QueueFull, Replicas, refused
 from modelyard.serving.routes import RouteTable, Variant, component_arn, endpoint_arn, from_body, instance_id
+from modelyard.serving.sent import Ready, Sent, start
 from modelyard.serving.serverless import Serverless
 from modelyard.serving.shadow import Shadows
 from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
@@ -42,27 +44,10 @@ Change = tuple[int, str, RouteTable | None]
 """(sequence number, endpoint ARN, its table or None for a deleted endpoint)."""
 
 
-@dataclass(slots=True)
-class Sent:
-    """What a caller sends. `head`: header lines, each ended by CRLF; what comes after `streaming` is in them and goes into captured data."""
-
-    account: str
-    region: str
-    endpoint: str
-    head: bytes
-    body: bytes
-    target: str | None
-    streaming: bool
-    content_type: str
-    inference_id: str | None
-    attributes: str | None
-    wants: Wants = NOTHING
-
-
 class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
-    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
+    `store` needs `routes_since` and `db`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
     `capture_folder` and `put_object` (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     `tell_needs` stores what serverless variants need (serving/serverless.py).
     `shelf_of` is for multi-model endpoints (serving/multimodel.py).
@@ -83,14 +68,16 @@ class Invoker:
         self._tables: dict[str, RouteTable] = {}
         self._seq = 0
         self._seen: dict[str, int] = {}
-        self._read_lock = threading.Lock()
+        self._read_lock = threading.RLock()
+        self._unchanged = Unchanged(store.db)
         self._bell = threading.Event()
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
-        self._flights = Flights(put_metrics or (lambda *_: None), clock.now)
+        self._shared_folder = None if meter_folder is None else meter_folder.parent / "flights"
+        self._flights = Flights(put_metrics or (lambda *_: None), clock.now, self._shared_folder)
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -108,7 +95,9 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
-        self._serverless = Serverless(self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome)
+        self._serverless = Serverless(
+            self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome, self._shared_folder
+        )
         self._pipelines = Pipelines(self._replicas, self._notes, self._models)
         try:
             self._swap(self._read())
@@ -126,6 +115,8 @@ class Invoker:
         if self._thread is not None:
             self._thread.join(2.0)
         self._meter.close()
+        self._flights.close()
+        self._serverless.close()
         self._replicas.close()
 
     def ring(self) -> None:
@@ -140,9 +131,7 @@ class Invoker:
             self._bell.wait(POLL_SECONDS if self._tables else IDLE_POLL_SECONDS)
             self._bell.clear()
             try:
-                changed = self._read()
-                if changed:
-                    self._loop.call_soon_threadsafe(self._swap, changed)
+                self.catch_up()
                 self._hand_over()
                 if monotonic() >= rotate_at:
                     rotate_at = monotonic() + self._flush_s
@@ -181,6 +170,21 @@ class Invoker:
             if self._capture is not None:
                 self._capture.upload()
 
+    def catch_up(self) -> None:
+        """Calls that begin after this go by the tables that are in the store now (any thread): who is told that an endpoint's update is
+        over must not be served by what was before. Without a loop yet there is nothing to catch up with."""
+        if self._loop is not None:
+            with self._read_lock:
+                if self._unchanged.still():
+                    return
+                try:
+                    changed = self._read()
+                except Exception:
+                    self._unchanged.forget()
+                    raise
+                if changed:
+                    self._loop.call_soon_threadsafe(self._swap, changed)
+
     def _read(self) -> list[Change]:
         with self._read_lock:
             changed = [(seq, key, None if body is None else from_body(body)) for seq, key, body in self._store.routes_since(self._seq)]
@@ -210,44 +214,46 @@ class Invoker:
     async def _newest(self, key: str) -> RouteTable | None:
         """What the store says now: a table may have been published a moment ago."""
         try:
-            self._swap(await asyncio.to_thread(self._read))
+            await asyncio.to_thread(self.catch_up)
         except Exception:
             log.exception("the store did not tell its route tables")
         return self._tables.get(key)
 
     # --- invocations -----------------------------------------------------------------------------------
 
-    def begin(
+    def prepare(
         self,
         account: str,
         region: str,
         endpoint: str,
         head: bytes,
-        body: bytes,
-        tell: Callable[[Outcome], None],
         *,
         target: str | None = None,
         content_type: str = "",
         inference_id: str | None = None,
         attributes: str | None = None,
         wants: Wants = NOTHING,
-    ) -> Errand | None:
+    ) -> Callable[[bytes, Callable[[Outcome], None]], Errand | None]:
+        """`begin(body, tell)` for any number of calls like this one; the parameters are those of `invoke`."""
+        sent = Sent(account, region, endpoint, head, b"", target, False, content_type, inference_id, attributes, wants)
+        return partial(self.begin, Ready(sent))
+
+    def begin(self, ready: Ready, body: bytes, tell: Callable[[Outcome], None]) -> Errand | None:
         """`invoke` without a coroutine, for endpoints of plain variants: `tell(outcome)` is called later. None: nothing was done,
         `invoke` must be awaited."""
         began = perf_counter()
-        table = self._tables.get(endpoint_arn(account, region, endpoint))
-        if table is None or not table.plain or wants is not NOTHING or sessions.HEADER in head:
+        table = self._tables.get(ready.key)
+        if table is None or not table.plain or not ready.plain:
             return None
-        draw = self._random()
+        draw, target = self._random(), ready.sent.target
         variant = split.choose(table, draw) if target is None else split.named(table, target, draw)
-        sent = Sent(account, region, endpoint, head, body, target, False, content_type, inference_id, attributes)
-        errand = Errand(self, sent, began, tell)
+        errand = Errand(self, ready, body, began, tell)
         pool = self._replicas.pick(variant) if variant is not None else None
         connection = pool.pooled() if pool is not None and pool.load < MOST_CONNECTIONS else None
         if connection is None:
-            errand.by_task(self._whole(sent, began, draw))
+            errand.by_task(self._whole(errand.sent(), began, draw))
         else:
-            errand.send(table, variant, pool, connection, _post(head, body), monotonic() + variant.timeout_s)
+            errand.send(table, variant, pool, connection)
         return errand
 
     async def invoke(
@@ -289,7 +295,7 @@ class Invoker:
                 return Outcome("no-endpoint")
             if newest.version != outcome.table.version:
                 outcome = await self._through(newest, sent, began, self._random())
-        self.capture(outcome, sent)
+        self.capture(outcome, sent, sent.body)
         return outcome
 
     async def _through(self, table: RouteTable, sent: Sent, began: float, draw: float) -> Outcome:
@@ -322,7 +328,8 @@ class Invoker:
     async def _send(self, table: RouteTable, variant: Variant, sent: Sent, stale: Upstream | None = None) -> Outcome:
         if variant.fault is not None and (struck := await faults.strike(variant.fault)) is not None:
             return Outcome("answered", table, variant, struck[0], {b"content-type": b"text/plain"}, struck[1])
-        request, body = _post(sent.head, sent.body), sent.body
+        body = sent.body
+        request = b"%b%d\r\n\r\n" % (start(sent.head), len(body))
         tried: set[str] = set()
         while True:
             pool = stale or self._replicas.pick(variant, tried)
@@ -366,8 +373,11 @@ class Invoker:
         """`began`: the call came; `sent_at` and `ended`: the model had it. All by `perf_counter`. A streamed answer's bytes are not known."""
         table = outcome.table
         cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, outcome.variant.config)
-        self._count(cell, outcome, began, sent_at, ended)
-        cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
+        if outcome.kind == "answered" and 200 <= outcome.status < 300:
+            cell.well(ended - sent_at, sent_at - began + perf_counter() - ended, sent_bytes, len(outcome.body))
+        else:
+            self._count(cell, outcome, began, sent_at, ended)
+            cell.weigh(sent_bytes, len(outcome.body), ended - sent_at)
         if outcome.variant.component:
             part = f"{metering.COMPONENT}{outcome.variant.component}"
             cell = self._meter.cell(table.account, table.region, table.endpoint, outcome.variant.name, part=part)
@@ -389,8 +399,8 @@ class Invoker:
         else:
             _tally(cell, outcome)
 
-    def capture(self, outcome: Outcome, sent: Sent) -> None:
-        """The last of its books: what is captured of it, and its copies."""
+    def capture(self, outcome: Outcome, sent: Sent, body: bytes) -> None:
+        """The last of its books: what is captured of it, and its copies. `body` is what was sent."""
         event_id = None
         if (
             self._capture is not None
@@ -401,14 +411,10 @@ class Invoker:
         ):
             said = (outcome.header(b"content-type") or "", outcome.body)
             event_id = self._capture.record(
-                outcome.table, outcome.variant.name, (sent.content_type, sent.body), said, sent.inference_id, sent.attributes
+                outcome.table, outcome.variant.name, (sent.content_type, body), said, sent.inference_id, sent.attributes
             )
         if outcome.table.shadows:
-            self._shadows.copy(outcome, sent, event_id)
-
-
-def _post(head: bytes, body: bytes) -> bytes:
-    return b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n%bContent-Length: %d\r\n\r\n" % (head, len(body))
+            self._shadows.copy(outcome, sent.carrying(body), event_id)
 
 
 def _by(pool: Upstream, outcome: Outcome) -> Outcome:
@@ -423,7 +429,7 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
     no_copies = outcome.kind == "no-replica" and outcome.variant.component
-    if outcome.kind in ("no-model", "not-ready") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
+    if outcome.kind in ("no-model", "not-ready", "throttled") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1

@@ -60,6 +60,16 @@ class Cell:
         self._words[_NUMBER] = 0
         self._words[:] = _ZEROS
 
+    def well(self, model_s: float, overhead_s: float, sent: int, said: int) -> None:
+        """A good answer: all of its counts in one."""
+        words, model_us, overhead_us = self._words, int(model_s * 1e6), int(overhead_s * 1e6)
+        words[_INVOCATIONS] += 1
+        words[_MODEL_US + _slot(model_us)] += 1
+        words[_OVERHEAD_US + _slot(overhead_us)] += 1
+        words[_BYTES_IN] += sent
+        words[_BYTES_OUT] += said
+        words[_BUSY_US] += model_us
+
     def weigh(self, sent: int, said: int, seconds: float) -> None:
         """Bytes of a request and of its answer, and how long the model had it."""
         words = self._words
@@ -251,12 +261,16 @@ def _cells(memory: mmap.mmap, key: Any, source: str) -> tuple[Cell, Cell]:
 
 
 def count(latencies: memoryview, seconds: float) -> None:
-    """Adds a latency in microseconds, kept to its first six bits."""
-    us = int(seconds * 1e6)
+    """Adds a latency."""
+    latencies[_slot(int(seconds * 1e6))] += 1
+
+
+def _slot(us: int) -> int:
+    """The place of a latency in microseconds, kept to its first six bits."""
     drop = us.bit_length() - 6
-    if drop > 0:
-        us = (drop << 5) + (us >> drop) if drop < 31 else SLOTS - 1
-    latencies[us] += 1
+    if drop <= 0:
+        return us
+    return (drop << 5) + (us >> drop) if drop < 31 else SLOTS - 1
 
 
 def _values(latencies: memoryview) -> tuple[list[float], list[int]]:

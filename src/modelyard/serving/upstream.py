@@ -324,9 +324,10 @@ class Upstream:
 
     def send(self, connection: Connection, head: bytes, body: bytes, deadline: float, streaming: bool, waiter: Any) -> None:
         """Starts a request on a connection of this pool."""
-        self._busy.add(connection)
-        if len(self._busy) > self.peak:
-            self.peak = len(self._busy)
+        busy = self._busy
+        busy.add(connection)
+        if len(busy) > self.peak:
+            self.peak = len(busy)
         if not self._sweeping:
             self._sweep_later()
         connection.send(head, body, deadline, streaming, waiter)
@@ -385,7 +386,8 @@ class Upstream:
     @property
     def load(self) -> int:
         """Requests and streams under way: what the choice inside a variant goes by."""
-        return max(self.outstanding, len(self._busy))
+        busy = len(self._busy)
+        return busy if busy > self.outstanding else self.outstanding
 
     def take_peak(self) -> int:
         peak, self.peak = max(self.peak, self.load), len(self._busy)

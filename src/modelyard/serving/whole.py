@@ -1,6 +1,7 @@
 """Answers that come in one piece, as those of most models do: no Python runs per header (compare `wire/whole.py`).
 
 What is taken here is one whole HTTP/1.1 message that keeps the connection, and nothing after it. The rest is left to the connection's own parser.
+A model server says the same head over and over (with a Date, for a second): one that was read is known again by its bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ class _Lower(dict[bytes, bytes]):
 
 
 lower = _Lower()
+HEADS_KEPT, HEAD_BYTES = 512, 2048
+_heads: dict[bytes, tuple[int, dict[bytes, bytes], int]] = {}
+"""Heads of answers that gave the length of their body: (status, headers, length). Nobody changes the headers of an answer."""
 
 
 class WholeAnswer:
@@ -45,6 +49,17 @@ class WholeAnswer:
         )
 
     def read(self, data: bytes) -> tuple[int, dict[bytes, bytes], bytes] | None:
+        head, _, body = data.partition(b"\r\n\r\n")
+        kept = _heads.get(head)
+        if kept is None:
+            found = self._parse(data)
+            if found is not None and len(head) <= HEAD_BYTES:
+                _keep(head, body, *found)
+            return found
+        status, headers, length = kept
+        return (status, headers, body) if length == len(body) else self._parse(data)
+
+    def _parse(self, data: bytes) -> tuple[int, dict[bytes, bytes], bytes] | None:
         parser, pieces = self._parser, self._pieces
         try:
             parser.feed_data(data)
@@ -65,3 +80,11 @@ class WholeAnswer:
         self._first.append(None)
         self._last.append(None)
         return status, headers, body
+
+
+def _keep(head: bytes, rest: bytes, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+    """Only where a Content-Length alone says where the answer ends, and the rest of the bytes was its body."""
+    if headers.get(b"content-length") == b"%d" % len(rest) and b"transfer-encoding" not in headers and body == rest:
+        if len(_heads) >= HEADS_KEPT:
+            _heads.clear()
+        _heads[head] = (status, headers, len(rest))

@@ -83,6 +83,27 @@ def small(response: HttpResponse) -> bytes | None:
         return None
 
 
+class Kept:
+    """The head of a small answer that keeps the connection, for as long as its `date` holds: only id and body are new each time."""
+
+    __slots__ = ("_after", "_before", "second", "status")
+
+    def __init__(self, response: HttpResponse, request_id: str) -> None:
+        start = head(response, 0, True, False)
+        self.second, self.status = _date[0], response.status
+        self._before, _, after = start.partition(request_id.encode())
+        self._after = after.removesuffix(b"content-length: 0\r\nconnection: keep-alive\r\n\r\n")
+
+    def filled(self, request_id: str, body: bytes) -> bytes:
+        return b"%b%b%bcontent-length: %d\r\nconnection: keep-alive\r\n\r\n%b" % (
+            self._before,
+            request_id.encode(),
+            self._after,
+            len(body),
+            body,
+        )
+
+
 async def send(connection: Connection, exchange: Exchange, response: HttpResponse, keep_alive: bool) -> bool:
     """Writes the answer. Answers whether the connection may be used further (False: its end marks the body's)."""
     body, transport = response.body, connection.transport

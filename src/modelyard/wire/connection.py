@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._closing = self._deaf = self._half_closed = False
         self._lost = self._lingering = False
         self._rest: bytes | None = None
+        self._client = ""
         self._since = monotonic()
         self._body_seen, self._body_at, self._body_start = -1, 0.0, 0.0
         self._write_since = NEVER
@@ -49,7 +51,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self.server.connections.add(self)
         peer = transport.get_extra_info("peername")
-        client = peer[0] if isinstance(peer, tuple) and peer else "127.0.0.1"
+        self._client = client = peer[0] if isinstance(peer, tuple) and peer else "127.0.0.1"
         self._reader = Reader(self.server.loop, self.limits, client, self.secure, self._arrived, self._flow, self._go_on)
 
     def data_received(self, data: bytes) -> None:
@@ -59,6 +61,8 @@ class Connection(asyncio.Protocol):
             return
         if not self._queue and not self._reader.in_head:
             self._since = monotonic()
+            if self._again(data):
+                return
             exchange = self._reader.whole(data)
             if exchange is not None:
                 self._arrived(exchange)
@@ -116,16 +120,25 @@ class Connection(asyncio.Protocol):
                 self._body_seen, self._body_start = -1, monotonic()
                 self._task = self.server.loop.create_task(self._serve())
 
-    def _answered(self, response: HttpResponse) -> None:
-        """The end of an errand. A small answer leaves here; whatever needs waiting or closing does so in a task."""
+    def _again(self, data: bytes) -> bool:
+        """Whether this is a request like one before, and on its way."""
+        server = self.server
+        if server.again is None or self._blocked is not None or self._closing or not self._reader.between:
+            return False
+        errand = server.again(data, self._client, self.secure, self._answered)
+        if errand is None:
+            return False
+        self._errand = errand
+        self._queue.append(errand.exchange)
+        return True
+
+    def _answered(self, start: bytes | None, response: Callable[[], HttpResponse]) -> None:
+        """The end of an errand. A small answer, `start`, leaves here; whatever needs waiting or closing does so in a task."""
         self._errand = None
         if self._lost:
             return
-        start = None
-        if not self._closing and self._blocked is None:
-            start = answer.small(response)
-        if start is None:
-            self._task = self.server.loop.create_task(self._serve(response))
+        if start is None or self._closing or self._blocked is not None:
+            self._task = self.server.loop.create_task(self._serve(response()))
             return
         self.transport.write(start)
         queue = self._queue

@@ -61,10 +61,15 @@ class Reader:
         self.quiet = 0
         self._framing, self._resuming = b"", False
 
+    @property
+    def between(self) -> bool:
+        """Nothing of another request was read already."""
+        return not (self.in_head or self._framing or self._resuming or self._in_framing())
+
     def whole(self, data: bytes) -> Exchange | None:
-        """A request that is `data`, all of it, where nothing of another one was read already. None: `feed` must look at it."""
+        """A request that is `data`, all of it. None: `feed` must look at it."""
         limits = self._limits
-        if self.in_head or self._framing or self._resuming or self._in_framing() or len(data) > limits.head_bytes:
+        if not self.between or len(data) > limits.head_bytes:
             return None
         found = self._whole.read(data)
         if found is None:
@@ -75,7 +80,7 @@ class Reader:
         path, _, query = target.partition("?")
         body = InflowBody.here(self._loop, content, limits.buffered_bytes, self._flow)
         return Exchange(
-            HttpRequest(method, path, query.partition("#")[0], list(index.items()), body, self._secure, self._client, index), body
+            HttpRequest(method, path, query.partition("#")[0], list(index.items()), body, self._secure, self._client, index, data), body
         )
 
     def feed(self, data: bytes) -> bytes | None:

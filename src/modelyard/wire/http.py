@@ -38,6 +38,8 @@ class HttpRequest:
     secure: bool = False
     client: str = "127.0.0.1"
     _index: dict[str, str] | None = field(default=None, repr=False)
+    raw: bytes = field(default=b"", repr=False)
+    """Head and body as they came, where they came in one piece (`wire/whole.py`)."""
 
     def header(self, name: str, default: str = "") -> str:
         """The (last) value of a header by its lower-case name."""

@@ -27,7 +27,7 @@ class Server:
     `tls` is the context for clients that start with a TLS handshake (or makes it; None: they are refused). `proxy`
     (`wire/connect.py`) takes CONNECT and absolute-form requests; None: they get 405 and are served as ordinary ones.
     `pool` runs blocking response iterators. `at_once` (wire/atonce.py) takes a request that is here whole, and whose answer can be
-    had without a task, or says None: then `handle` has it.
+    had without a task, or says None: then `handle` has it; `again` likewise takes the bytes of one like one before.
     """
 
     def __init__(
@@ -38,10 +38,11 @@ class Server:
         tls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
         proxy: Any = None,
         pool: Executor | None = None,
-        at_once: Callable[[HttpRequest, Any, Callable[[HttpResponse], None]], Any] | None = None,
+        at_once: Callable[[HttpRequest, Any, Callable[..., None]], Any] | None = None,
+        again: Callable[[bytes, str, bool, Callable[..., None]], Any] | None = None,
     ) -> None:
         self.handle, self.limits, self.tls, self.proxy, self.pool = handle, limits or Limits(), tls, proxy, pool
-        self.at_once = at_once
+        self.at_once, self.again = at_once, again
         self.connections: set[Connection] = set()
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
         self.port = 0

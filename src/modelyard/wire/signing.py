@@ -39,7 +39,12 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def sign(key: bytes, text: str) -> str:
-    """HMAC-SHA256 of a text, in hex. One key signs all day, so its half of the work is kept: a third of `hmac.digest`."""
+    """HMAC-SHA256 of a text, in hex."""
+    return sign_bytes(key, text.encode("latin-1"))
+
+
+def sign_bytes(key: bytes, text: bytes) -> str:
+    """One key signs all day, so its half of the work is kept: a third of `hmac.digest`."""
     started = _started.get(key)
     if started is None:
         if len(_started) >= _KEYS_KEPT:
@@ -48,7 +53,7 @@ def sign(key: bytes, text: str) -> str:
         padded = short.ljust(64, b"\0")
         started = _started[key] = sha256(bytes(b ^ 0x36 for b in padded)), sha256(bytes(b ^ 0x5C for b in padded))
     inner, outer = started[0].copy(), started[1].copy()
-    inner.update(text.encode("latin-1"))
+    inner.update(text)
     outer.update(inner.digest())
     return outer.hexdigest()
 

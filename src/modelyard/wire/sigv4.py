@@ -148,7 +148,7 @@ def _from_header(request: HttpRequest, authorization: str, family: str) -> Claim
     if not moment.startswith(date):
         raise auth_error(family, "mismatch" if family == "s3" else "scope", _not_same_day(date, moment) if family != "s3" else None)
     token, payload = header("x-amz-security-token") or None, header("x-amz-content-sha256", "")
-    return Claim(scope, signature, moment, _epoch(moment, family), token, payload)
+    return Claim(scope, signature, moment, epoch(moment, family), token, payload)
 
 
 def _in_any_order(authorization: str) -> re.Match[str] | None:
@@ -187,7 +187,7 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
     key, date, region, service, _ = scope
     headers, signature = said["X-Amz-SignedHeaders"], said["X-Amz-Signature"]
     token = said.get("X-Amz-Security-Token") or request.header("x-amz-security-token") or None
-    return Claim(Scope(key, date, region, service, headers), signature, moment, _epoch(moment, family), token, payload, int(expires))
+    return Claim(Scope(key, date, region, service, headers), signature, moment, epoch(moment, family), token, payload, int(expires))
 
 
 def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> Credential:
@@ -334,7 +334,8 @@ def payload_mismatch(family: str, said: str, computed: str) -> ApiError:
 # --- times -------------------------------------------------------------------------------------
 
 
-def _epoch(moment: str, family: str) -> float:
+def epoch(moment: str, family: str) -> float:
+    """The time that X-Amz-Date says; 0 for one that no calendar has."""
     at = _epochs.get(moment)
     if at is None:
         if not _MOMENT(moment):

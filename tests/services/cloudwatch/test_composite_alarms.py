@@ -37,6 +37,18 @@ RULES = [
     ("(ALARM(b) OR ALARM(a)) AND ALARM(b)", False),
     (f'alarm("{ARN}a") and not insufficient_data(b)', True),
     ("INSUFFICIENT_DATA(c)", False),
+    ("AT_LEAST(2, ALARM, (a, b, c))", False),
+    ('AT_LEAST(1, ALARM, ("a", b, "c d"))', True),
+    (f'at_least(2, NOT ALARM, ("{ARN}a", "b", c)) AND ALARM(a)', True),
+    ("AT_LEAST(34%, OK, (a, b, c))", False),
+    ("AT_LEAST(33%, OK, (a, b, c))", True),
+    ('AT_LEAST("50%", ALARM, (a, b)) AND NOT ALARM(b)', True),
+    ("AT_LEAST(4, ALARM, (a, b, c))", None),
+    ("AT_LEAST(0, ALARM, (a))", None),
+    ("AT_LEAST(101%, ALARM, (a))", None),
+    ("AT_LEAST(1, ALARM, ())", None),
+    ("AT_LEAST(1, ALARM(a), ALARM(b))", None),
+    (r'ALARM("with \"quotes\"")', True),
     ("OK( my alarm (x) )", None),
     ("", None),
     ("ALARM(a) ALARM(b)", None),
@@ -52,7 +64,7 @@ RULES = [
 
 @pytest.mark.parametrize(("text", "value"), RULES)
 def test_rules(text, value):
-    states = {"a": "ALARM", "b": "OK"}
+    states = {"a": "ALARM", "b": "OK", 'with "quotes"': "ALARM"}
     if value is None:
         with pytest.raises(rule.RuleError):
             rule.parse(text)

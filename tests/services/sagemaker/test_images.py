@@ -9,7 +9,7 @@ import pytest
 from modelyard.config import Settings
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.images import ImageStore
-from modelyard.services.sagemaker.images import look_at_image
+from modelyard.services.sagemaker.images import edition_for, look_at_image
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -33,3 +33,18 @@ def world(tmp_path):
 def test_an_image_for_the_other_purpose_is_as_good_as_unknown(world, tag, verb, state, told):
     found, why = look_at_image(world, f"{ECR}/{tag}", verb)
     assert found == state and told in why
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "env"),
+    [
+        ("sagemaker-base-python:1.0", ["--client_sagemaker_pysdk_version", "3.27.0"], "base-python-sdk3"),
+        ("sagemaker-base-python-310", ["--region", "us-east-1", "--client_sagemaker_pysdk_version", "3.2.0"], "base-python-sdk3"),
+        ("sagemaker-base-python:1.0", ["--client_sagemaker_pysdk_version", "2.257.7"], "base-python"),
+        ("sagemaker-base-python:1.0", ["--client_sagemaker_pysdk_version"], "base-python"),
+        ("sagemaker-base-python:1.0", [], "base-python"),
+        ("pytorch-training:2.1.0-cpu-py310", ["--client_sagemaker_pysdk_version", "3.27.0"], "pytorch-2.13"),
+    ],
+)
+def test_a_function_of_the_sdk_v3_runs_where_its_modules_are(world, image, arguments, env):
+    assert world.images.find(edition_for(world.images, f"{ECR}/{image}", arguments)).env == env

@@ -201,3 +201,21 @@ def test_data_capture(hosting):
     line = json.loads(hosting.s3.get_object(Bucket="captured", Key=listed[0]["Key"])["Body"].read())
     assert line["captureData"]["endpointInput"]["data"] == "1,2" and line["captureData"]["endpointOutput"]["data"] == "w:1,2"
     assert line["eventMetadata"]["inferenceId"] == "seven"
+
+
+def test_who_saw_the_end_of_an_update_is_served_by_it(hosting, monkeypatch):
+    """Also by a gateway that heard no bell and is not due to look."""
+    hosting.deploy("swap", "before")
+    assert invoke(hosting, EndpointName="swap")["Body"].read() == b"before:x"
+    hosting.model("after")
+    row = {"VariantName": "before", "ModelName": "after", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    hosting.sm.create_endpoint_config(EndpointConfigName="swap-after", ProductionVariants=[row])
+    monkeypatch.setattr("modelyard.serving.invoker.POLL_SECONDS", 3600)
+    monkeypatch.setattr(hosting.platform, "ring", lambda topic: hosting.engine.ring())
+    hosting.platform.invoker.ring()
+    hosting.sm.update_endpoint(EndpointName="swap", EndpointConfigName="swap-after")
+    hosting.until("InService", "swap")
+    told = invoke(hosting, EndpointName="swap")["Body"].read()
+    monkeypatch.undo()
+    hosting.platform.invoker.ring()
+    assert told == b"after:x"

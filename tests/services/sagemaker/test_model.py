@@ -102,6 +102,25 @@ def test_refused(hosting, change, text):
     assert "bad" not in [m["ModelName"] for m in hosting.sm.list_models(NameContains="bad")["Models"]]
 
 
+def test_a_model_without_a_role_is_for_configurations_that_bring_one(hosting):
+    hosting.sm.create_model(ModelName="roleless", PrimaryContainer={"Image": IMAGE})
+    assert "ExecutionRoleArn" not in hosting.sm.describe_model(ModelName="roleless")
+    row = variant(ModelName="roleless")
+    code, message = refused(hosting.sm.create_endpoint_config, EndpointConfigName="roleless", ProductionVariants=[row])
+    assert code == "ValidationException" and "has no ExecutionRoleArn" in message
+    hosting.sm.create_endpoint_config(EndpointConfigName="roleless", ProductionVariants=[row], ExecutionRoleArn=hosting.role)
+    code, message = refused(
+        hosting.sm.create_transform_job,
+        TransformJobName="roleless",
+        ModelName="roleless",
+        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://models/m"}}},
+        TransformOutput={"S3OutputPath": "s3://models/o"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    assert code == "ValidationException" and "has no ExecutionRoleArn" in message
+    hosting.sm.delete_endpoint_config(EndpointConfigName="roleless")
+
+
 def test_list(hosting):
     for n in range(3):
         hosting.model(f"listed-{n}")

@@ -35,8 +35,8 @@ def body(policy, message):
         ({"numeric": ["=", 3.0]}, [3, 3.0], [3.1, "3", True]),
         ({"numeric": [">", 0, "<=", 5]}, [1, 5], [0, 6]),
         ({"numeric": ["<", 0]}, [-1], [0]),
-        ({"exists": True}, ["", 0, None, False], []),
-        ({"exists": False}, [], ["", 0]),
+        ({"exists": True}, ["a", 0, False, ["", "a"], [{"b": 1}, 2]], ["", None, [], [""], {"b": 1}, [{"b": 1}]]),
+        ({"exists": False}, [{"b": 1}, [{"b": 1}]], ["", 0, None, []]),
         ({"cidr": "10.0.0.0/24"}, ["10.0.0.255"], ["10.0.1.0", "nonsense", "::1"]),
         ({"cidr": "2001:db8::/32"}, ["2001:db8::1"], ["2001:db9::1"]),
     ],
@@ -53,6 +53,13 @@ def test_what_is_missing():
     assert body({"k": [{"exists": False}]}, {}) and not body({"k": [{"exists": True}]}, {})
     assert body({"a": {"b": [{"exists": False}]}}, {}) and not body({"a": {"b": [{"exists": False}]}}, {"a": {"b": None}})
     assert not matches({"k": ["a"]}, "MessageBody", {}, "no json") and not matches({"k": ["a"]}, "MessageBody", {}, '["k"]')
+
+
+def test_a_message_without_attributes_passes_no_filter_of_attributes():
+    absent = {"k": [{"exists": False}]}
+    assert not matches(absent, "MessageAttributes", {}, "")
+    assert matches(absent, "MessageAttributes", {"other": {"DataType": "String", "StringValue": "x"}}, "")
+    assert matches({}, "MessageAttributes", {}, "")
 
 
 def test_keys_are_joined_by_and_conditions_by_or():
@@ -142,7 +149,7 @@ def test_the_laws_of_and_and_or(message, some, more):
     assert passes({"k": some + more}) == (passes({"k": some}) or passes({"k": more}))
     assert passes({"k": some, "l": more}) == (passes({"k": some}) and passes({"l": more}))
     assert passes({"$or": [{"k": some}, {"l": more}]}) == (passes({"k": some}) or passes({"l": more}))
-    assert passes({"k": [{"exists": True}]}) != passes({"k": [{"exists": False}]})
+    assert not (passes({"k": [{"exists": True}]}) and passes({"k": [{"exists": False}]}))
 
 
 @settings(max_examples=300, deadline=None)

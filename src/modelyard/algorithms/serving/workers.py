@@ -95,6 +95,8 @@ class Workers:
         self.stopping = False
 
     def run(self) -> int:
+        if not self.failure:
+            logging.info("Model server started: %s worker(s) answer /ping and /invocations", self.wanted)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         sys.stdout.flush()

@@ -167,11 +167,6 @@ def _copy_version(call: Call, request: Request, member: str, value: Any) -> str:
     return value.partition("?versionId=")[2]
 
 
-def _bare(call: Call, request: Request, member: str, value: str) -> str:
-    """Names of parameters may begin with the slash that their ARN has already."""
-    return value.removeprefix("/")
-
-
 def _before_colon(call: Call, request: Request, member: str, value: str) -> str:
     """The project of a build id `project:uuid`."""
     return value.partition(":")[0]
@@ -185,9 +180,38 @@ def _queue(call: Call, request: Request, member: str, value: str) -> str:
     return f"{account or call.account}:{name}"
 
 
+<<<<<<< HEAD
 def _no_scheme(call: Call, request: Request, member: str, value: str) -> str:
     """The URL of an identity provider as its ARN has it."""
     return value.partition("://")[2].rstrip("/")
+=======
+def _parameter(call: Call, request: Request, member: str, value: str) -> str:
+    """The ARN of a parameter by its name, with or without `:version` or `:label`, or by its ARN. AWS's own belong to no account."""
+    if member == "ResourceId" and request.get("ResourceType") != "Parameter":
+        return ""
+    if value.startswith("arn:"):
+        return ":".join(value.split(":")[:6])
+    name = value.partition(":")[0]
+    account = "" if name.startswith("/aws/") else call.account
+    return f"arn:aws:ssm:{call.region}:{account}:parameter/{name.removeprefix('/')}"
+
+
+def _secret(call: Call, request: Request, member: str, value: str) -> str:
+    """The whole ARN of a secret by its name, its ARN, or its ARN without the random end."""
+    name, region, account = value, call.region, call.account
+    if value.startswith("arn:"):
+        pieces = value.split(":", 6)
+        if len(pieces) < 7 or call.store.by_arn(value) is not None:
+            return value
+        region, account, name = pieces[3], pieces[4], pieces[6]
+    record = call.store.get("secret", account, region, name)
+    return record.arn if record is not None else f"arn:aws:secretsmanager:{region}:{account}:secret:{name}"
+
+
+def _new_secret(call: Call, request: Request, member: str, value: str) -> str:
+    """Of a secret that is not there yet: six characters follow its name."""
+    return f"arn:aws:secretsmanager:{call.region}:{call.account}:secret:{value}-??????"
+>>>>>>> main
 
 
 _IAM_KINDS = {
@@ -201,10 +225,16 @@ _IAM_KINDS = {
 }
 _TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
     "iam_path": _iam_path,
+<<<<<<< HEAD
     "bare": _bare,
     "no_scheme": _no_scheme,
+=======
+>>>>>>> main
     "before_colon": _before_colon,
     "queue": _queue,
+    "parameter": _parameter,
+    "secret": _secret,
+    "new_secret": _new_secret,
     "copy_source": _copy_source,
     "copy_version": _copy_version,
 }

@@ -23,7 +23,7 @@ def explain(principal: Principal, owner: str, action: str, resource: str, verdic
     said += f" because no {verdict.kind} allows the {action} action"
     missing = {"Effect": "Allow", "Action": action, "Resource": resource}
     if verdict.kind == RESOURCE:
-        missing = {"Effect": "Allow", "Principal": "*" if principal.kind == "anonymous" else {"AWS": _grantee(principal)}, **missing}
+        missing = {"Effect": "Allow", "Principal": "*" if principal.kind == "anonymous" else _grantee(principal), **missing}
         if action.startswith("sts:"):
             del missing["Resource"]  # a trust policy speaks of its own role only
             owner = f"the trust policy of {resource.split(':')[-1]}"
@@ -34,8 +34,10 @@ def _article(kind: str) -> str:
     return "an" if kind[0] in "aeiou" else "a"
 
 
-def _grantee(principal: Principal) -> str:
-    return principal.role_arn or principal.arn
+def _grantee(principal: Principal) -> dict[str, str]:
+    if principal.kind == "service":
+        return {"Service": principal.arn}
+    return {"AWS": principal.role_arn or principal.arn}
 
 
 def _where(kind: str, owner: str) -> str:

@@ -82,11 +82,12 @@ class IamIdentity:
         condition: Mapping[str, Any],
         resource_policy: Mapping[str, Any] | None = None,
         resource_account: str | None = None,
+        must_grant: bool = False,
     ) -> Decision:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
         policy = PolicySet(compile_policy(resource_policy, "the resource's policy")) if resource_policy is not None else None
-        verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account)
+        verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account, must_grant)
         if verdict.allowed:
             return Decision(True)
         return Decision(False, denial.explain(principal, caller.name, action, resource, verdict))
@@ -104,12 +105,27 @@ class IamIdentity:
         if not self._open:
             self._check(call, Need(action, resource), {}, condition)
 
+    def mark(self) -> Any:
+        return self.directory.version()
+
+    def steady(self, call: Call, request: Mapping[str, Any]) -> Any:
+        mark, caller = self.directory.version(), self.directory.caller(call.principal)
+        for need in needs(call, request):
+            kept = caller.verdicts.get(need)
+            if kept is None or not kept.allowed or self._lookup(need) is not None:
+                return None
+        return None if self._open else mark
+
+    def _lookup(self, need: Need) -> Any:
+        """What answers a resource's policy, where this resource may have one."""
+        lookup = self._platform.parts.get("resource_policies", _NONE).get(need.action.partition(":")[0])
+        if type(lookup) is PoliciesOf and not any(piece in need.resource for piece in lookup.about):
+            return None
+        return lookup
+
     def _check(self, call: Call, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any]) -> None:
         caller = self.directory.caller(call.principal)
-        service = need.action.partition(":")[0]
-        lookup = self._platform.parts.get("resource_policies", _NONE).get(service)
-        if type(lookup) is PoliciesOf and not any(piece in need.resource for piece in lookup.about):
-            lookup = None
+        lookup = self._lookup(need)
         if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
             return
         policy, account = self._resource_policy(call, need, request, lookup)
@@ -117,7 +133,8 @@ class IamIdentity:
         verdict = caller.verdicts.get(need) if alone else None
         if verdict is None:
             context = of_call(call, caller, request, condition, need, account)
-            verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account)
+            must_grant = type(lookup) is PoliciesOf and lookup.must_grant
+            verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account, must_grant)
             if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
                 caller.verdicts[need] = verdict
         if not verdict.allowed:
@@ -133,7 +150,7 @@ class IamIdentity:
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
-            request = {**request, "Bucket": bucket, **({"Key": key} if key else {})}
+            request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
         return (PolicySet(compile_policy(document, f"the {service} resource policy")) if document else None), account
 

@@ -11,7 +11,7 @@ from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import arn_of, list_page, parse_s3_uri, tags_of
 from modelyard.services.sagemaker.endpoint import serverless, shadows
-from modelyard.services.sagemaker.model import mode_of, the_model
+from modelyard.services.sagemaker.model import mode_of, needs_role, the_model
 
 LIFECYCLE = static("endpoint-config")
 ECHOED = (
@@ -88,9 +88,9 @@ def _check(call, request: dict[str, Any]) -> None:
     serverless.check_request(request)
     shadows.check_request(request)
     for variant in variants:
-        _check_variant(call, variant, f"production variant {variant['VariantName']}")
+        _check_variant(call, variant, f"production variant {variant['VariantName']}", request.get("ExecutionRoleArn"))
     for variant in request.get("ShadowProductionVariants", ()):
-        _check_variant(call, variant, f"shadow variant {variant['VariantName']}")
+        _check_variant(call, variant, f"shadow variant {variant['VariantName']}", request.get("ExecutionRoleArn"))
     if not any(v.get("InitialVariantWeight", 1.0) > 0 for v in variants):
         raise validation("At least one production variant must have an InitialVariantWeight above 0.")
     if request.get("ExecutionRoleArn"):
@@ -145,12 +145,14 @@ def _check_async(request: dict[str, Any]) -> None:
         )
 
 
-def _check_variant(call, variant: dict[str, Any], where: str) -> None:
+def _check_variant(call, variant: dict[str, Any], where: str, role: str | None) -> None:
     for member in VARIANT_NOT_BUILT:
         if variant.get(member):
             raise validation(f"{member} of {where} is not built yet; nothing was created.")
     if variant.get("ModelName"):
-        the_model(call, variant["ModelName"])
+        model = the_model(call, variant["ModelName"])
+        if role is None:
+            needs_role(model)
     for member in ("InstanceType", "InitialInstanceCount"):
         if not variant.get(member) and not variant.get("ServerlessConfig"):
             raise validation(f"{member} is required for {where}, as it has no ServerlessConfig.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+SDK_OF_CLIENT = "--client_sagemaker_pysdk_version"
 OTHER = {"train": ("training", "inference"), "serve": ("inference", "training")}
 
 
@@ -18,6 +19,13 @@ def look_at_image(world: Any, uri: str, verb: str = "") -> tuple[str, str]:
         wanted, has = OTHER[verb]
         return "unknown", f"{uri} is an image for {has} and has no `{verb}`; use the image of the same framework for {wanted}."
     return _look(world, image)
+
+
+def edition_for(images: Any, uri: str, arguments: list[str]) -> str:
+    """The image for a job with these arguments: one that runs a function which the SageMaker SDK v3 sent (@remote, @step) needs the
+    edition of the base image that has that SDK, as the function is unpacked by its modules."""
+    version = arguments[arguments.index(SDK_OF_CLIENT) + 1 :][:1] if SDK_OF_CLIENT in arguments else []
+    return images.edition(uri, "sdk3") if version and version[0].startswith("3.") else uri
 
 
 def look_at_environment(world: Any, name: str) -> tuple[str, str]:

@@ -28,14 +28,12 @@ def create_model(call, request):
     if call.store.by_arn(arn):
         raise _taken(arn)
     role = request.get("ExecutionRoleArn")
-    if role is None:
-        raise validation(
-            "ExecutionRoleArn is required: models of endpoints with inference components, which go without, are not built yet."
-        )
-    call.platform.identity.check_pass_role(call, role)
+    if role is not None:
+        call.platform.identity.check_pass_role(call, role)
     for container in containers:
         _check_image(call, container)
-        _check_data(call, role, container)
+        if role is not None:  # else whoever hosts it brings the role: see needs_role
+            _check_data(call, role, container)
     spec = {key: value for key, value in request.items() if key != "Tags"}
     for container in (*given_containers(spec), *containers):
         container.setdefault("Mode", "SingleModel")
@@ -83,6 +81,15 @@ def the_model(call, name: str) -> Record:
     if model is None:
         raise validation(f'Could not find model "{arn}".')
     return model
+
+
+def needs_role(model: Record) -> None:
+    """A model may have no role only where the endpoint configuration brings one. Raises ValidationException."""
+    if not model.spec.get("ExecutionRoleArn"):
+        raise validation(
+            f'Model "{model.arn}" has no ExecutionRoleArn. Give one to CreateModel; without, a model is for endpoint configurations that have '
+            "an ExecutionRoleArn of their own."
+        )
 
 
 def containers_of(spec: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,10 +19,10 @@ COPY_BYTES = 1 << 20
 class RoleSession:
     """Temporary credentials of an execution role, and S3 as that role may use it. Raises the ApiErrors of S3."""
 
-    def __init__(self, world: Any, account: str, region: str, role_arn: str, at_least_s: float = 0.0) -> None:
+    def __init__(self, world: Any, account: str, region: str, role_arn: str, at_least_s: float = 0.0, name: str = SESSION_NAME) -> None:
         # The session runs on the platform clock, the job in real time: a fast clock must not cut it off.
         seconds = (SESSION_SECONDS + at_least_s) * max(world.clock.speed, 1.0)
-        self.credential: Credential = world.identity.session_for_role(role_arn, SESSION_NAME, seconds)
+        self.credential: Credential = world.identity.session_for_role(role_arn, name, seconds)
         self._call = Call(world, "s3", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
 
     def environment(self) -> dict[str, str]:
@@ -78,6 +78,10 @@ class RoleSession:
     def put(self, bucket: str, key: str, body: Any, **members: Any) -> None:
         """`body` is bytes or a Body; `members` further members of PutObject."""
         self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **members})
+
+    def invoke(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Any operation, as the role."""
+        return self._call.invoke(service, operation, request)
 
     def publish(self, topic: str, message: str) -> None:
         """To an SNS topic, as the role."""

@@ -19,11 +19,10 @@ async def invoke_endpoint(call, request):
     return finish(call, request, await invoker.invoke(call.account, call.region, request["EndpointName"], head, body, **_told(request)))
 
 
-def begin(call, request, tell):
-    """The same without a coroutine; None where the endpoint needs one."""
-    body = request.get("Body", b"")
-    invoker, head = call.platform.parts["invoker"], _checked(request, body)
-    return invoker.begin(call.account, call.region, request["EndpointName"], head, body, tell, **_told(request))
+def prepare(call, request):
+    """The same without a coroutine: what begins it, with a body that is not too large."""
+    invoker, head = call.platform.parts["invoker"], _checked(request, b"")
+    return invoker.prepare(call.account, call.region, request["EndpointName"], head, **_told(request))
 
 
 def finish(call, request, outcome) -> dict[str, Any]:
@@ -33,7 +32,14 @@ def finish(call, request, outcome) -> dict[str, Any]:
     return {"Body": outcome.body, **answer_headers(outcome)}
 
 
-api.at_once("InvokeEndpoint", begin, finish)
+def alike(outcome) -> tuple[tuple, bytes] | None:
+    """The answers to a request that repeats are the same but for the body, where these are."""
+    if outcome.kind != "answered" or not 200 <= outcome.status < 300:
+        return None
+    return (outcome.variant.name, *map(outcome.headers.get, _NAMES)), outcome.body
+
+
+api.at_once("InvokeEndpoint", prepare, finish, alike)
 
 
 def _checked(request: dict[str, Any], body: bytes) -> bytes:
@@ -84,3 +90,4 @@ _MEMBERS = (
     (b"x-amzn-sagemaker-new-session-id", "NewSessionId"),
     (b"x-amzn-sagemaker-closed-session-id", "ClosedSessionId"),
 )
+_NAMES = tuple(name for name, _ in _MEMBERS)

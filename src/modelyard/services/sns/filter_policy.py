@@ -25,6 +25,8 @@ def matches(policy: Mapping[str, Any], scope: str, attributes: Mapping[str, Any]
         except ValueError:
             return False
         return isinstance(tree, dict) and holds(policy, [tree])
+    if policy and not attributes:
+        return False  # not even `exists: false` holds for a message without attributes
     return holds(policy, [{name: _attribute(value) for name, value in attributes.items() if not value["DataType"].startswith("Binary")}])
 
 
@@ -39,7 +41,7 @@ def holds(policy: Mapping[str, Any], places: list[Any]) -> bool:
         if isinstance(wanted, Mapping):
             if not holds(wanted, found):
                 return False
-        elif not _leaf(wanted, found, any(isinstance(place, dict) and key in place for place in places)):
+        elif not _leaf(wanted, found, any(isinstance(place, dict) and _is_leaf(place.get(key, {})) for place in places)):
             return False
     return True
 
@@ -72,10 +74,17 @@ def _items(value: Any) -> list[Any]:
     return [item for one in value for item in _items(one)]
 
 
+def _is_leaf(value: Any) -> bool:
+    """`exists` knows leaves only: a key that leads to objects is not there."""
+    items = value if isinstance(value, list) else [value]
+    return not items or not all(isinstance(item, dict) for item in items)
+
+
 def _leaf(conditions: list[Any], values: list[Any], there: bool) -> bool:
     for condition in conditions:
         if isinstance(condition, Mapping) and "exists" in condition:
-            if condition["exists"] is there:
+            filled = there and any(not isinstance(value, dict) and value not in (None, "") for value in values)
+            if filled if condition["exists"] else not there:
                 return True
         elif any(holds_for(condition, value) for value in values if not isinstance(value, dict)):
             return True

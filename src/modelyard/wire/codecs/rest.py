@@ -50,13 +50,13 @@ class RestCodec(Codec):
 
     def accept(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
         """Where all but a blob comes by path and headers, and these were seen and found good before, only the blob is looked at."""
-        bounds = self._blob_bounds
+        bounds = self.blob_bounds
         if bounds is None or len(request.index) != len(request.headers) or not isinstance(body, bytes):
             return super().accept(route, request, body)
         name, least, most = bounds
         if not body or not least <= len(body) <= most:
             return super().accept(route, request, body)
-        key = (*route.path_values.items(), *map(request.index.get, self._header_names))
+        key = (*route.path_values.items(), *map(request.index.get, self.header_names))
         kept = self._accepted.get(key)
         if kept is None:
             parsed = super().accept(route, request, body)
@@ -72,11 +72,11 @@ class RestCodec(Codec):
         return {}
 
     @cached_property
-    def _header_names(self) -> tuple[str, ...]:
+    def header_names(self) -> tuple[str, ...]:
         return tuple(header for header, _, _ in self._header_members)
 
     @cached_property
-    def _blob_bounds(self) -> tuple[str, int, int] | None:
+    def blob_bounds(self) -> tuple[str, int, int] | None:
         """(payload, least, most bytes) of an operation whose payload is a plain blob and whose other members are single headers and
         labels of the path; None: it is another one."""
         payload = self.input.trait("payload") if self.input else None

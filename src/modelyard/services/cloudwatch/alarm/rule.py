@@ -1,4 +1,4 @@
-"""The rule of a composite alarm: `ALARM("a") AND (OK(b) OR NOT INSUFFICIENT_DATA(arn))`, TRUE, FALSE. Pure."""
+"""The rule of a composite alarm: `ALARM("a") AND (OK(b) OR NOT INSUFFICIENT_DATA(arn))`, TRUE, FALSE, `AT_LEAST(50%, NOT OK, (a, b))`. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import Any
 
 MOST_CHILDREN, MOST_ELEMENTS, DEEPEST = 100, 500, 200
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
-_TOKEN = re.compile(r"\s*(?:(ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*(?:\"([^\"]+)\"|'([^']+)'|([^()\"']+?))\s*\)|(AND|OR|NOT|TRUE|FALSE)\b|([()]))", re.IGNORECASE)  # fmt: skip
+_QUOTED = r'"(?:[^"\\]|\\.)+"' + r"|'[^']+'"
+_TOKEN = re.compile(
+    rf"""\s*(?:
+        (?P<state>ALARM|OK|INSUFFICIENT_DATA) \s*\(\s* (?P<name>{_QUOTED}|[^()"']+?) \s*\)
+      | AT_LEAST \s*\(\s* "?(?P<number>\d+)(?P<percent>%?)"? \s*,\s* (?P<negated>NOT\s+)?(?P<all>ALARM|OK|INSUFFICIENT_DATA) \s*,
+        \s*\( (?P<names> \s*(?:{_QUOTED}|[^()"',\s]+)\s* (?:,\s*(?:{_QUOTED}|[^()"',\s]+)\s*)* ) \) \s*\)
+      | (?P<word>AND|OR|NOT|TRUE|FALSE)\b
+      | (?P<sign>[()])
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NAME = re.compile(rf"""({_QUOTED}|[^()"',\s]+)""")
 
 
 class RuleError(Exception):
@@ -44,10 +55,19 @@ class Either:
     parts: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class AtLeast:
+    """Whether so many of `parts` hold: a number of them, or per cent."""
+
+    number: int
+    percent: bool
+    parts: tuple[Any, ...]
+
+
 def parse(text: str) -> Any:
     """The tree of a rule; raises RuleError."""
     tokens = list(_tokens(text))
-    if sum(1 for token in tokens if token[0] in ("is", "TRUE", "FALSE", "(")) > MOST_ELEMENTS:
+    if sum(_weight(*token) for token in tokens) > MOST_ELEMENTS:
         raise RuleError(f"AlarmRule must not have more than {MOST_ELEMENTS} elements")
     parser = _Parser(tokens)
     tree = parser.either()
@@ -75,6 +95,9 @@ def holds(tree: Any, state_of: Callable[[str], str | None]) -> bool:
     if isinstance(tree, Not):
         return not holds(tree.inner, state_of)
     results = (holds(part, state_of) for part in tree.parts)
+    if isinstance(tree, AtLeast):
+        true = sum(results)
+        return true * 100 >= tree.number * len(tree.parts) if tree.percent else true >= tree.number
     return all(results) if isinstance(tree, Both) else any(results)
 
 
@@ -89,12 +112,31 @@ def _tokens(text: str) -> Iterator[tuple[str, Any]]:
         found = _TOKEN.match(text, at)
         if found is None:
             raise RuleError(f"unexpected {text[at:].split()[0]!r}")
-        state, *names, word, sign = found.groups()
-        if state:
-            yield "is", Is(state.upper(), next(name for name in names if name))
+        if found["state"]:
+            yield "is", Is(found["state"].upper(), _bare(found["name"]))
+        elif found["all"]:
+            yield "is", _at_least(found)
         else:
-            yield (word.upper() if word else sign), None
+            yield (found["word"].upper() if found["word"] else found["sign"]), None
         at = found.end()
+
+
+def _bare(written: str) -> str:
+    return re.sub(r"\\(.)", r"\1", written[1:-1]) if written[0] in "\"'" else written
+
+
+def _at_least(found: re.Match[str]) -> AtLeast:
+    state, number, percent = found["all"].upper(), int(found["number"]), bool(found["percent"])
+    alarms = [Is(state, _bare(written)) for written in _NAME.findall(found["names"])]
+    if not 1 <= number <= (100 if percent else len(alarms)):
+        most = "100%" if percent else f"the number of its alarms ({len(alarms)})"
+        raise RuleError(f"the threshold of AT_LEAST must be between 1 and {most}, it is {found['number']}{found['percent']}")
+    return AtLeast(number, percent, tuple(Not(alarm) if found["negated"] else alarm for alarm in alarms))
+
+
+def _weight(kind: str, value: Any) -> int:
+    """How many elements a token counts as."""
+    return len(value.parts) if isinstance(value, AtLeast) else kind in ("is", "TRUE", "FALSE", "(")
 
 
 class _Parser:

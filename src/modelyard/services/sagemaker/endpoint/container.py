@@ -187,6 +187,7 @@ def run_spec(replica: Record, number: int, world: Any, path: str) -> RunSpec:
         **image.variables,
         **({} if isolated else _role_environment(replica, world)),
         **reached,
+        **({"MODELYARD_LOG_REQUESTS": "1"} if len(containers(replica)) > 1 else {}),
         **(part["environment"] or {}),
         **({"SAGEMAKER_MULTI_MODEL": "true", "MODELYARD_MEMORY_BYTES": str(kind.memory_here)} if many else {}),
     }

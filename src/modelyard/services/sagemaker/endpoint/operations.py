@@ -104,7 +104,14 @@ def describe_endpoint(call, request):
         # A wish that the engine has not taken up: its next change only says so, the one after that is worth waking for.
         begins = status != endpoint.status
         call.hold(replace(endpoint, revision=endpoint.revision + 1) if begins else endpoint)
+    know_routes(call.platform)
     return describe(endpoint, call.store.children(endpoint.uid, REPLICA.kind))
+
+
+def know_routes(platform) -> None:
+    """Who reads here that a change is through is served by it in the next call: this gateway has read the table that was out before."""
+    if (invoker := platform.parts.get("invoker")) is not None:
+        invoker.catch_up()
 
 
 def _in_steps(endpoint: Record) -> bool:

@@ -14,7 +14,7 @@ from modelyard.services.sagemaker.common import PAGE, arn_of, list_page, tags_of
 from modelyard.services.sagemaker.endpoint import alarms
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.endpoint.lifecycle import status_of as endpoint_status
-from modelyard.services.sagemaker.endpoint.operations import the_endpoint
+from modelyard.services.sagemaker.endpoint.operations import know_routes, the_endpoint
 from modelyard.services.sagemaker.endpoint.policy import check_config, plan_of
 from modelyard.services.sagemaker.inference_component import specification
 from modelyard.services.sagemaker.inference_component.lifecycle import COMPONENT, SETTLED, on_endpoint, status_of
@@ -113,6 +113,7 @@ def describe_inference_component(call, request):
     component = the_component(call, request["InferenceComponentName"])
     if status_of(component) in ON_THE_WAY:
         call.hold(component)
+    know_routes(call.platform)
     return _described(component, call.store.children(component.uid, REPLICA.kind))
 
 

@@ -13,6 +13,9 @@ from modelyard.services.sagemaker.endpoint import describe as endpoint
 from modelyard.services.sagemaker.endpoint.lifecycle import REPLICA
 from modelyard.services.sagemaker.experiments import component, experiment, trial
 from modelyard.services.sagemaker.experiments.common import COMPONENT, EXPERIMENT, TRIAL
+from modelyard.services.sagemaker.pipeline import execution as pipeline_execution
+from modelyard.services.sagemaker.pipeline import pipeline
+from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, PIPELINE
 from modelyard.services.sagemaker.processing_job.operations import describe as describe_processing_job
 from modelyard.services.sagemaker.registry import group
 from modelyard.services.sagemaker.registry.package import KIND as PACKAGE
@@ -124,6 +127,10 @@ RESOURCES: dict[str, Resource] = {
     "HyperParameterTuningJob": Resource(
         "HyperParameterTuningJob", "HyperParameterTuningJobSearchEntity", TUNING_JOB.kind, "HyperParameterTuningJobName",
         lambda call, job: describe_tuning_job(call.store, job), TAGS,
+    ),
+    "Pipeline": Resource("Pipeline", "Pipeline", PIPELINE.kind, "PipelineName", pipeline.describe, TAGS),
+    "PipelineExecution": Resource(
+        "PipelineExecution", "PipelineExecution", EXECUTION.kind, "PipelineExecutionArn", lambda _, r: pipeline_execution.found(r)
     ),
     "ModelPackageGroup": Resource(
         "ModelPackageGroup", "ModelPackageGroup", group.LIFECYCLE.kind, "ModelPackageGroupName", lambda _, r: group.describe(r), TAGS

@@ -177,7 +177,8 @@ def model_uri(job: Record) -> str:
 
 
 def the_job(call: Any, name: str) -> Record:
-    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name)
+    """By its name, or by the lower-case one that its ARN has: clients take names out of ARNs."""
+    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name) or call.store.by_arn(arn_of(call, "training-job", name))
     if job is None:
         raise validation("Requested resource not found.")
     return job

@@ -12,7 +12,7 @@ from modelyard.services.sagemaker.common import arn_of, list_page, tags_of
 from modelyard.services.sagemaker.experiments.automatic import check_config
 from modelyard.services.sagemaker.jobs.inputs import check_objects
 from modelyard.services.sagemaker.jobs.stopping import ask_to_stop
-from modelyard.services.sagemaker.model import hosted_containers, the_model
+from modelyard.services.sagemaker.model import hosted_containers, needs_role, the_model
 from modelyard.services.sagemaker.role_session import RoleSession
 from modelyard.services.sagemaker.transform_job.checks import check, check_instances, check_model
 from modelyard.services.sagemaker.transform_job.lifecycle import LIFECYCLE
@@ -33,6 +33,7 @@ def create_transform_job(call, request):
         raise _taken(call, name)
     model = the_model(call, request["ModelName"])
     check_model(model)
+    needs_role(model)
     role = model.spec["ExecutionRoleArn"]
     uri = request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
     session = RoleSession(call.platform, call.account, call.region, role)
@@ -109,7 +110,8 @@ def status_of(job: Record) -> str:
 
 
 def the_job(call: Any, name: str) -> Record:
-    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name)
+    """By its name, or by the lower-case one that its ARN has."""
+    job = call.store.get(LIFECYCLE.kind, call.account, call.region, name) or call.store.by_arn(arn_of(call, "transform-job", name))
     if job is None:
         raise validation(f"Could not find requested job with name: {name}")
     return job

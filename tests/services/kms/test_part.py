@@ -1,0 +1,79 @@
+"""The seam that S3, parameters and secrets stand on."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from modelyard.kernel.clock import ManualClock
+from modelyard.kernel.errors import ApiError
+from modelyard.services.kms.root import Root, WrongRoot
+from tests.support.platform import ACCOUNT, InProcess
+
+CONTEXT = {"aws:s3:arn": "arn:aws:s3:::bucket/key"}
+
+
+def test_a_data_key_comes_back_from_its_blob(yard, kms):
+    key = kms.create_key()["KeyMetadata"]
+    kms.create_alias(AliasName="alias/mine", TargetKeyId=key["KeyId"])
+    for ref in (key["KeyId"], key["Arn"], "alias/mine", f"arn:aws:kms:us-east-1:{ACCOUNT}:alias/mine"):
+        arn, plaintext, blob = yard.platform.kms.data_key(ACCOUNT, "us-east-1", ref, CONTEXT)
+        assert (arn, len(plaintext)) == (key["Arn"], 32)
+        assert plaintext not in blob
+        assert yard.platform.kms.decrypt(ACCOUNT, "us-east-1", blob, CONTEXT) == (arn, plaintext)
+    with pytest.raises(ApiError, match="InvalidCiphertextException"):
+        yard.platform.kms.decrypt(ACCOUNT, "us-east-1", blob, {})
+
+
+def test_the_key_of_a_service_is_made_once_on_first_use(yard, kms):
+    first = yard.platform.kms.encrypt(ACCOUNT, "us-east-1", "alias/aws/s3", b"x", {})
+    second = yard.platform.kms.data_key(ACCOUNT, "us-east-1", "alias/aws/s3", {})[0]
+    assert yard.platform.kms.decrypt(ACCOUNT, "us-east-1", first, {}) == (second, b"x")
+    assert [one["KeyArn"] for one in kms.list_keys()["Keys"]] == [second]
+    assert kms.describe_key(KeyId="alias/aws/s3")["KeyMetadata"]["KeyManager"] == "AWS"
+    other = yard.platform.kms.data_key("210987654321", "us-east-1", "alias/aws/s3", {})[0]
+    assert other.split(":")[4] == "210987654321"
+
+
+def test_a_key_that_is_not_in_use_serves_nobody(yard, kms):
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.disable_key(KeyId=key)
+    with pytest.raises(ApiError, match=r"DisabledException: arn:aws:kms:.* is disabled"):
+        yard.platform.kms.data_key(ACCOUNT, "us-east-1", key, {})
+    signer = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    with pytest.raises(ApiError, match="InvalidKeyUsageException"):
+        yard.platform.kms.data_key(ACCOUNT, "us-east-1", signer, {})
+    with pytest.raises(ApiError, match=r"Key 'arn:aws:kms:us-east-1:.*' does not exist"):
+        yard.platform.kms.data_key(ACCOUNT, "us-east-1", "12345678-1234-1234-1234-123456789012", {})
+
+
+def test_the_root_key_is_private_and_outlives_the_process(tmp_path):
+    first = InProcess(tmp_path, clock=ManualClock())
+    blob = first.platform.kms.encrypt(ACCOUNT, "us-east-1", "alias/aws/ssm", b"still here", {})
+    first.close()
+    path = tmp_path / "secrets/root.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(path.read_bytes()) == 32
+    second = InProcess(tmp_path, clock=ManualClock())
+    assert second.platform.kms.decrypt(ACCOUNT, "us-east-1", blob, {})[1] == b"still here"
+    second.close()
+
+
+def test_another_root_key_is_an_error_that_says_so(tmp_path):
+    first = InProcess(tmp_path, clock=ManualClock())
+    blob = first.platform.kms.encrypt(ACCOUNT, "us-east-1", "alias/aws/ssm", b"lost", {})
+    first.close()
+    (tmp_path / "secrets/root.key").unlink()
+    second = InProcess(tmp_path, clock=ManualClock())
+    with pytest.raises(ApiError, match=r"KMSInternalException: .*secrets/root\.key is not the one"):
+        second.platform.kms.decrypt(ACCOUNT, "us-east-1", blob, {})
+    second.close()
+
+
+def test_sealed_material_opens_for_its_own_purpose_only(tmp_path):
+    root = Root(tmp_path)
+    sealed = root.seal(b"material", "one")
+    assert root.open(sealed, "one") == b"material"
+    with pytest.raises(WrongRoot):
+        root.open(sealed, "two")
