@@ -180,11 +180,11 @@ def _queue(call: Call, request: Request, member: str, value: str) -> str:
     return f"{account or call.account}:{name}"
 
 
-<<<<<<< HEAD
 def _no_scheme(call: Call, request: Request, member: str, value: str) -> str:
     """The URL of an identity provider as its ARN has it."""
     return value.partition("://")[2].rstrip("/")
-=======
+
+
 def _parameter(call: Call, request: Request, member: str, value: str) -> str:
     """The ARN of a parameter by its name, with or without `:version` or `:label`, or by its ARN. AWS's own belong to no account."""
     if member == "ResourceId" and request.get("ResourceType") != "Parameter":
@@ -211,7 +211,6 @@ def _secret(call: Call, request: Request, member: str, value: str) -> str:
 def _new_secret(call: Call, request: Request, member: str, value: str) -> str:
     """Of a secret that is not there yet: six characters follow its name."""
     return f"arn:aws:secretsmanager:{call.region}:{call.account}:secret:{value}-??????"
->>>>>>> main
 
 
 _IAM_KINDS = {
@@ -225,11 +224,7 @@ _IAM_KINDS = {
 }
 _TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
     "iam_path": _iam_path,
-<<<<<<< HEAD
-    "bare": _bare,
     "no_scheme": _no_scheme,
-=======
->>>>>>> main
     "before_colon": _before_colon,
     "queue": _queue,
     "parameter": _parameter,
