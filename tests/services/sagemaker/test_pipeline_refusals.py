@@ -49,6 +49,8 @@ def bad_definitions():
     yield "cycle", of(t("A", DependsOn=["B"]), t("B", DependsOn=["A"])), "Cycle detected in pipeline step graph: steps [A, B]"
     yield "waits for its own condition", of(c("C", [EQUAL], [t("A")], DependsOn=["A"])), "Cycle detected"
     yield "depends on fail", of(PipelineYard.fail("F"), t("CondStep", DependsOn=["F"])), "CondStep can not depends on F"
+    yield "trigger", of(t("A"), t("B", DependsOn=[{"Step": "A", "Trigger": "Late"}])), "Unknown Trigger 'Late'"
+    yield "mlflow", of(t(), MlflowConfig={"MlflowExperimentName": "x"}), "MlflowConfig is not built yet"
     yield "parameter", of(t(arguments={"RoleArn": {"Get": "Parameters.R"}})), "declares no parameter 'R'"
     yield "execution", of(t(arguments={"RoleArn": {"Get": "Execution.Role"}})), "no execution variable"
     yield "reference", of(t(arguments={"RoleArn": {"Get": "Nothing.X"}})), "begins with none of Parameters."

@@ -26,11 +26,11 @@ def checked(text: str) -> Definition:
 
 
 def _check_step(definition: Definition, step: Step) -> None:
-    for name in sorted(step.depends):
+    for name in sorted(step.depends | step.triggers.keys()):
         other = definition.steps.get(name)
         if other is None:
             raise BadDefinition(f"Step '{step.name}' refers to step '{name}', which is not found in the pipeline definition.")
-        if other.type == "Fail":
+        if other.type == "Fail" and name in step.depends:
             raise BadDefinition(f"{step.name} can not depends on {name}: nothing comes after a step of type Fail.")
     for text in own_references(step.raw, step.type):
         _check_reference(definition, step.name, text)
@@ -97,7 +97,7 @@ def _check_experiment(definition: Definition) -> None:
 
 def _check_cycles(definition: Definition) -> None:
     """A step waits for what it depends on and for the condition it lies in."""
-    waits = {s.name: s.depends | ({s.branch[0]} if s.branch else set()) for s in definition.steps.values()}
+    waits = {step.name: step.waits_for for step in definition.steps.values()}
     while waits:
         free = [name for name, for_what in waits.items() if not for_what & waits.keys()]
         if not free:

@@ -106,7 +106,7 @@ def decide(execution: Record, seen: Seen, now: float) -> Move:
             launch = state.get("launches", {}).get(step.name, 0) + 1
             return _changed(execution, step, {"status": "Starting", "start": now, "attempt": 1, "launch": launch}, [], now)
     if not running:
-        return _end(execution, bool(failed), now)
+        return _end(execution, seen.definition, failed, now)
     pauses = [look.pause for look in looks if look.pause is not None]
     wakes = [look.wake_at for look in looks if look.wake_at is not None]
     do = [action for look in looks for action in look.do]
@@ -227,18 +227,20 @@ def _to(execution: Record, status: str, state: dict[str, Any], now: float) -> Mo
     return Move(status, state, wake_at=None if status in FINAL else now, detail=told)
 
 
-def _end(execution: Record, failed: bool, now: float) -> Move:
+def _end(execution: Record, definition: Definition | None, failed: list[str], now: float) -> Move:
     if execution.spec.get("stop"):
         return _to(execution, "Stopped", {"ended_at": now}, now)
-    if failed:
-        return _to(execution, "Failed", {"ended_at": now, "reason": STEP_FAILURE}, now)
-    return _to(execution, "Succeeded", {"ended_at": now}, now)
+    if not failed:
+        return _to(execution, "Succeeded", {"ended_at": now}, now)
+    if definition is not None and plan.are_handled(definition, execution.state["steps"], failed):
+        return _to(execution, "CompletedWithFailures", {"ended_at": now, "reason": STEP_FAILURE}, now)
+    return _to(execution, "Failed", {"ended_at": now, "reason": STEP_FAILURE}, now)
 
 
 def _prepare(execution: Record, seen: Seen, now: float) -> Move:
     prepared = seen.prepared
     if execution.spec.get("stop"):
-        return _end(execution, False, now)
+        return _end(execution, None, [], now)
     if prepared.state == "absent":
         return Move(execution.status, do=[Prepare(execution)])
     if prepared.state == "running":
