@@ -9,7 +9,6 @@ from sagemaker.core.helper.session_helper import Session, get_execution_role
 from sagemaker.core.processing import ScriptProcessor
 from sagemaker.core.shapes import ProcessingOutput, ProcessingS3Output
 from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
-from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.parameters import ParameterInteger, ParameterString
 from sagemaker.core.workflow.pipeline_context import PipelineSession
@@ -33,7 +32,7 @@ with open("count.py", "w") as file:
 processor = ScriptProcessor(
     image_uri=image, command=["python3"], role=role, instance_type="ml.m5.large", instance_count=1, sagemaker_session=session
 )
-uri = Join(on="/", values=[f"s3://{bucket}/v3-pipeline", ExecutionVariables.PIPELINE_EXECUTION_ID])
+uri = Join(on="/", values=["s3:/", bucket, "v3-pipeline/report"])
 output = ProcessingOutput(
     output_name="report", s3_output=ProcessingS3Output(s3_uri=uri, local_path="/opt/ml/processing/report", s3_upload_mode="EndOfJob")
 )
