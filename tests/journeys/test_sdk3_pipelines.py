@@ -6,8 +6,9 @@ def test_a_pipeline_of_sdk_v3(yard):
     assert told["arn"].endswith(":pipeline/v3-pipeline")
     assert told["enough"]["status"] == "Succeeded", told
     assert {name: status for name, (status, _) in told["enough"]["steps"].items()} == dict.fromkeys(
-        ("Count", "Enough", "double"), "Succeeded"
+        ("Count", "Enough", "double", "Train", "read"), "Succeeded"
     )
+    assert told["read"] == "5", "what the training step left in its model"
     assert told["double"] == {"number": 10, "colour": "green"}
     assert told["few"]["status"] == "Failed" and told["few"]["steps"]["TooFew"] == ["Failed", "fewer than 9"]
     assert told["enough"]["cached"] == [] and told["few"]["cached"] == ["Count"]

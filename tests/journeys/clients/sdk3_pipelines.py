@@ -17,7 +17,9 @@ from sagemaker.mlops.workflow.condition_step import ConditionStep
 from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.function_step import step
 from sagemaker.mlops.workflow.pipeline import Pipeline
-from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep
+from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
+from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import Compute, SourceCode
 
 facts = {}
 session = PipelineSession()
@@ -50,11 +52,35 @@ def double(number, colour):
     return {"number": 2 * number, "colour": colour}
 
 
+trainer = ModelTrainer(
+    training_image=image,
+    role=role,
+    sagemaker_session=session,
+    source_code=SourceCode(command="echo $SM_HP_MOST > /opt/ml/model/most.txt"),
+    compute=Compute(instance_type="ml.m5.large", instance_count=1),
+    hyperparameters={"most": most},
+)
+train = TrainingStep(name="Train", step_args=trainer.train(), cache_config=CacheConfig(enable_caching=True))
+
+
+@step(name="read", role=role, instance_type="ml.m5.large", image_uri=image)
+def read(uri):
+    import io
+    import tarfile
+
+    import boto3
+
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        return archive.extractfile("most.txt").read().decode().strip()
+
+
 value = JsonGet(step_name="Count", property_file=report, json_path="count.value")
 check = ConditionStep(
     name="Enough",
     conditions=[ConditionGreaterThanOrEqualTo(left=value, right=most)],
-    if_steps=[double(most, colour)],
+    if_steps=[double(most, colour), train, read(train.properties.ModelArtifacts.S3ModelArtifacts)],
     else_steps=[FailStep(name="TooFew", error_message=Join(on=" ", values=["fewer than", most]))],
 )
 pipeline = Pipeline(name="v3-pipeline", parameters=[most, colour], steps=[count, check], sagemaker_session=session)
@@ -72,6 +98,6 @@ for name, parameters in (("enough", {}), ("few", {"Most": 9})):
         "cached": [row["StepName"] for row in rows if "CacheHitResult" in row],
     }
     if name == "enough":
-        facts["double"] = execution.result("double")
+        facts["double"], facts["read"] = execution.result("double"), execution.result("read")
 with open(os.environ["FACTS"], "w") as file:
     json.dump(facts, file)
