@@ -297,6 +297,17 @@ def test_deletion(yard):
     assert yard.platform.store.list("pipeline-version") == []
 
 
+def test_an_execution_that_began_while_its_pipeline_was_deleted(yard):
+    yard.create("p", yard.training("A"))
+    execution = yard.sm.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    for version in yard.platform.store.list("pipeline-version"):
+        yard.platform.store.delete(version)
+    yard.go()
+    said = yard.sm.describe_pipeline_execution(PipelineExecutionArn=execution)
+    assert (said["PipelineExecutionStatus"], said["FailureReason"]) == ("Failed", "ClientError: The pipeline was deleted.")
+    assert yard.steps(execution) == {}
+
+
 # --- models and their registry, tuning, permissions -----------------------------------------------------------
 
 

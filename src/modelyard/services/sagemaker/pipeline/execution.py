@@ -150,6 +150,8 @@ def list_pipeline_parameters_for_execution(call, request):
 def describe_pipeline_definition_for_execution(call, request):
     execution = the_execution(call, request["PipelineExecutionArn"])
     version = call.store.by_uid(execution.spec["version"])
+    if version is None:
+        raise api.error.ResourceNotFound(f"Pipeline '{execution.spec['pipeline_arn']}' does not exist.")
     return {"PipelineDefinition": version.spec["definition"], "CreationTime": version.created_at}
 
 

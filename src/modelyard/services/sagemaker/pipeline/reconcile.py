@@ -21,6 +21,7 @@ from modelyard.services.sagemaker.pipeline.definition import Definition, Step, r
 from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FINAL, RUNNING
 
 STEP_FAILURE = "Step failure: One or multiple steps failed."
+DELETED = "ClientError: The pipeline was deleted."
 GONE = "ClientError: What the step made was deleted before it had ended."
 MOST_STEPS = 10_000
 PACKAGE_SECONDS = 0.5
@@ -53,6 +54,8 @@ def observe(execution: Record, world: Any) -> Seen:
     if execution.status in FINAL and not _is_wanted_again(execution):
         return Seen()
     version = world.store.by_uid(execution.spec["version"])
+    if version is None:
+        return Seen()
     definition = read(version.spec["definition"])
     starts, jobs, answers, made = {}, {}, {}, {}
     for name, state in execution.state.get("steps", {}).items():
@@ -90,7 +93,8 @@ def decide(execution: Record, seen: Seen, now: float) -> Move:
         return _to(execution, "Stopping", {}, now)
     if spec.get("experiment") and not state.get("prepared"):
         return _prepare(execution, seen, now)
-    assert seen.definition is not None
+    if seen.definition is None:  # started while the pipeline was being deleted
+        return _to(execution, "Failed", {"ended_at": now, "reason": DELETED}, now)
     steps: Mapping[str, Any] = state.get("steps", {})
     failed = [name for name, one in steps.items() if one["status"] == "Failed"]
     ending = bool(spec.get("stop")) or any(seen.definition.steps[name].type == "Fail" for name in failed)
