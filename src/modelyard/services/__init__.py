@@ -14,5 +14,6 @@ SERVICES = [
     "modelyard",
     "sns",
     "kms",
+    "ssm",
 ]
 """The table of contents: packages of this folder, in no order that matters."""
