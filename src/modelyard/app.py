@@ -8,6 +8,7 @@ not need, it does not import.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import logging
@@ -65,13 +66,16 @@ def load_services(names: Sequence[str] | None = None) -> dict[str, Service]:
     """Imports every file of every service (of those named), which registers its operations and reconcilers."""
     from modelyard.services import SERVICES
 
-    found = {}
-    for name in SERVICES if names is None else names:
-        package = importlib.import_module(f"modelyard.services.{name}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-        found[package.api.name] = package.api
-    return found
+    found = (_load_service(name) for name in (SERVICES if names is None else names))
+    return {api.name: api for api in found}
+
+
+@functools.cache
+def _load_service(name: str) -> Service:
+    package = importlib.import_module(f"modelyard.services.{name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    return package.api
 
 
 # --- parts ---------------------------------------------------------------------------------------

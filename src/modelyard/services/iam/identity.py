@@ -146,7 +146,7 @@ class IamIdentity:
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
-            request = {**request, "Bucket": bucket, **({"Key": key} if key else {})}
+            request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
         return (PolicySet(compile_policy(document, f"the {service} resource policy")) if document else None), account
 

@@ -53,7 +53,7 @@ def of_call(
         lambda: of_principal(call.principal, caller.tags),
         {"aws:ResourceAccount": owner or call.account, "s3:ResourceAccount": owner or call.account},
         more,
-        lazy=_resource_tags(call, need),
+        lazy=_further(call, need, request),
     )
 
 
@@ -85,6 +85,20 @@ def of_request(request: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if found:
             keys[key] = found
     return keys
+
+
+def _further(call: Call, need: Need, request: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Tags of the resource, and what the service itself can tell (`parts["condition_keys"]`: service → look-up)."""
+    tags, of_service = _resource_tags(call, need), call.platform.parts.get("condition_keys", {}).get(need.action.partition(":")[0])
+    if of_service is None:
+        return tags
+    told = of_service(call, need.resource, request)
+
+    def value(key: str) -> Any:
+        found = told(key)
+        return tags(key) if found is None else found
+
+    return value
 
 
 def _resource_tags(call: Call, need: Need) -> Callable[[str], str | None]:

@@ -13,6 +13,7 @@ import orjson
 from modelyard.kernel.errors import ApiError
 from modelyard.services.iam.conditions import known
 from modelyard.services.s3 import api
+from modelyard.services.s3.access import block
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import not_found, s3_error
 
@@ -55,24 +56,6 @@ def delete_bucket_policy(call, request):
     home = owned_bucket(call, request)
     depot_of(call).index.change_bucket(home.name, policy=None)
     return {}
-
-
-def resource_policy(call: Any, request: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """For the IAM engine: the policy document and the owner of the bucket a request is about. Of a bucket that is not
-    there (None, None): who may call then sees NoSuchBucket. Under RestrictPublicBuckets a public policy reaches only the owner's account."""
-    if call.operation == "CreateBucket":
-        return None, None  # a name is asked for, not somebody's bucket: taken ones answer BucketAlreadyExists
-    home = depot_of(call).index.bucket(request["Bucket"]) if request.get("Bucket") else None
-    if home is None:
-        return None, None
-    document = json.loads(home.policy) if home.policy else None
-    if document and call.principal.account != home.account and block(home.settings, "RestrictPublicBuckets") and is_public(document):
-        document = None
-    return document, home.account
-
-
-def block(settings: dict[str, Any], name: str) -> bool:
-    return bool((settings.get("PublicAccessBlock") or {}).get(name))
 
 
 def parse_policy(text: str, bucket: str) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.services.s3 import api
-from modelyard.services.s3.buckets import owner_of
+from modelyard.services.s3 import acl, api
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.index import Upload, successor
 from modelyard.services.s3.listing import common_prefix, name_encoder
@@ -102,7 +101,7 @@ def _page(rows: list[Upload], prefix: str, delimiter: str, marker: str, most: in
 
 
 def _about(upload: Upload, account: str) -> dict[str, Any]:
-    owner = owner_of(account)
+    owner = acl.user(account)
     about: dict[str, Any] = {
         "Initiator": {"ID": upload.initiator, "DisplayName": upload.initiator.rsplit("/", 1)[-1].rsplit(":", 1)[-1]},
         "Owner": owner,
