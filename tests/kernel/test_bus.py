@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from modelyard.kernel.bus import Bus, Reader
@@ -8,6 +11,7 @@ from modelyard.kernel.database import SQLite
 from modelyard.kernel.lifecycle import Lifecycle
 from modelyard.kernel.store import Step, Store
 from tests.support.chaos import Chaos, Crash
+from tests.support.hosting import eventually
 
 JOB = Lifecycle("job", "New", {"New": {"Done"}})
 
@@ -48,6 +52,42 @@ def test_an_event_that_a_handler_failed_on_comes_again_and_holds_up_nobody_else(
     for _ in range(4):
         bus.drain()
     assert tries == ["a", "a", "a", "b"] and other == ["a", "b"]
+
+
+def test_while_it_runs_pages_and_failures_need_no_commit_to_be_gone_on_with(store, monkeypatch):
+    """Everything is committed before it looks first."""
+    monkeypatch.setattr("modelyard.kernel.bus.PAGE", 3)
+    monkeypatch.setattr("modelyard.kernel.bus.LOOK_SECONDS", 0.01)
+    seen, looks, failed, whole = [], [], [], threading.Event()
+
+    def handle(event):
+        if event.name == "j4" and not failed:
+            failed.append(event)
+            raise OSError("down")
+        seen.append(event.name)
+        if len(seen) == 8:
+            whole.set()
+
+    for n in range(8):
+        make(store, f"j{n}")
+    bus = Bus(store, [Reader("r", handle)])
+    monkeypatch.setattr(store, "events", lambda *a, read=store.events: looks.append(a) or read(*a))
+    runs = threading.Thread(target=bus.run)
+    runs.start()
+    try:
+        assert whole.wait(20) and seen == [f"j{n}" for n in range(8)]
+
+        def quiet() -> bool:
+            before = len(looks)
+            time.sleep(0.1)
+            return len(looks) == before
+
+        eventually(quiet)  # nothing is committed: nothing is read
+        make(store, "last")
+        eventually(lambda: seen[-1] == "last")
+    finally:
+        bus.stop()
+        runs.join(20)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from modelyard.kernel.database import SQLite
+from modelyard.kernel.unchanged import Unchanged
 from modelyard.services.iam.changes import Changes
 
 COMMIT = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit(); db.close()"
@@ -96,3 +97,28 @@ def test_a_version_read_during_commits_is_never_kept_too_long(db, tmp_path):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_unchanged_is_true_only_while_nothing_was_committed_since_it_was_asked(db, tmp_path):
+    looker, other = Unchanged(db), Unchanged(db)
+    assert [looker.still(), looker.still(), looker.still()] == [False, True, True]
+    elsewhere(tmp_path / "some.db", "INSERT INTO things VALUES ('x')")
+    assert [looker.still(), looker.still(), other.still()] == [False, True, False]
+    looker.forget()
+    assert [looker.still(), looker.still()] == [False, True]
+
+
+def test_unchanged_of_two_and_of_one_that_cannot_tell(db, tmp_path):
+    class Mute:
+        def stamp(self):
+            return None
+
+    second = SQLite(tmp_path / "second.db")
+    second.migrate("test", ["CREATE TABLE things (name TEXT)"])
+    looker = Unchanged(db, second)
+    assert [looker.still(), looker.still()] == [False, True]
+    elsewhere(tmp_path / "second.db", "INSERT INTO things VALUES ('x')")
+    assert not looker.still()
+    second.close()
+    looker = Unchanged(db, Mute())
+    assert [looker.still(), looker.still()] == [False, False]

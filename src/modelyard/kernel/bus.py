@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from modelyard.kernel.records import Event
 from modelyard.kernel.store import Store
+from modelyard.kernel.unchanged import Unchanged
 
 log = logging.getLogger("modelyard.bus")
 PAGE, LOOK_SECONDS, BACK_OFF_SECONDS = 500, 0.25, 1.0
@@ -34,6 +35,7 @@ class Bus:
         self._bell = threading.Event()
         self._stopping = False
         self._passed: dict[str, int] = {}
+        self._unchanged, self._behind = Unchanged(store.db), True
 
     def ring(self) -> None:
         self._bell.set()
@@ -46,12 +48,15 @@ class Bus:
         """Reads until `stop()`; costs nothing where there are no readers."""
         while not self._stopping and self._readers:
             self._bell.clear()
-            if not self.drain():
+            if (self._unchanged.still() and not self._behind) or not self.drain():
                 self._bell.wait(LOOK_SECONDS)
 
     def drain(self) -> int:
         """Hands out what is there now; answers how many events were passed."""
-        return sum(self._drain(reader) for reader in self._readers)
+        self._behind = False
+        passed = sum(self._drain(reader) for reader in self._readers)
+        self._behind |= passed > 0  # there may be more than a page
+        return passed
 
     def _drain(self, reader: Reader) -> int:
         """The cursor is written when something was handled, or after a page of events that were not the reader's: most events are of
@@ -66,6 +71,7 @@ class Bus:
                     handled = True
             except Exception:
                 log.exception("reader %s failed on event %d (%s %s); it is tried again", reader.name, event.seq, event.kind, event.name)
+                self._behind = True
                 break
             passed, place = passed + 1, event.seq
         if place != start and (handled or place - stored >= PAGE):

@@ -19,6 +19,7 @@ from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.lifecycle import Lifecycle
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Step, Store
+from modelyard.kernel.unchanged import Unchanged
 
 if TYPE_CHECKING:
     from modelyard.kernel.platform import Platform
@@ -49,6 +50,9 @@ class Engine:
         self._by_kind = {r.lifecycle.kind: r for r in reconcilers}
         self._kinds = tuple(self._by_kind)
         self._workers = workers
+        self._unchanged = Unchanged(platform.store.db)
+        self._due: float | None = 0.0
+        """When something is due next, as read last (platform time)."""
         self._failures: dict[str, int] = {}
         self._refusals = 0
         self._bell = threading.Event()
@@ -78,14 +82,18 @@ class Engine:
                 self._bell.clear()
                 busy = {f for f in busy if not f.done()}
                 claimed: list[Record] = []
-                if len(busy) < self._workers:
+                room = len(busy) < self._workers
+                quiet = room and self._quiet()
+                if room and not quiet:
                     claimed = self._claim(self._workers - len(busy))
                 for record in claimed:
                     future = pool.submit(self._work, record)
                     future.add_done_callback(lambda _: self._bell.set())
                     busy.add(future)
                 if not claimed:
-                    self._bell.wait(self._nap())
+                    if not quiet:
+                        self._due = self._store.next_due(self._kinds)
+                    self._bell.wait(min(max(self._real_seconds_until_due(), 0.005), LONGEST_NAP_SECONDS))
 
     def settle(self, rounds: int = 10_000, real_timeout_s: float = 60.0) -> None:
         """Works on this thread until nothing is due (tests): real processes are waited for."""
@@ -110,10 +118,12 @@ class Engine:
             time.sleep(min(FIRST_BACK_OFF_SECONDS * 2 ** min(self._refusals - 1, 10), LONGEST_REFUSAL_SECONDS))
             return []
 
-    def _nap(self) -> float:
-        due = self._store.next_due(self._kinds)
-        wait = LONGEST_NAP_SECONDS if due is None else self._clock.real_seconds_until(due)
-        return min(max(wait, 0.005), LONGEST_NAP_SECONDS)
+    def _quiet(self) -> bool:
+        """Whether nothing can be due: nothing was committed since the last look, and what was due next then is still to come."""
+        return self._unchanged.still() and self._real_seconds_until_due() > 0
+
+    def _real_seconds_until_due(self) -> float:
+        return LONGEST_NAP_SECONDS if self._due is None else self._clock.real_seconds_until(self._due)
 
     def _work(self, record: Record) -> None:
         reconciler = self._by_kind[record.kind]

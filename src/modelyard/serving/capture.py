@@ -93,6 +93,11 @@ class Capture:
                 del self._spools[key]
                 spool.file.close()
 
+    @property
+    def open(self) -> bool:
+        """Whether something was recorded that is not let go of yet."""
+        return bool(self._spools)
+
     def upload(self) -> None:
         """Makes objects of the spools that nobody writes any more."""
         if self._folder.is_dir():

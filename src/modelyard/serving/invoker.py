@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
+from modelyard.kernel.unchanged import Unchanged
 from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.capture import Capture
@@ -46,7 +47,7 @@ Change = tuple[int, str, RouteTable | None]
 class Invoker:
     """Lives on the gateway's event loop; one background thread learns routes and hands metrics and captures over.
 
-    `store` needs `routes_since`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
+    `store` needs `routes_since` and `db`; `put_metrics` is `platform.metrics.put` or None; `meter_folder` is where counts outlive a kill.
     `capture_folder` and `put_object` (account, bucket, key, bytes) are for data capture; without them nothing is captured.
     `tell_needs` stores what serverless variants need (serving/serverless.py).
     `shelf_of` is for multi-model endpoints (serving/multimodel.py).
@@ -68,15 +69,15 @@ class Invoker:
         self._seq = 0
         self._seen: dict[str, int] = {}
         self._read_lock = threading.RLock()
+        self._unchanged = Unchanged(store.db)
         self._bell = threading.Event()
         self._stopping = False
         self._meter = metering.Meter(put_metrics or (lambda *_, **__: None), clock.now, meter_folder, self._instances)
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
-        self._flights = Flights(
-            put_metrics or (lambda *_: None), clock.now, None if meter_folder is None else meter_folder.parent / "flights"
-        )
+        self._shared_folder = None if meter_folder is None else meter_folder.parent / "flights"
+        self._flights = Flights(put_metrics or (lambda *_: None), clock.now, self._shared_folder)
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -94,7 +95,9 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
-        self._serverless = Serverless(self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome)
+        self._serverless = Serverless(
+            self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome, self._shared_folder
+        )
         self._pipelines = Pipelines(self._replicas, self._notes, self._models)
         try:
             self._swap(self._read())
@@ -113,6 +116,7 @@ class Invoker:
             self._thread.join(2.0)
         self._meter.close()
         self._flights.close()
+        self._serverless.close()
         self._replicas.close()
 
     def ring(self) -> None:
@@ -171,7 +175,13 @@ class Invoker:
         over must not be served by what was before. Without a loop yet there is nothing to catch up with."""
         if self._loop is not None:
             with self._read_lock:
-                changed = self._read()
+                if self._unchanged.still():
+                    return
+                try:
+                    changed = self._read()
+                except Exception:
+                    self._unchanged.forget()
+                    raise
                 if changed:
                     self._loop.call_soon_threadsafe(self._swap, changed)
 
@@ -419,7 +429,7 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
     no_copies = outcome.kind == "no-replica" and outcome.variant.component
-    if outcome.kind in ("no-model", "not-ready") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
+    if outcome.kind in ("no-model", "not-ready", "throttled") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1

@@ -223,7 +223,7 @@ def test_most_at_once_per_instance(yard):
 
     def watch():
         while not done.is_set():
-            rows = yard.platform.async_queue._db.read("SELECT count(*) FROM async_requests WHERE state = 'running'")
+            rows = yard.platform.async_queue.db.read("SELECT count(*) FROM async_requests WHERE state = 'running'")
             most.append(rows[0][0])
 
     done = threading.Event()

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+from modelyard.kernel.unchanged import Unchanged
 from modelyard.serving.asynchronous import places
 from modelyard.serving.asynchronous.item import Hands, Processor
 from modelyard.serving.asynchronous.queue import Item, Queue
@@ -28,7 +29,7 @@ from modelyard.serving.replicas import hold
 from modelyard.serving.routes import RouteTable, from_body, use_file
 
 log = logging.getLogger("modelyard.async")
-LOOK_SECONDS = 0.2
+LOOK_SECONDS, QUIET_LOOK_SECONDS = 0.2, 1.0
 ORPHANS_SECONDS = 1.0
 MOST_AT_ONCE = 256
 """Requests under way in one engine: each may hold an input, a connection and a file."""
@@ -36,7 +37,7 @@ THREADS = 8
 
 
 class Driver:
-    """`store` needs `routes_since`; `report` hands figures over; `capture` is serving/capture.py's Capture or None."""
+    """`store` needs `routes_since` and `db`; `report` hands figures over; `capture` is serving/capture.py's Capture or None."""
 
     def __init__(
         self, store: Any, queue: Queue, hands: Hands, clock: Any, folder: Path, report: Reporter | None = None, capture: Any = None
@@ -51,6 +52,8 @@ class Driver:
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._turns = 0
         self._orphans_at = float("-inf")
+        self._looks, self._reports = Unchanged(store.db, queue.db), Unchanged(queue.db)
+        self._idle = self._alone = False
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bell: asyncio.Event | None = None
@@ -113,7 +116,7 @@ class Driver:
                 again = False
             if not again and not self._stopping:
                 try:
-                    await asyncio.wait_for(self._bell.wait(), LOOK_SECONDS)
+                    await asyncio.wait_for(self._bell.wait(), QUIET_LOOK_SECONDS if self._idle else LOOK_SECONDS)
                 except TimeoutError:
                     continue
         reporting.cancel()
@@ -124,6 +127,8 @@ class Driver:
         """Figures once a second, beside the queue."""
         while True:
             await asyncio.sleep(1.0)
+            if self._reports.still() and not self.tables and not (self._capture is not None and self._capture.open):
+                continue
             try:
                 if self._capture is not None:
                     self._capture.rotate()
@@ -131,14 +136,18 @@ class Driver:
                 if self._report is not None:
                     await self._off(self._report.once, dict(self.tables))
             except Exception:
+                self._reports.forget()
                 log.exception("figures of the queue were not handed over; it is tried again")
 
     # --- a turn --------------------------------------------------------------------------------------
 
     async def _turn(self) -> bool:
         """Takes what can be taken; True where something was."""
+        if self._looks.still() and self._idle:
+            return False
+        self._idle = looked = False
         if monotonic() - self._orphans_at > ORPHANS_SECONDS:
-            self._orphans_at = monotonic()
+            self._orphans_at, looked = monotonic(), True
             await self._off(self._free_orphans)
         # Who waits first, the tables after: whoever was accepted has a table by then.
         waiting = await self._off(self._queue.waiting)
@@ -148,6 +157,8 @@ class Driver:
         taken = False
         for key in waiting[turn:] + waiting[:turn]:  # nobody is always the first
             taken |= await self._take(key)
+        # Nothing to do until something is committed: time alone ends requests that wait, and other engines.
+        self._idle = looked and self._alone and not waiting
         return taken
 
     async def _take(self, key: str) -> bool:
@@ -224,9 +235,11 @@ class Driver:
         return {r.socket for t in self.tables.values() for v in t.variants for r in v.replicas}
 
     def _free_orphans(self) -> None:
-        for name in self._queue.owners():
-            if name != self._owner.name and self._owner.is_dead(name):
+        others = [name for name in self._queue.owners() if name != self._owner.name]
+        for name in others:
+            if self._owner.is_dead(name):
                 log.info("%d requests of an engine that is gone wait again", self._queue.free(name))
+        self._alone = not others
 
     def _off(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return self._loop.run_in_executor(self._pool, function, *arguments)

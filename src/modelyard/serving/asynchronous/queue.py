@@ -70,7 +70,7 @@ Place = tuple[str, str]
 
 class Queue:
     def __init__(self, db: Database) -> None:
-        self._db = db
+        self.db = db
         serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if db.dialect == "sqlite" else "BIGSERIAL PRIMARY KEY"
         db.migrate("async", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
 
@@ -97,13 +97,13 @@ class Queue:
                 row,
             )
 
-        self._db.grouped(work)
+        self.db.grouped(work)
 
     # --- the driver ----------------------------------------------------------------------------------
 
     def waiting(self) -> list[str]:
         """ARNs of the endpoints that somebody waits for."""
-        return [row[0] for row in self._db.read("SELECT DISTINCT endpoint FROM async_requests WHERE state = 'waiting'")]
+        return [row[0] for row in self.db.read("SELECT DISTINCT endpoint FROM async_requests WHERE state = 'waiting'")]
 
     def claim(self, endpoint: str, most: int, owner: str, assign: Callable[[Mapping[str, int], int], Sequence[Place]]) -> list[Item]:
         """The oldest waiting requests, each with a place. `assign(running by replica, how many could be used)` says which
@@ -130,7 +130,7 @@ class Queue:
             )
             return [_item(row, replica, variant) for row, (variant, replica) in given]
 
-        return self._db.grouped(work)
+        return self.db.grouped(work)
 
     def claim_lost(self, endpoint: str, incarnation: str | None, now: float, owner: str, most: int = 256) -> list[Item]:
         """Requests that no model shall see any more: expired, or of an endpoint that is gone (`incarnation` is the one that
@@ -149,7 +149,7 @@ class Queue:
             )
             return [_item(row, None, None) for row in rows]
 
-        return self._db.grouped(work)
+        return self.db.grouped(work)
 
     def release(self, item: Item, *, delivered: bool) -> None:
         """Back into the queue, at its old place; `delivered`: a model may have seen it."""
@@ -161,7 +161,7 @@ class Queue:
                 (int(delivered), item.seq),
             )
 
-        self._db.grouped(work)
+        self.db.grouped(work)
 
     def finish(self, item: Item, result: Mapping[str, Any]) -> None:
         text = orjson.dumps(result).decode()
@@ -172,10 +172,10 @@ class Queue:
                 (text, item.seq),
             )
 
-        self._db.grouped(work)
+        self.db.grouped(work)
 
     def owners(self) -> list[str]:
-        return [row[0] for row in self._db.read("SELECT DISTINCT owner FROM async_requests WHERE state = 'running'")]
+        return [row[0] for row in self.db.read("SELECT DISTINCT owner FROM async_requests WHERE state = 'running'")]
 
     def free(self, owner: str) -> int:
         """What a dead owner had waits again; answers how many."""
@@ -189,13 +189,13 @@ class Queue:
                 )
             )
 
-        return self._db.grouped(work)
+        return self.db.grouped(work)
 
     # --- reports -------------------------------------------------------------------------------------
 
     def backlog(self) -> dict[str, tuple[int, float]]:
         """Of every endpoint with requests that have not ended: (how many, when the oldest came)."""
-        rows = self._db.read(
+        rows = self.db.read(
             "SELECT endpoint, count(*), min(received_at) FROM async_requests WHERE state IN ('waiting', 'running') GROUP BY endpoint"
         )
         return {endpoint: (count, oldest) for endpoint, count, oldest in rows}
@@ -218,13 +218,13 @@ class Queue:
             tx.executemany("UPDATE async_requests SET batch = ? WHERE seq = ?", [(number, row[0]) for row in rows])
             return number, [_done(row) for row in rows]
 
-        return self._db.grouped(work)
+        return self.db.grouped(work)
 
     def drop(self, number: int) -> None:
-        self._db.grouped(lambda tx: tx.execute("DELETE FROM async_requests WHERE batch = ?", (number,)))
+        self.db.grouped(lambda tx: tx.execute("DELETE FROM async_requests WHERE batch = ?", (number,)))
 
     def close(self) -> None:
-        self._db.close()
+        self.db.close()
 
 
 def _item(row: Sequence[Any], replica: str | None, variant: str | None) -> Item:
