@@ -9,9 +9,29 @@ from pathlib import Path
 import pytest
 
 from modelyard.config import Settings
+from modelyard.kernel import database
 
 DEEPEST = 3
 """How far under the folder of all tests a data folder stands."""
+
+
+LONGEST_FIRST = ()
+"""Files that take long, the longest first: a worker that begins one of them last would let the others wait for it."""
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """No test cuts the power. What these processes write need not be on the disk, which takes longer than most tests; platforms in
+    processes of their own, those that are killed, go on waiting for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "SYNCHRONOUS", {True: "OFF", False: "OFF"})
+        patch.setattr(os, "fsync", lambda fd: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ not need, it does not import.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import logging
@@ -65,13 +66,16 @@ def load_services(names: Sequence[str] | None = None) -> dict[str, Service]:
     """Imports every file of every service (of those named), which registers its operations and reconcilers."""
     from modelyard.services import SERVICES
 
-    found = {}
-    for name in SERVICES if names is None else names:
-        package = importlib.import_module(f"modelyard.services.{name}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
-        found[package.api.name] = package.api
-    return found
+    found = (_load_service(name) for name in (SERVICES if names is None else names))
+    return {api.name: api for api in found}
+
+
+@functools.cache
+def _load_service(name: str) -> Service:
+    package = importlib.import_module(f"modelyard.services.{name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    return package.api
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -261,6 +265,8 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("runtime", _runtime, ENGINE),
     ("images", _images, ("gateway", "engine")),
     ("kms", _installed("modelyard.services.kms.part"), ("gateway", "engine", "worker")),
+    ("parameters", _installed("modelyard.services.ssm.part"), ("gateway", "engine")),
+    ("secrets", _installed("modelyard.services.secretsmanager.part"), ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),

@@ -60,6 +60,7 @@ class Database(Protocol):
 WRITER_CACHE_KIB = 8192
 # There is a reader per thread and database; pages come from the shared mapping, so their own caches stay small.
 READER_CACHE_KIB = 1024
+SYNCHRONOUS = {True: "FULL", False: "NORMAL"}
 
 
 class SQLite:
@@ -87,8 +88,8 @@ class SQLite:
     def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=512)
         for pragma in (
+            f"synchronous={SYNCHRONOUS[self._durable]}",
             "journal_mode=WAL",
-            f"synchronous={'FULL' if self._durable else 'NORMAL'}",
             "busy_timeout=30000",
             "temp_store=MEMORY",
             f"cache_size=-{cache_kib}",
@@ -220,10 +221,11 @@ def _migrate(db: Database, component: str, steps: Sequence[str]) -> None:
         for step in steps[version:]:
             for statement in filter(None, (part.strip() for part in step.split(";"))):
                 tx.execute(statement)
-        tx.execute(
-            "INSERT INTO migrations (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version",
-            (component, len(steps)),
-        )
+        if not have or version < len(steps):  # else nothing is written: a process that starts waits for no disk
+            tx.execute(
+                "INSERT INTO migrations (component, version) VALUES (?, ?) ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+                (component, len(steps)),
+            )
 
 
 def open_database(url: str, path: Path, durable: bool = True) -> Database:

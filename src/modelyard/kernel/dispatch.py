@@ -24,7 +24,7 @@ class Dispatch:
     def call(self, caller: Call, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """In process, on this thread, in the name of the caller's principal, authorised like any other."""
         found = self.find(service, operation)
-        call = replace(caller, service=service, operation=operation, held=None)
+        call = replace(caller, service=service, operation=operation, held=None, auth=None)
         self._platform.identity.authorize(call, request)
         if found.is_async:
             return asyncio.run(found.function(call, request)) or {}

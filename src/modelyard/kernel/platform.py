@@ -30,6 +30,8 @@ class Platform:
     - `tasks`    kernel/tasks.py            Tasks: long work beside the loop (engine only)
     - `queues`   services/sqs/part.py      Queues: messages and those who wait for them
     - `kms`      services/kms/part.py      Keys: data_key, encrypt, decrypt under KMS keys
+    - `parameters` services/ssm/part.py     History: older versions of parameters
+    - `secrets`  services/secretsmanager/part.py Values: encrypted values of secrets
     - `topics`   services/sns/part.py      Topics: outbox, signer, courier
     - `meters`   services/sagemaker/cost/meters.py when billed things began and ended
     - `own_ports` app.py                    callable: ports of the platform itself

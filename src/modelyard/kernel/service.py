@@ -87,6 +87,19 @@ class RawResponse:
 
 
 @dataclass(frozen=True)
+class Form:
+    """A posted web form: its bucket, fields (names in lower case, in order; of a name that comes twice the first), and the file at its end.
+    `policy` is the signed policy as it came; None: the form is not signed."""
+
+    bucket: str
+    fields: dict[str, str]
+    file: Body
+    file_name: str
+    file_type: str
+    policy: str | None
+
+
+@dataclass(frozen=True)
 class Operation:
     service: str
     name: str
@@ -111,6 +124,7 @@ class Service:
         self.pages: dict[str, Callable[[Platform, str], tuple[int, str, bytes]]] = {}
         self.doors: dict[str, Callable[[Call, RawRequest], RawResponse]] = {}
         self.raw_pages: dict[str, Callable[[Platform, RawRequest], RawResponse]] = {}
+        self.form_function: Callable[[Call, Form], RawResponse] | None = None
         self.unsigned: set[str] = set()
         """Operations that may come without a signature: then only a resource's policy can allow them."""
         self.target_names: frozenset[str] = frozenset({name})
@@ -184,6 +198,11 @@ class Service:
 
         return register
 
+    def form(self, function: Callable[[Call, Form], RawResponse]) -> Callable[[Call, Form], RawResponse]:
+        """Decorates `post(call, form)`: a web form with a file that a browser posts (S3's POST Object), its signature checked, on a thread."""
+        self.form_function = function
+        return function
+
     def target(self, function: Callable[[Platform, Any], None]) -> Callable[[Platform, Any], None]:
         """Decorates `deliver(platform, delivery)`: what other services send to ARNs of this one (kernel/targets.py)."""
         if self.target_function is not None:
@@ -210,6 +229,8 @@ class Call:
     """The Host header the client used, e.g. `127.0.0.1:4566`: for URLs that an answer carries."""
     condition: dict[str, Any] = field(default_factory=dict)
     """Condition keys beside those that every call has (aws:SourceIp, aws:SecureTransport, …), for policies."""
+    auth: Any = None
+    """The wire's claim: how it was signed (`time`, `expires_s`, `payload`); None: unsigned, signature version 2, or a call in process."""
     held: tuple[str, int] | None = None
 
     @property

@@ -14,5 +14,7 @@ SERVICES = [
     "modelyard",
     "sns",
     "kms",
+    "ssm",
+    "secretsmanager",
 ]
 """The table of contents: packages of this folder, in no order that matters."""

@@ -76,9 +76,8 @@ class Invoker:
         self._sessions = sessions.Sessions(None if meter_folder is None else meter_folder.parent / "sessions")
         self._flush_s = min(FLUSH_SECONDS, max(POLL_SECONDS, FLUSH_PLATFORM_SECONDS / (clock.speed or 1.0)))
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
-        self._flights = Flights(
-            put_metrics or (lambda *_: None), clock.now, None if meter_folder is None else meter_folder.parent / "flights"
-        )
+        self._shared_folder = None if meter_folder is None else meter_folder.parent / "flights"
+        self._flights = Flights(put_metrics or (lambda *_: None), clock.now, self._shared_folder)
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -96,7 +95,9 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
-        self._serverless = Serverless(self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome)
+        self._serverless = Serverless(
+            self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome, self._shared_folder
+        )
         self._pipelines = Pipelines(self._replicas, self._notes, self._models)
         try:
             self._swap(self._read())
@@ -115,6 +116,7 @@ class Invoker:
             self._thread.join(2.0)
         self._meter.close()
         self._flights.close()
+        self._serverless.close()
         self._replicas.close()
 
     def ring(self) -> None:
@@ -427,7 +429,7 @@ def _tally(cell: metering.Cell, outcome: Outcome) -> None:
     if outcome.kind in ("answered", "timeout", "broken"):
         cell.model_errors += 1
     no_copies = outcome.kind == "no-replica" and outcome.variant.component
-    if outcome.kind in ("no-model", "not-ready") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
+    if outcome.kind in ("no-model", "not-ready", "throttled") or no_copies or (outcome.kind == "answered" and 400 <= outcome.status < 500):
         cell.errors_4xx += 1
     else:
         cell.errors_5xx += 1

@@ -2,7 +2,8 @@
 
 A call takes an idle instance, or waits (without a thread) until one is there. How many instances are needed, and were lately, is
 told to the engine through the store (`tell`), which starts and stops them; a table that comes with another instance lets a waiting
-call go on. Everything here is one gateway's: with several gateways each admits MaxConcurrency calls of its own.
+call go on. Several gateways share the MaxConcurrency of a variant and its instances (serving/turns.py); what one of them lets go another
+that waits sees within 20 ms.
 
 Metrics are those of "Monitor a serverless endpoint": ModelSetupTime (microseconds a call waited for an instance to be started),
 ServerlessConcurrentExecutionsUtilization and, with provisioned concurrency, ServerlessProvisionedConcurrency(Executions, Utilization,
@@ -12,19 +13,24 @@ Invocations, SpilloverInvocations). Utilizations are shares of 1.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
 from modelyard.serving.meter import NAMESPACE
 from modelyard.serving.routes import Replica, RouteTable, Variant
+from modelyard.serving.turns import Turns
 
 log = logging.getLogger("modelyard.serving.serverless")
 LONGEST_WAIT_SECONDS = 60.0
 """AWS gives up a call after a minute, the start of an instance included."""
+LOOK_SECONDS = 0.02
+"""How often a call looks for instances that other gateways have."""
 Tell = Callable[[str, str, list[float], bool], None]
 """(uid of the endpoint, variant, when the 1st, 2nd, … instance was needed last, whether one is missing now): stores it, on a thread."""
 
@@ -52,6 +58,8 @@ class Cell:
     missing: bool = False
     dirty: bool = False
     telling: bool = False
+    elsewhere: bool = False
+    """Whether another gateway had an instance at the last look."""
     counts: Counts = field(default_factory=Counts)
 
     def need(self, now: float) -> None:
@@ -82,8 +90,10 @@ class Serverless:
         tell: Tell | None,
         put: Any,
         outcome: Callable[..., Any],
+        folder: Path | None = None,
     ) -> None:
         self._outcome = outcome
+        self._turns = Turns(folder / "serverless.turns" if folder else None)
         self._table, self._usable, self._now, self._tell = table, usable, now, tell
         self._put = put or (lambda *_: None)
         self._cells: dict[tuple[str, str], Cell] = {}
@@ -100,7 +110,9 @@ class Serverless:
     async def _send(self, send: Callable[..., Awaitable[Any]], table: RouteTable, variant: Variant, *rest: Any) -> Any:
         cell = self._cells.setdefault((table.key, variant.name), Cell(table, variant))
         cell.table, cell.variant = table, variant
-        if cell.under >= variant.most_at_once:
+        first = _place(f"{table.key}\n{variant.name}")
+        turn = self._turns.take(range(first, first + variant.most_at_once)) if cell.under < variant.most_at_once else None
+        if turn is None:
             return self._outcome("throttled", table, variant)
         cell.under += 1
         self._count(cell)
@@ -116,6 +128,7 @@ class Serverless:
                     outcome = await send(table, replace(variant, replicas=(replica,)), *rest)
                 finally:
                     cell.busy.discard(replica.socket)
+                    self._turns.give(_place(replica.socket))
                     self._next(cell)
                 if outcome.kind == "no-replica" and monotonic() < deadline:
                     await asyncio.sleep(0)  # it was retired a moment ago, and the next table says so
@@ -126,23 +139,31 @@ class Serverless:
                 return outcome
         finally:
             cell.under -= 1
+            self._turns.give(turn)
+
+    def close(self) -> None:
+        self._turns.close()
 
     async def _instance(self, cell: Cell, deadline: float) -> tuple[Replica | None, bool]:
         """(an instance, now busy; whether it was started for this call); (None, …) where the time is up."""
-        known, queued = {r.socket for r in self._replicas(cell)}, bool(cell.waiters)
+        known, queued, asked = {r.socket for r in self._replicas(cell)}, bool(cell.waiters), False
         while True:
             replica = None if queued else self._idle(cell)  # who came earlier goes first
             queued = False
             if replica is not None:
                 cell.busy.add(replica.socket)
                 return replica, replica.socket not in known
-            self._ask(cell)
+            if not asked:
+                self._ask(cell)
+            asked, left = False, deadline - monotonic()
             waiter = asyncio.get_running_loop().create_future()
             cell.waiters.append(waiter)
             try:
-                await asyncio.wait_for(waiter, max(deadline - monotonic(), 0.0))
+                await asyncio.wait_for(waiter, max(min(left, LOOK_SECONDS) if cell.elsewhere else left, 0.0))
             except TimeoutError:
-                return None, False
+                if monotonic() >= deadline:
+                    return None, False
+                asked = True
             finally:
                 if waiter in cell.waiters:
                     cell.waiters.remove(waiter)
@@ -154,7 +175,13 @@ class Serverless:
         return [r for v in same for r in v.replicas]
 
     def _idle(self, cell: Cell) -> Replica | None:
-        return next((r for r in self._replicas(cell) if r.socket not in cell.busy and self._usable(r.socket)), None)
+        cell.elsewhere = False
+        for replica in self._replicas(cell):
+            if replica.socket not in cell.busy and self._usable(replica.socket):
+                if self._turns.take((_place(replica.socket),)) is not None:
+                    return replica
+                cell.elsewhere = True
+        return None
 
     def _next(self, cell: Cell) -> None:
         """An instance is idle: the call that waits longest looks again."""
@@ -223,6 +250,11 @@ class Serverless:
             at = self._now()
             data = [{**d, "Dimensions": dimensions, "Timestamp": at} for d in data_of(variant, counts)]
             self._put(table.account, table.region, NAMESPACE, data)
+
+
+def _place(name: str) -> int:
+    """Where the places of something begin; far from those of anything else."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) << 10
 
 
 def data_of(variant: Variant, counts: Counts) -> list[dict[str, Any]]:

@@ -22,12 +22,13 @@ from modelyard.kernel.identity import ANONYMOUS
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.reserve import is_full
 from modelyard.kernel.service import Body, Call, Operation
-from modelyard.wire import payload, sigv2, sigv4
+from modelyard.wire import forms, payload, sigv2, sigv4
 from modelyard.wire.accesslog import AccessLog
 from modelyard.wire.atonce import AtOnceCalls
 from modelyard.wire.autherrors import auth_error, family
 from modelyard.wire.body import InflowBody, gather
 from modelyard.wire.browsers import is_ours, refuse_strangers_pages
+from modelyard.wire.crossorigin import CrossOrigin
 from modelyard.wire.doors import Doors
 from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
@@ -70,7 +71,7 @@ class Gateway:
     ) -> None:
         self.platform, self.watch, self.limits = platform, watch, limits or Limits()
         self.pages = Pages(platform)
-        self.doors = Doors(self)
+        self.doors, self.forms, self.cross_origin = Doors(self), forms.Forms(self), CrossOrigin(self)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self.access_log = access_log
         self.open = platform.settings.auth == "open"
@@ -94,7 +95,12 @@ class Gateway:
             return await self.pages.answer(request, self.pool)
         exchange = _Progress()
         try:
-            response = await self._answer(request, request_id, began, exchange)
+            if request.method == "OPTIONS":
+                response = await self.cross_origin.preflight(request, request_id)
+            elif forms.is_form(request):
+                response = await self.forms.answer(request, request_id, exchange)
+            else:
+                response = await self._answer(request, request_id, began, exchange)
         except ApiError as error:
             response = None
             if error.code == "UnknownService" and exchange.route is None:  # it may be signed for what lies behind a door
@@ -102,6 +108,8 @@ class Gateway:
             response = response or self._error(request, exchange, error, request_id)
         except Exception as problem:
             response = self._error(request, exchange, self.broken(problem, request_id), request_id)
+        if "origin" in request.index:
+            await self.cross_origin.add_headers(request, exchange.route, response)
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
@@ -240,6 +248,8 @@ class Gateway:
             header("user-agent", ""),
             request.secure,
             header("host", ""),
+            {"aws:Referer": request.index["referer"]} if "referer" in request.index else {},
+            who.claim,
         )
 
     def _on_thread(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:

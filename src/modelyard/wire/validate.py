@@ -254,10 +254,15 @@ def _pascal(path: str) -> str:
     return ".".join(part[:1].upper() + part[1:] for part in path.split("."))
 
 
+def _place(line: str) -> str:
+    """The path that a complaint names."""
+    return line.partition(" at '")[2].partition("'")[0]
+
+
 def _s3(report: Report) -> ApiError:
-    missing = _missing_name(report)
-    if missing and "." in missing:
-        return ApiError("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema", 400)
+    if "." in _place(report[0]):  # inside the XML, not in a header or the query
+        code = "MalformedACLError" if _place(report[0]).startswith("accessControlPolicy.") else "MalformedXML"
+        return ApiError(code, "The XML you provided was not well-formed or did not validate against our published schema", 400)
     return ApiError("InvalidArgument", detected(report), 400)
 
 

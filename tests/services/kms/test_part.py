@@ -41,6 +41,9 @@ def test_a_key_that_is_not_in_use_serves_nobody(yard, kms):
     kms.disable_key(KeyId=key)
     with pytest.raises(ApiError, match=r"DisabledException: arn:aws:kms:.* is disabled"):
         yard.platform.kms.data_key(ACCOUNT, "us-east-1", key, {})
+    signer = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    with pytest.raises(ApiError, match="InvalidKeyUsageException"):
+        yard.platform.kms.data_key(ACCOUNT, "us-east-1", signer, {})
     with pytest.raises(ApiError, match=r"Key 'arn:aws:kms:us-east-1:.*' does not exist"):
         yard.platform.kms.data_key(ACCOUNT, "us-east-1", "12345678-1234-1234-1234-123456789012", {})
 

@@ -101,6 +101,8 @@ def test_refusals(s3, bucket, refused):
     refused(lambda: s3.upload_part(Bucket=bucket, Key="other", UploadId=up.names["UploadId"], PartNumber=1, Body=b""), "NoSuchUpload", 404)
     up.complete(up.parts[:1])
     assert s3.get_object(Bucket=bucket, Key="m")["Body"].read() == b"small"
+    assert up.complete()["ETag"] == s3.head_object(Bucket=bucket, Key="m")["ETag"]  # asked again: the same answer
+    s3.put_object(Bucket=bucket, Key="m", Body=b"newer")
     refused(up.complete, "NoSuchUpload", 404)
 
 

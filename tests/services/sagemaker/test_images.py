@@ -9,7 +9,6 @@ import pytest
 from modelyard.config import Settings
 from modelyard.kernel.tasks import Tasks
 from modelyard.runtime.images import ImageStore
-from modelyard.runtime.images.recipes import find
 from modelyard.services.sagemaker.images import edition_for, look_at_image
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
@@ -47,5 +46,5 @@ def test_an_image_for_the_other_purpose_is_as_good_as_unknown(world, tag, verb, 
         ("pytorch-training:2.1.0-cpu-py310", ["--client_sagemaker_pysdk_version", "3.27.0"], "pytorch-2.13"),
     ],
 )
-def test_a_function_of_the_sdk_v3_runs_where_its_modules_are(image, arguments, env):
-    assert find(edition_for(f"{ECR}/{image}", arguments)).env == env
+def test_a_function_of_the_sdk_v3_runs_where_its_modules_are(world, image, arguments, env):
+    assert world.images.find(edition_for(world.images, f"{ECR}/{image}", arguments)).env == env

@@ -162,7 +162,7 @@ PREFERENCES = [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.m5.large"}
         (outputs(s3_output("a"), s3_output("a", OUT + "/b")), "The OutputName of all ProcessingOutputConfig.Outputs must be unique: 'a' is given twice."),
         ({"ProcessingInputs": [{"InputName": "in"}]}, "exactly one of S3Input and DatasetDefinition"),
         ({"ProcessingInputs": [s3_input() | {"DatasetDefinition": {}}]}, "exactly one of S3Input and DatasetDefinition"),
-        ({"ProcessingInputs": [{"InputName": "in", "DatasetDefinition": {"LocalPath": IN}}]}, "DatasetDefinition (Athena, Redshift) is not built yet"),
+        ({"ProcessingInputs": [{"InputName": "in", "DatasetDefinition": {"LocalPath": IN}}]}, "this platform has no Amazon Athena"),
         ({"ProcessingInputs": [s3_input(S3CompressionType="Gzip")]}, "S3CompressionType Gzip can only be used when S3InputMode is Pipe"),
         ({"ProcessingInputs": [s3_input(S3Uri="https://bucket.s3.amazonaws.com/in")]}, "it must be an S3 URI"),
         (outputs({"OutputName": "out"}), "exactly one of S3Output and FeatureStoreOutput"),

@@ -103,6 +103,8 @@ def test_an_instance_for_each_call_and_no_more_than_allowed(hosting):
         assert problem.value.response["Error"]["Code"] == "ThrottlingException"
         assert problem.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
         assert [f.result() for f in busy] == [b"slept"] * 3
+    counted = eventually(lambda: [b for b in metric(hosting, "Invocation4XXErrors") if b.total])
+    assert sum(b.total for b in counted) == 1 and not any(b.total for b in metric(hosting, "Invocation5XXErrors")), "the caller's error"
     assert call(hosting) == b"m:x"
     assert all(box.requests <= 2 for box in hosting.runtime.running())
     idle(hosting)

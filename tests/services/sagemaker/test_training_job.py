@@ -158,6 +158,27 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_made(yard, refused, chang
     refused(lambda: yard.sm.describe_training_job(TrainingJobName="senseless"))
 
 
+EFS = {"FileSystemId": "fs-0123456789a", "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/data"}
+VPC = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
+WAIT = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"StoppingCondition": WAIT}, "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"),
+        ({"EnableManagedSpotTraining": True}, "It must be present and be greater than or equal to MaxRuntimeInSeconds"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86_400 + 1}}, "less than or equal to 2419200"),
+        ({"InputDataConfig": [{"ChannelName": "a", "DataSource": {"FileSystemDataSource": EFS}}]}, "VpcConfig is required"),
+        ({"InputDataConfig": [{"ChannelName": "a", "DataSource": {"FileSystemDataSource": EFS}}], "VpcConfig": VPC}, "no Amazon EFS file systems"),
+        ({"InputDataConfig": [{"ChannelName": "a", "DataSource": {}}]}, "channel 'a' must have an S3DataSource or a FileSystemDataSource"),
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_refusals_say_what_to_change(yard, refused, change, text):
+    assert text in str(refused(lambda: yard.create("senseless", **change)))
+
+
 # --- hosts and quotas --------------------------------------------------------------------------------
 
 

@@ -122,6 +122,22 @@ def test_definitions_that_could_not_train(yard, change, text):
     refused(yard, text, **yard.request("refused", None, yard.definition(**change)))
 
 
+ONE = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+
+
+@pytest.mark.parametrize(
+    ("resources", "text"),
+    [
+        ({"InstanceConfigs": [ONE], "InstanceType": "ml.m5.large", "AllocationStrategy": "Prioritized"}, "InstanceType cannot be used together with"),
+        ({"InstanceConfigs": [ONE]}, "AllocationStrategy is required together with InstanceConfigs"),
+        (ONE, "either ResourceConfig or HyperParameterTuningResourceConfig"),
+    ],
+)  # fmt: skip
+def test_instances_are_named_in_one_way(yard, resources, text):
+    change = {"HyperParameterTuningResourceConfig": resources} | ({"ResourceConfig": None} if resources is not ONE else {})
+    refused(yard, text, **yard.request("refused", None, yard.definition(**change)))
+
+
 def test_one_definition_or_several_but_not_both_or_none(yard):
     text = "You must specify either TrainingJobDefinition or TrainingJobDefinitions, and not both."
     refused(yard, text, **yard.request("refused", TrainingJobDefinition=None))

@@ -46,6 +46,12 @@ class ImageStore:
         """The managed image of a URI, by repository and tag; None: unknown."""
         return recipes.find(image_uri)
 
+    def edition(self, image_uri: str, name: str) -> str:
+        """The URI of another edition of the image (tag `1.0+sdk3`), where there is one; else the URI itself."""
+        repository, tag = recipes.parse_uri(image_uri)
+        found = recipes.find(f"{repository}:{tag}+{name}")
+        return found.uri if found is not None and found.env.endswith(f"-{name}") else image_uri
+
     def of_environment(self, env: str) -> Image | None:
         """The image of an environment by its name."""
         return recipes.of_environment(env)

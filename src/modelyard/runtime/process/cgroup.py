@@ -127,6 +127,14 @@ class Group:
         except (OSError, ValueError):
             return 0
 
+    def refused_forks(self) -> int | None:
+        """How many forks of the group were refused for want of room under its limit; None: nothing counts them."""
+        try:
+            with open(self._folders["pids"] + "/pids.events") as file:
+                return next((int(line.split()[1]) for line in file if line.startswith("max ")), 0)
+        except (KeyError, OSError):
+            return None
+
     def remove(self) -> None:
         """Kill what is left in it and take it away; a group that will not go is left to the next sweep."""
         for folder in set(self._folders.values()):

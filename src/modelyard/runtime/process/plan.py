@@ -19,7 +19,7 @@ from modelyard.runtime.process import layer, network, root
 ALGORITHMS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../algorithms"))
 """What runs inside managed images; importable there as `modelyard_algorithms`, wherever an environment is given."""
 
-PIDS = 2048
+PIDS = 1024
 PORT = 8080
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

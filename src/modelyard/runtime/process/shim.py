@@ -22,6 +22,9 @@ WATCHDOG_SECONDS = 0.5
 DISK_SECONDS, DISK_WALKS = 1.0, 15
 NO_CHILD_YET_SECONDS = 0.02
 RESERVE_BYTES = 16384
+FORKS_SECONDS, MOST_REFUSED = 1.0, 500
+"""Forks refused from one look to the next: what has no room for a thread says so and ends; what goes on like this is a bomb, and
+every fork of the machine waits for its own."""
 
 
 def main(folder: str, lock_fd: int) -> None:
@@ -56,6 +59,7 @@ class Shim:
         self.helpers: list[int] = []
         self.held: list[int] = []
         self.disk_looks, self.disk_used, self.measuring = 0, 0, False
+        self.refused = 0
 
     def run(self, ready: int) -> None:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -120,6 +124,8 @@ class Shim:
             self.loop.at(time.monotonic() + WATCHDOG_SECONDS, self._watch_memory)
         if plan["disk"]:
             self.loop.at(time.monotonic() + DISK_SECONDS, self._watch_disk)
+        if plan["cgroups"]:
+            self.loop.at(time.monotonic() + FORKS_SECONDS, self._watch_forks)
         return output_read
 
     def _in_child(self) -> None:
@@ -216,6 +222,19 @@ class Shim:
             self.box.kill()
         else:
             self.loop.at(time.monotonic() + WATCHDOG_SECONDS, self._watch_memory)
+
+    def _watch_forks(self) -> None:
+        refused = self.group.refused_forks()
+        if refused is None:
+            return
+        if refused - self.refused > MOST_REFUSED and self.exit_status is None:
+            self.log.say(
+                f"[modelyard] the run was ended: it has {self.plan['pids']} processes and threads, all it may have, and goes on forking"
+            )
+            self.box.kill()
+            return
+        self.refused = refused
+        self.loop.at(time.monotonic() + FORKS_SECONDS, self._watch_forks)
 
     def _watch_disk(self) -> None:
         """The folders are walked (by a child: they may be large) when the disk has filled by a part of what the run may write, and

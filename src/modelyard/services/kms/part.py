@@ -65,12 +65,15 @@ class Keys:
         return find_key(self._platform.store, account, region, ref)
 
     def _check(self, key: Record, action: str, context: Mapping[str, str], call: Any) -> None:
+        from modelyard.services.kms import api
         from modelyard.services.kms.access import authorize, of_context, through
         from modelyard.services.kms.keyring import check_state
 
         if call is not None:
             authorize(call, key, action, {**of_context(context), **through(call, key.region)})
         check_state(key, self._platform.clock.now())
+        if key.spec["KeySpec"] != "SYMMETRIC_DEFAULT":
+            raise api.error.InvalidKeyUsageException(f"{key.arn} key spec is {key.spec['KeySpec']} which is not valid for {action}.")
 
 
 def install(platform: Any) -> Keys:

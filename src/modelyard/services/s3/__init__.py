@@ -7,14 +7,18 @@ from modelyard.kernel.service import Service
 api = Service("s3")
 
 from modelyard.services.s3 import (  # noqa: E402, F401  (each file registers its operations with `api`)
+    acl_operations,
     bucket_settings,
     buckets,
     copy,
+    cors,
     delete,
     get,
     listing,
     multipart,
+    object_lock,
     policy,
+    post,
     put,
     tagging,
     upload_listing,

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import api
-from modelyard.services.s3.buckets import owner_of
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import not_found, s3_error
 
 _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-_OWNERSHIP = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
 
 def _set(call: Any, request: dict[str, Any], member: str, document: Any | None) -> dict[str, Any]:
@@ -46,67 +43,6 @@ def delete_public_access_block(call, request):
     return _set(call, request, "PublicAccessBlock", None)
 
 
-# --- ownership and ACLs ------------------------------------------------------------------------------
-
-
-@api.operation
-def put_bucket_ownership_controls(call, request):
-    rules = request["OwnershipControls"]["Rules"]
-    if len(rules) != 1 or rules[0]["ObjectOwnership"] not in _OWNERSHIP:
-        raise s3_error("MalformedXML")
-    return _set(call, request, "Ownership", rules[0]["ObjectOwnership"])
-
-
-@api.operation
-def get_bucket_ownership_controls(call, request):
-    home = owned_bucket(call, request)
-    if home.settings.get("Ownership") == "none":
-        raise not_found("OwnershipControlsNotFoundError", "The bucket ownership controls were not found", home.name)
-    return {"OwnershipControls": {"Rules": [{"ObjectOwnership": home.settings.get("Ownership", "BucketOwnerEnforced")}]}}
-
-
-@api.operation
-def delete_bucket_ownership_controls(call, request):
-    return _set(call, request, "Ownership", "none")
-
-
-@api.operation
-def get_bucket_acl(call, request):
-    return _private(owned_bucket(call, request).account)
-
-
-@api.operation
-def get_object_acl(call, request):
-    home = owned_bucket(call, request)
-    depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
-    return _private(home.account)
-
-
-@api.operation
-def put_bucket_acl(call, request):
-    owned_bucket(call, request)
-    return _only_private(request)
-
-
-@api.operation
-def put_object_acl(call, request):
-    home = owned_bucket(call, request)
-    depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
-    return _only_private(request)
-
-
-def _private(account: str) -> dict[str, Any]:
-    owner = owner_of(account)
-    return {"Owner": owner, "Grants": [{"Grantee": {**owner, "Type": "CanonicalUser"}, "Permission": "FULL_CONTROL"}]}
-
-
-def _only_private(request: dict[str, Any]) -> dict[str, Any]:
-    """ACLs are off (BucketOwnerEnforced, the default of S3 since 2023): only the one that changes nothing is taken."""
-    if request.get("ACL") in ("private", "bucket-owner-full-control"):
-        return {}
-    raise ApiError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
-
-
 # --- encryption ----------------------------------------------------------------------------------------
 
 
@@ -134,11 +70,6 @@ def delete_bucket_encryption(call, request):
 
 
 @api.operation
-def get_bucket_cors(call, request):
-    raise not_found("NoSuchCORSConfiguration", "The CORS configuration does not exist", owned_bucket(call, request).name)
-
-
-@api.operation
 def get_bucket_lifecycle_configuration(call, request):
     raise not_found("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist", owned_bucket(call, request).name)
 
@@ -154,13 +85,6 @@ def get_bucket_website(call, request):
 def get_bucket_replication(call, request):
     raise not_found(
         "ReplicationConfigurationNotFoundError", "The replication configuration was not found", owned_bucket(call, request).name
-    )
-
-
-@api.operation
-def get_object_lock_configuration(call, request):
-    raise not_found(
-        "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket", owned_bucket(call, request).name
     )
 
 
@@ -183,6 +107,13 @@ def get_bucket_accelerate_configuration(call, request):
 
 
 @api.operation
+def put_bucket_request_payment(call, request):
+    payer = request["RequestPaymentConfiguration"].get("Payer")
+    if payer not in ("Requester", "BucketOwner"):
+        raise s3_error("MalformedXML")
+    return _set(call, request, "Payer", payer if payer == "Requester" else None)
+
+
+@api.operation
 def get_bucket_request_payment(call, request):
-    owned_bucket(call, request)
-    return {"Payer": "BucketOwner"}
+    return {"Payer": owned_bucket(call, request).settings.get("Payer", "BucketOwner")}

@@ -6,14 +6,14 @@ Source: "Bucket naming rules" of the S3 user guide; CreateBucket and ListBuckets
 from __future__ import annotations
 
 import base64
-import hashlib
 import ipaddress
 import re
 from typing import Any
 
 from modelyard.kernel.database import Tx
 from modelyard.kernel.errors import ApiError
-from modelyard.services.s3 import api
+from modelyard.services.s3 import acl, api
+from modelyard.services.s3.acl import with_acl
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import invalid_argument, no_such_bucket, s3_error
 from modelyard.services.s3.index import Bucket, dump
@@ -68,7 +68,7 @@ def create_bucket(call, request):
     name = request["Bucket"]
     check_name(name)
     region = _region(call, request)
-    settings: dict[str, Any] = {"Ownership": request["ObjectOwnership"]} if request.get("ObjectOwnership") else {}
+    settings, versioning = _settings(call, request), "Enabled" if request.get("ObjectLockEnabledForBucket") else ""
     tags = (request.get("CreateBucketConfiguration") or {}).get("Tags")
     if tags:
         settings["Tagging"] = {tag["Key"]: tag["Value"] for tag in tags}
@@ -78,9 +78,14 @@ def create_bucket(call, request):
         made = tx.execute(
             "INSERT INTO s3_buckets (name, account, region, created_at, versioning, policy, settings) VALUES (?,?,?,?,?,?,?) "
             "ON CONFLICT (name) DO NOTHING RETURNING name",
-            (name, call.account, region, call.now(), "", None, dump(settings)),
+            (name, call.account, region, call.now(), versioning, None, dump(settings)),
         )
-        return None if made else depot.index.bucket(name, tx)
+        have = None if made else depot.index.bucket(name, tx)
+        if have is not None and have.account == call.account and have.region == "us-east-1" == region and not acl.enforced(have):
+            kept = {member: value for member, value in have.settings.items() if member != "Acl"}  # asked for again, its ACL is made new
+            again = {**kept, **({"Acl": settings["Acl"]} if "Acl" in settings else {})}
+            tx.execute("UPDATE s3_buckets SET settings = ? WHERE name = ?", (dump(again), name))
+        return have
 
     have = depot.index.db.grouped(work)
     if have is not None and have.account != call.account:
@@ -88,6 +93,19 @@ def create_bucket(call, request):
     if have is not None and not (have.region == "us-east-1" == region):
         raise s3_error("BucketAlreadyOwnedByYou", BucketName=name, Resource=f"/{name}")
     return {"Location": f"/{name}" if region == "us-east-1" else f"http://{name}.s3.amazonaws.com/", "BucketArn": f"arn:aws:s3:::{name}"}
+
+
+def _settings(call: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """Ownership, ACL and object lock of a new bucket."""
+    settings: dict[str, Any] = {"Ownership": request["ObjectOwnership"]} if request.get("ObjectOwnership") else {}
+    grants = acl.of_request(call, request, call.account, call.account)
+    if grants is not None:
+        if request.get("ObjectOwnership", "BucketOwnerEnforced") == "BucketOwnerEnforced":
+            raise with_acl()
+        settings["Acl"] = grants
+    if request.get("ObjectLockEnabledForBucket"):
+        settings["ObjectLock"] = {"Enabled": True}
+    return settings
 
 
 @api.operation
@@ -132,7 +150,7 @@ def list_buckets(call, request):
     if request.get("BucketRegion"):
         found = [bucket for bucket in found if bucket.region == request["BucketRegion"]]
     answer = {
-        "Owner": owner_of(call.account),
+        "Owner": acl.user(call.account),
         "Buckets": [
             {"Name": b.name, "CreationDate": b.created_at, "BucketRegion": b.region, "BucketArn": f"arn:aws:s3:::{b.name}"}
             for b in found[:limit]
@@ -143,11 +161,6 @@ def list_buckets(call, request):
     if len(found) > limit:
         answer["ContinuationToken"] = base64.urlsafe_b64encode(found[limit - 1].name.encode()).decode()
     return answer
-
-
-def owner_of(account: str) -> dict[str, str]:
-    """The canonical user of an account: 64 hex digits, the same for the same account for ever."""
-    return {"ID": hashlib.sha256(f"canonical-user:{account}".encode()).hexdigest(), "DisplayName": account}
 
 
 def _read_token(token: str | None) -> str:

@@ -10,11 +10,12 @@ from modelyard.services.s3 import api
 from modelyard.services.s3.blobs import join
 from modelyard.services.s3.conditions import check_copy_source, write_condition
 from modelyard.services.s3.depot import Depot, Draft, check_owner, depot_of, owned_bucket
+from modelyard.services.s3.encryption import Plan, check_reader, customer_key
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.ingest import LARGEST, Promise, Received, receive
-from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, meta_of, version_member
-from modelyard.services.s3.put import refuse_unbuilt
+from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
+from modelyard.services.s3.new_object import finished, properties
 
 
 class SliceBody(Body):
@@ -51,12 +52,17 @@ def read_source(source: Any) -> tuple[str, str, str | None]:
 
 def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
     """The source of a copy and its bytes, permitted and with its conditions checked."""
-    depot = depot_of(call)
+    depot, customer = depot_of(call), customer_key(request, "CopySource")
     bucket, key, version = read_source(request["CopySource"])
     call.authorize("s3:GetObjectVersion" if version else "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
     check_owner(depot.bucket(bucket), request.get("ExpectedSourceBucketOwner"))
+
+    def check(found: Version) -> None:
+        check_reader(found, customer)
+        check_copy_source(request, found)
+
     try:
-        return depot.find_open(bucket, key, version, lambda found: check_copy_source(request, found))
+        return depot.find_open(bucket, key, version, check, lambda found: depot.ring.unlock(found, call, customer))
     except Exception as problem:
         if getattr(problem, "code", "") == "MethodNotAllowed":
             raise s3_error(
@@ -65,13 +71,14 @@ def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
         raise
 
 
-def copy_bytes(depot: Depot, source: Version, data: Any, algorithm: str | None) -> Received:
+def copy_bytes(depot: Depot, source: Version, data: Any, algorithm: str | None, plan: Plan | None) -> Received:
     """An independent copy of all bytes; hashed again only where another checksum (or the MD5 of a multipart
-    object, whose ETag a copy does not keep) is asked for."""
+    object, whose ETag a copy does not keep) is asked for, and where one of the two is encrypted."""
     kept = source.meta.get("checksums") or {}
     full = source.meta.get("checksum_type", "FULL_OBJECT") == "FULL_OBJECT"
-    if "-" in source.etag or (algorithm and algorithm not in kept) or (kept and not full):
-        return receive(depot.blobs, SliceBody(data, 0, source.size), Promise(algorithms={algorithm} if algorithm else set(kept)))
+    if plan is not None or "sealed" in source.meta or "-" in source.etag or (algorithm and algorithm not in kept) or (kept and not full):
+        promise = Promise(algorithms={algorithm} if algorithm else set(kept), etag_key=plan and plan.etag_key())
+        return receive(depot.blobs, SliceBody(data, 0, source.size), promise, plan and plan.sealer())
     if isinstance(data, bytes):
         return Received(source.size, source.etag, dict(kept), small=data)
     return Received(source.size, source.etag, dict(kept), blob=join(depot.blobs, [data]))
@@ -81,16 +88,16 @@ def copy_bytes(depot: Depot, source: Version, data: Any, algorithm: str | None) 
 def copy_object(call, request):
     depot, home, key = depot_of(call), owned_bucket(call, request), request["Key"]
     check_key(key)
-    refuse_unbuilt(request)
     source, data = open_source(call, request)
     try:
         _check(request, home.name, key, source)
-        meta = _meta(request, source)
-        received = copy_bytes(depot, source, data, request.get("ChecksumAlgorithm"))
+        meta, plan = properties(call, home, request)
+        meta = _meta(request, source, meta)
+        received = copy_bytes(depot, source, data, request.get("ChecksumAlgorithm"), plan)
     finally:
         if not isinstance(data, bytes):
             data.close()
-    meta["checksums"] = received.checksums
+    meta = finished(meta, plan, received)
     new = depot.put(home.name, key, Draft(received, meta), write_condition(request))
     return {
         "CopyObjectResult": {"ETag": f'"{new.etag}"', "LastModified": new.modified, **checksum_members(new)},
@@ -106,7 +113,10 @@ def _check(request: dict[str, Any], bucket: str, key: str, source: Version) -> N
             "InvalidRequest", "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120"
         )
     replaces = request.get("MetadataDirective") == "REPLACE" or request.get("TaggingDirective") == "REPLACE"
-    changes = any(request.get(name) for name in ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "ChecksumAlgorithm"))
+    changes = any(
+        request.get(name)
+        for name in ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "ChecksumAlgorithm", "SSECustomerKey")
+    )
     if (bucket, key) == (source.bucket, source.key) and source.latest and not replaces and not changes:
         raise s3_error(
             "InvalidRequest",
@@ -115,8 +125,7 @@ def _check(request: dict[str, Any], bucket: str, key: str, source: Version) -> N
         )
 
 
-def _meta(request: dict[str, Any], source: Version) -> dict[str, Any]:
-    asked = meta_of(request)
+def _meta(request: dict[str, Any], source: Version, asked: dict[str, Any]) -> dict[str, Any]:
     meta = dict(asked)
     if request.get("MetadataDirective", "COPY") == "COPY":
         meta["headers"] = source.meta.get("headers", {})

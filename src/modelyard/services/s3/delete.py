@@ -9,7 +9,9 @@ from modelyard.services.s3 import api
 from modelyard.services.s3.conditions import delete_condition
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import s3_error
+from modelyard.services.s3.index import Version
 from modelyard.services.s3.keys import check_key
+from modelyard.services.s3.object_lock import check_unlocked, may_bypass
 
 _MOST = 1000
 
@@ -27,12 +29,15 @@ def delete_objects(call, request):
     if not 1 <= len(wanted["Objects"]) <= _MOST:
         raise s3_error("MalformedXML")
     deleted, errors = [], []
+    bypass = {"BypassGovernanceRetention": True} if request.get("BypassGovernanceRetention") else {}
     for one in wanted["Objects"]:
         name = {k: one[k] for k in ("Key", "VersionId") if k in one}
         try:
             check_key(one["Key"])
             _authorize(call, home.name, one)
-            deleted.append({**name, **_told(one, _delete(call, home.name, one["Key"], {**_conditions(one), "Bucket": home.name, **name}))})
+            deleted.append(
+                {**name, **_told(one, _delete(call, home.name, one["Key"], {**_conditions(one), **bypass, "Bucket": home.name, **name}))}
+            )
         except ApiError as problem:
             errors.append({**name, "Code": problem.code, "Message": problem.message})
     answer: dict[str, Any] = {"Errors": errors} if errors else {}
@@ -42,7 +47,15 @@ def delete_objects(call, request):
 
 
 def _delete(call: Any, bucket: str, key: str, request: dict[str, Any]) -> dict[str, Any]:
-    gone, marker = depot_of(call).delete(bucket, key, request.get("VersionId"), delete_condition(request))
+    bypass = may_bypass(call, request, bucket, key) if request.get("VersionId") is not None else False
+    asked = delete_condition(request)
+
+    def condition(have: Version | None) -> None:
+        asked(have)
+        if request.get("VersionId") is not None:
+            check_unlocked(call, have, bypass)
+
+    gone, marker = depot_of(call).delete(bucket, key, request.get("VersionId"), condition)
     if marker is not None:
         return {"DeleteMarker": True, "VersionId": marker.version}
     if request.get("VersionId") is not None:

@@ -15,12 +15,14 @@ from typing import Any, BinaryIO
 
 from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.database import Tx, open_database
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Call
 from modelyard.services.s3.blobs import Blobs, FileBlobs
 from modelyard.services.s3.errors import no_such_bucket, no_such_key, no_such_version, s3_error
 from modelyard.services.s3.index import NULL_VERSION, Bucket, Index, Version, is_small
 from modelyard.services.s3.ingest import Received
+from modelyard.services.s3.sealing import opened
 
 log = logging.getLogger("modelyard.s3")
 
@@ -41,8 +43,10 @@ class Draft:
 
 
 class Depot:
-    def __init__(self, index: Index, blobs: Blobs, clock: Clock) -> None:
+    def __init__(self, index: Index, blobs: Blobs, clock: Clock, ring: Any = None) -> None:
         self.index, self.blobs, self.clock = index, blobs, clock
+        self.ring = ring
+        """The keys of encrypted objects (encryption.Keyring)."""
 
     # --- finding ---------------------------------------------------------------------------------
 
@@ -87,16 +91,30 @@ class Depot:
             return None
 
     def find_open(
-        self, bucket: str, key: str, version: str | None = None, check: Callable[[Version], None] = lambda v: None
+        self,
+        bucket: str,
+        key: str,
+        version: str | None = None,
+        check: Callable[[Version], None] = lambda v: None,
+        unlock: Callable[[Version], bytes] | None = None,
     ) -> tuple[Version, Any]:
-        """A version and its bytes, also while others overwrite the key. `check` may refuse the version."""
+        """A version and its bytes, also while others overwrite the key. `check` may refuse the version; `unlock` answers the key of an
+        encrypted one (None: as the platform itself, which has no customer's key)."""
         for _ in range(16):
             found = self.find(bucket, key, version)
             check(found)
             data = self.open(found)
             if data is not None:
-                return found, data
+                return found, (self._unsealed(found, data, unlock) if "sealed" in found.meta else data)
         raise OSError(f"the bytes of s3://{bucket}/{key} version {found.version} are missing from the blob store")
+
+    def _unsealed(self, found: Version, data: Any, unlock: Callable[[Version], bytes] | None) -> BinaryIO:
+        try:
+            return opened(data, found.meta["sealed"]["pieces"], (unlock or self.ring.unlock)(found))
+        except BaseException:
+            if not isinstance(data, bytes):
+                data.close()
+            raise
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -206,18 +224,23 @@ def _changed(tx: Tx, event: str, version: Version) -> None:
 
 def install(platform: Platform) -> Depot:
     """Opens the depot of a data folder and offers `platform.s3` (this), `platform.objects` and S3's resource policies."""
+    from modelyard.services.s3.access import resource_policy
+    from modelyard.services.s3.condition_keys import further_keys
+    from modelyard.services.s3.cors import Rules
+    from modelyard.services.s3.encryption import Keyring
     from modelyard.services.s3.objects import ObjectStore
-    from modelyard.services.s3.policy import resource_policy
 
     have = platform.parts.get("s3")
     if have is not None:
         return have
     settings = platform.settings
     index = Index(open_database(settings.store, settings.data / "s3.db", durable=True))
-    depot = Depot(index, FileBlobs(settings.data / "objects"), platform.clock)
+    depot = Depot(index, FileBlobs(settings.data / "objects"), platform.clock, Keyring(platform))
     platform.parts["s3"] = depot
     platform.parts["objects"] = ObjectStore(depot)
+    platform.parts["cross_origin"] = Rules(depot)
     platform.parts.setdefault("resource_policies", {})["s3"] = resource_policy
+    platform.parts.setdefault("condition_keys", {})["s3"] = further_keys
     return depot
 
 
@@ -229,7 +252,42 @@ def owned_bucket(call: Call, request: dict[str, Any]) -> Bucket:
     """The bucket of a request; refuses it where the client expected another owner."""
     found = depot_of(call).bucket(request["Bucket"])
     check_owner(found, request.get("ExpectedBucketOwner"))
+    if found.region != call.region:
+        check_region(call, found)
+    if found.settings and "Payer" in found.settings and call.service == "s3" and call.principal.account != found.account:
+        _check_payer(request)
     return found
+
+
+def _check_payer(request: dict[str, Any]) -> None:
+    """Of a bucket whose requesters pay, others than its owner must say that they will."""
+    if request.get("RequestPayer") != "requester":
+        raise s3_error(
+            "AccessDenied", "Access Denied: this is a Requester Pays bucket; the request must say x-amz-request-payer: requester."
+        )
+
+
+def check_region(call: Call, home: Bucket) -> None:
+    """A request that was signed for another region than the bucket's is told where to go, as at that region's endpoint. Callers whose
+    signature names no region (unsigned, signature version 2), and the platform's own services, get through."""
+    if call.auth is None or call.service != "s3":
+        return
+    headers = {"x-amz-bucket-region": home.region}
+    if call.host.startswith(f"{home.name}."):
+        raise ApiError(
+            "AuthorizationHeaderMalformed",
+            f"The authorization header is malformed; the region '{call.region}' is wrong; expecting '{home.region}'",
+            400,
+            fields={"Region": home.region},
+            headers=headers,
+        )
+    raise ApiError(
+        "PermanentRedirect",
+        "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.",
+        301,
+        fields={"Endpoint": f"{home.name}.s3.{home.region}.amazonaws.com", "Bucket": home.name},
+        headers=headers,
+    )
 
 
 def check_owner(bucket: Bucket, expected: str | None) -> None:

@@ -12,9 +12,12 @@ from modelyard.kernel.service import FileSlice
 from modelyard.services.s3 import api
 from modelyard.services.s3.conditions import check_read
 from modelyard.services.s3.depot import depot_of, owned_bucket
+from modelyard.services.s3.encryption import check_reader, customer_key
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.keys import checksum_members, described, version_member
+from modelyard.services.s3.object_lock import members as lock_members
+from modelyard.services.s3.sealing import stream
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _RESPONSE = {
@@ -29,10 +32,10 @@ _RESPONSE = {
 
 @api.operation
 def get_object(call, request):
-    depot, home = depot_of(call), owned_bucket(call, request)
+    home = owned_bucket(call, request)
     _refuse_anonymous_overrides(call, request)
-    with hiding_names(call, home.name):
-        found, data = depot.find_open(home.name, request["Key"], request.get("VersionId"), lambda version: check_read(request, version))
+    with hiding_names(call, home.name, request["Key"]):
+        found, data = open_object(call, request, home.name)
     try:
         answer, offset, length = _answer(request, found, home.versioning)
     except BaseException:
@@ -40,16 +43,38 @@ def get_object(call, request):
         raise
     if isinstance(data, bytes):
         answer["Body"] = data[offset : offset + length]
+    elif "sealed" in found.meta:
+        answer["Body"] = stream(data, offset, length)
     else:
         answer["Body"] = FileSlice(data, offset, length)
     return answer
 
 
+def open_object(call: Any, request: dict[str, Any], bucket: str) -> tuple[Version, Any]:
+    """The version a request means and its bytes, decrypted with what caller and request may and have."""
+    depot, customer = depot_of(call), customer_key(request)
+
+    def check(version: Version) -> None:
+        check_reader(version, customer)
+        check_read(request, version)
+
+    return depot.find_open(
+        bucket, request["Key"], request.get("VersionId"), check, lambda version: depot.ring.unlock(version, call, customer)
+    )
+
+
+_NOT_SEALED = {"by": ""}
+
+
 @api.operation
 def head_object(call, request):
     home = owned_bucket(call, request)
-    with hiding_names(call, home.name):
+    with hiding_names(call, home.name, request["Key"]):
         found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    customer = customer_key(request)
+    check_reader(found, customer)
+    if found.meta.get("sealed", _NOT_SEALED)["by"] == "customer":
+        depot_of(call).ring.unlock(found, call, customer)
     check_read(request, found)
     return _answer(request, found, home.versioning)[0]
 
@@ -57,7 +82,12 @@ def head_object(call, request):
 @api.operation
 def get_object_attributes(call, request):
     home = owned_bucket(call, request)
-    found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    with hiding_names(call, home.name, request["Key"]):
+        found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    customer = customer_key(request)
+    check_reader(found, customer)
+    if found.meta.get("sealed", _NOT_SEALED)["by"] == "customer":
+        depot_of(call).ring.unlock(found, call, customer)
     wanted = set(request["ObjectAttributes"])
     answer: dict[str, Any] = {"LastModified": found.modified, **version_member(found, home.versioning)}
     if "ETag" in wanted:
@@ -96,6 +126,8 @@ def _answer(request: dict[str, Any], version: Version, versioning: str) -> tuple
             answer[member] = request[asked]
     if version.meta.get("tags"):
         answer["TagCount"] = len(version.meta["tags"])
+    if "lock" in version.meta or "hold" in version.meta:
+        answer |= lock_members(version.meta)
     offset, length, partial = _piece(request, version)
     answer["ContentLength"] = length
     if partial:
@@ -105,6 +137,7 @@ def _answer(request: dict[str, Any], version: Version, versioning: str) -> tuple
             answer |= checksum_members(version)
         elif request.get("PartNumber") and version.meta.get("parts"):
             answer |= {f"Checksum{name}": value for name, value in version.meta["parts"][request["PartNumber"] - 1][1].items()}
+            answer["ChecksumType"] = version.meta.get("checksum_type", "FULL_OBJECT")
     return answer, offset, length
 
 
@@ -152,13 +185,13 @@ def _refuse_anonymous_overrides(call: Any, request: dict[str, Any]) -> None:
 
 
 @contextmanager
-def hiding_names(call: Any, bucket: str) -> Iterator[None]:
+def hiding_names(call: Any, bucket: str, key: str) -> Iterator[None]:
     """Who may not list the bucket is not told that a key is missing: AccessDenied instead of NoSuchKey, as in S3."""
     try:
         yield
     except ApiError as problem:
         if problem.code == "NoSuchKey":
-            call.authorize("s3:ListBucket", f"arn:aws:s3:::{bucket}")
+            call.authorize("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": key})
         raise
 
 

@@ -41,6 +41,7 @@ _MIGRATIONS = [
     CREATE INDEX s3_parts_blob ON s3_parts (blob);
     CREATE TABLE s3_small (id @SERIAL@, bytes @BLOB@ NOT NULL)
     """,
+    "ALTER TABLE s3_parts ADD COLUMN salt TEXT NOT NULL DEFAULT ''",
 ]
 
 _TYPES = {
@@ -104,6 +105,8 @@ class Part:
     modified: float
     blob: str
     checksums: dict[str, str]
+    salt: str = ""
+    """Of encrypted bytes (sealing.py)."""
 
 
 class Index:
@@ -268,10 +271,10 @@ class Index:
     def parts(self, upload_id: str, after: int = 0, limit: int = 10_000, tx: Tx | None = None) -> list[Part]:
         run = tx.execute if tx is not None else self.db.read
         rows = run(
-            "SELECT number, size, etag, modified, blob, checksums FROM s3_parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?",
+            "SELECT number, size, etag, modified, blob, checksums, salt FROM s3_parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?",
             (upload_id, after, limit),
         )
-        return [Part(*row[:5], orjson.loads(row[5])) for row in rows]
+        return [Part(*row[:5], orjson.loads(row[5]), row[6]) for row in rows]
 
     def drop_upload(self, tx: Tx, upload_id: str) -> list[Part]:
         """Takes an upload and its parts out; small bytes go with them. Answers the parts that were there."""

@@ -5,6 +5,7 @@ Memory is bounded whatever the size: one buffer of the body, one of the hashing 
 
 from __future__ import annotations
 
+import hmac
 import queue
 import threading
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from modelyard.kernel.service import Body, BytesBody
 from modelyard.services.s3 import checksums
 from modelyard.services.s3.blobs import Blobs, BlobWriter
 from modelyard.services.s3.errors import s3_error
+from modelyard.services.s3.sealing import Sealer, SealingWriter
 
 SMALL = 16 << 10
 """Objects up to this size live in the index itself: one group commit makes them durable."""
@@ -36,6 +38,8 @@ class Received:
     checksums: dict[str, str]
     blob: str = ""
     small: bytes | None = None
+    salt: str = ""
+    """Of encrypted bytes (see sealing.py)."""
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Promise:
     algorithms: set[str] = field(default_factory=set)
     values: dict[str, str] = field(default_factory=dict)
     md5: bytes | None = None
+    etag_key: bytes | None = None
+    """Given, the ETag is made with it and so says nothing of the bytes."""
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Promise:
@@ -61,8 +67,9 @@ def as_body(value: Any) -> Body:
     return BytesBody(value.encode() if isinstance(value, str) else bytes(value or b""))
 
 
-def receive(blobs: Blobs, body: Body, promise: Promise) -> Received:
-    """Reads a body to its end and checks what was promised. On any error nothing is left behind."""
+def receive(blobs: Blobs, body: Body, promise: Promise, sealer: Sealer | None = None) -> Received:
+    """Reads a body to its end and checks what was promised. On any error nothing is left behind. With a `sealer` the bytes are
+    kept encrypted; sizes and checksums are those of the plain ones."""
     if body.length is not None and body.length > LARGEST:
         raise s3_error("EntityTooLarge", ProposedSize=body.length, MaxSizeAllowed=LARGEST)
     hashers = {name: checksums.hasher(name) for name in sorted((promise.algorithms or {checksums.DEFAULT}) | {"MD5"})}
@@ -71,15 +78,17 @@ def receive(blobs: Blobs, body: Body, promise: Promise) -> Received:
         for one in hashers.values():
             one.update(head)
         md5, sums = _settle(hashers, promise, body, lambda: [head])
+        if sealer is not None:
+            return Received(len(head), md5, sums, small=sealer.update(head) + sealer.end(), salt=sealer.salt)
         return Received(len(head), md5, sums, small=head)
-    writer = blobs.writer()
+    writer: Any = blobs.writer() if sealer is None else SealingWriter(blobs.writer(), sealer)
     try:
         size = _stream(writer, head, body, list(hashers.values()))
         md5, sums = _settle(hashers, promise, body, lambda: _pieces(writer))
     except BaseException:
         writer.abort()
         raise
-    return Received(size, md5, sums, blob=writer.commit())
+    return Received(size, md5, sums, blob=writer.commit(), salt=sealer.salt if sealer is not None else "")
 
 
 def _read_head(body: Body, size: int) -> bytes:
@@ -161,7 +170,8 @@ def _settle(hashers: Mapping[str, Any], promise: Promise, body: Body, again: Any
         if checksums.text(digests[name]) != value:
             raise checksums.mismatch(name)
     kept = promise.algorithms | values.keys() or {checksums.DEFAULT}
-    return digests["MD5"].hex(), {name: checksums.text(digests[name]) for name in sorted(kept)}
+    etag = digests["MD5"].hex() if promise.etag_key is None else hmac.digest(promise.etag_key, digests["MD5"], "sha256")[:16].hex()
+    return etag, {name: checksums.text(digests[name]) for name in sorted(kept)}
 
 
 def _pieces(writer: BlobWriter) -> Iterable[bytes]:

@@ -52,9 +52,6 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
         meta["redirect"] = request["WebsiteRedirectLocation"]
     if request.get("Tagging"):
         meta["tags"] = tags_of_header(request["Tagging"])
-    for name in ("ServerSideEncryption", "SSEKMSKeyId"):
-        if request.get(name):
-            meta.setdefault("encryption", {})[name] = request[name]
     storage = request.get("StorageClass", "STANDARD")
     if storage not in STORAGE_CLASSES:
         raise s3_error("InvalidRequest", "The storage class you specified is not valid", StorageClassRequested=storage)
@@ -119,7 +116,7 @@ def checksum_members(version: Version) -> dict[str, str]:
 
 
 def encryption_member(meta: Mapping[str, Any]) -> dict[str, str]:
-    """The encryption that was asked for is recorded and told again; the bytes lie as the disk keeps them."""
+    """How the bytes are encrypted, as answers tell it."""
     return dict(meta.get("encryption", {}))
 
 

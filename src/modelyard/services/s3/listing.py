@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from modelyard.services.s3 import api
-from modelyard.services.s3.buckets import owner_of
+from modelyard.services.s3 import acl, api
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import invalid_argument
-from modelyard.services.s3.index import Version, successor
+from modelyard.services.s3.index import Bucket, Version, successor
 
 _MOST = 1000
 
@@ -109,7 +108,7 @@ def list_objects(call, request):
     answer = {
         **_echo(request, url, page, most),
         "Marker": url(marker),
-        "Contents": [{**_entry(one, url), "Owner": owner_of(home.account)} for one in page.items],
+        "Contents": [{**_entry(one, url), "Owner": acl.user(acl.owner_account(home, one))} for one in page.items],
     }
     if page.truncated and delimiter:
         answer["NextMarker"] = url(_name(page.last))
@@ -125,11 +124,11 @@ def list_objects_v2(call, request):
     if token is not None:
         start, skip = _read_token(token)
     page = current_page(depot_of(call).index, home.name, prefix, delimiter, start, most, skip)
-    owner = {"Owner": owner_of(home.account)} if request.get("FetchOwner") else {}
+    tell = bool(request.get("FetchOwner"))
     answer = {
         **_echo(request, url, page, most),
         "KeyCount": page.count,
-        "Contents": [{**_entry(one, url), **owner} for one in page.items],
+        "Contents": [{**_entry(one, url), **({"Owner": acl.user(acl.owner_account(home, one))} if tell else {})} for one in page.items],
     }
     if "StartAfter" in request:
         answer["StartAfter"] = url(after)
@@ -148,13 +147,12 @@ def list_object_versions(call, request):
     if version_marker and not marker:
         raise invalid_argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", version_marker)
     page = take(_walk_versions(index, home.name, prefix, delimiter, marker, version_marker), most)
-    owner = owner_of(home.account)
     answer = {
         **_echo(request, url, page, most),
         "KeyMarker": url(marker),
         "VersionIdMarker": version_marker or "",
-        "Versions": [{**_version_entry(one, url), **_entry(one, url), "Owner": owner} for one in page.items if not one.marker],
-        "DeleteMarkers": [{**_version_entry(one, url), "LastModified": one.modified, "Owner": owner} for one in page.items if one.marker],
+        "Versions": [{**_entry(one, url), **_version_entry(home, one, url)} for one in page.items if not one.marker],
+        "DeleteMarkers": [{**_version_entry(home, one, url), "LastModified": one.modified} for one in page.items if one.marker],
     }
     if page.truncated:
         answer["NextKeyMarker"] = url(_name(page.last))
@@ -245,8 +243,8 @@ def _entry(one: Version, url: Callable[[str], str]) -> dict[str, Any]:
     return answer
 
 
-def _version_entry(one: Version, url: Callable[[str], str]) -> dict[str, Any]:
-    return {"Key": url(one.key), "VersionId": one.version, "IsLatest": one.latest}
+def _version_entry(home: Bucket, one: Version, url: Callable[[str], str]) -> dict[str, Any]:
+    return {"Key": url(one.key), "VersionId": one.version, "IsLatest": one.latest, "Owner": acl.user(acl.owner_account(home, one))}
 
 
 def _name(thing: Version | str) -> str:

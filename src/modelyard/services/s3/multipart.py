@@ -13,16 +13,17 @@ from itertools import pairwise
 from typing import Any
 
 from modelyard.kernel.database import Tx
-from modelyard.services.s3 import api, checksums
+from modelyard.services.s3 import acl, api, checksums
 from modelyard.services.s3.blobs import join
 from modelyard.services.s3.conditions import write_condition
 from modelyard.services.s3.copy import SliceBody, open_source
 from modelyard.services.s3.depot import Depot, Draft, depot_of, owned_bucket
+from modelyard.services.s3.encryption import check_completing, resumed
 from modelyard.services.s3.errors import invalid_argument, no_such_bucket, no_such_upload, s3_error
-from modelyard.services.s3.index import Bucket, Part, Upload, dump, is_small
+from modelyard.services.s3.index import Bucket, Part, Upload, Version, dump, is_small
 from modelyard.services.s3.ingest import Promise, Received, as_body, receive
-from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, meta_of, version_member
-from modelyard.services.s3.put import refuse_unbuilt
+from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
+from modelyard.services.s3.new_object import properties
 
 SMALLEST_PART = 5 << 20
 LARGEST_OBJECT = 5 << 40
@@ -34,9 +35,8 @@ _COPY_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})")
 def create_multipart_upload(call, request):
     depot, home, key = depot_of(call), owned_bucket(call, request), request["Key"]
     check_key(key)
-    refuse_unbuilt(request)
     algorithm, kind = _checksum_kind(request)
-    meta = {**meta_of(request), "algorithm": algorithm, "checksum_type": kind, "asked": "ChecksumAlgorithm" in request}
+    meta = {**properties(call, home, request)[0], "algorithm": algorithm, "checksum_type": kind, "asked": "ChecksumAlgorithm" in request}
     upload_id = secrets.token_urlsafe(48)
 
     def work(tx: Tx) -> None:
@@ -44,7 +44,7 @@ def create_multipart_upload(call, request):
             raise no_such_bucket(home.name)
         tx.execute(
             "INSERT INTO s3_uploads (id, bucket, key, initiated, initiator, meta) VALUES (?,?,?,?,?,?)",
-            (upload_id, home.name, key, call.now(), call.principal.arn, dump(meta)),
+            (upload_id, home.name, key, call.now(), _initiator(call), dump(meta)),
         )
 
     depot.index.db.grouped(work)
@@ -52,17 +52,22 @@ def create_multipart_upload(call, request):
     return {"Bucket": home.name, "Key": key, "UploadId": upload_id, **encryption_member(meta), **told}
 
 
+def _initiator(call: Any) -> str:
+    """The canonical user of a root, else the ARN of who began the upload."""
+    return acl.canonical_id(call.account) if call.principal.kind in ("root", "anonymous") else call.principal.arn
+
+
 @api.operation
 def upload_part(call, request):
     depot, number = depot_of(call), request["PartNumber"]
     _, upload = find_upload(call, request)
     _check_number(number)
-    refuse_unbuilt(request)
-    promise = Promise.of(request)
+    promise, plan = Promise.of(request), resumed(depot.ring, upload.meta, request, call)
+    promise.etag_key = plan and plan.etag_key()
     _check_algorithm(upload, promise)
     told = set(promise.algorithms) or {upload.meta["algorithm"]}
     promise.algorithms.add(upload.meta["algorithm"])  # what the whole is made of is kept of every part
-    received = receive(depot.blobs, as_body(request.get("Body")), promise)
+    received = receive(depot.blobs, as_body(request.get("Body")), promise, plan and plan.sealer())
     sums = _keep_part(depot, upload, number, received)
     return {"ETag": f'"{received.etag}"', **encryption_member(upload.meta), **_members({name: sums[name] for name in told})}
 
@@ -72,10 +77,12 @@ def upload_part_copy(call, request):
     depot, number = depot_of(call), request["PartNumber"]
     _, upload = find_upload(call, request)
     _check_number(number)
+    plan = resumed(depot.ring, upload.meta, request, call)
     source, data = open_source(call, request)
     try:
         offset, length = _copy_range(request.get("CopySourceRange"), source.size)
-        received = receive(depot.blobs, SliceBody(data, offset, length), Promise(algorithms={upload.meta["algorithm"]}))
+        promise = Promise(algorithms={upload.meta["algorithm"]}, etag_key=plan and plan.etag_key())
+        received = receive(depot.blobs, SliceBody(data, offset, length), promise, plan and plan.sealer())
     finally:
         if not isinstance(data, bytes):
             data.close()
@@ -99,8 +106,11 @@ def abort_multipart_upload(call, request):
 
 @api.operation
 def complete_multipart_upload(call, request):
-    depot = depot_of(call)
+    depot, home = depot_of(call), owned_bucket(call, request)
+    if (done := _completed_before(depot, home, request)) is not None:
+        return _completed(call, home, done)
     home, upload = find_upload(call, request)
+    check_completing(upload.meta, request)
     condition = write_condition(request)
     chosen = _chosen(request, upload, depot.index.parts(upload.id))
     size = sum(part.size for part in chosen)
@@ -116,13 +126,22 @@ def complete_multipart_upload(call, request):
             raise no_such_upload(upload.id)  # completed or aborted by another call meanwhile
         return [part.blob for part in depot.index.drop_upload(tx, upload.id)]
 
-    new = depot.put(home.name, upload.key, Draft(received, meta), condition, also)
+    return _completed(call, home, depot.put(home.name, upload.key, Draft(received, meta), condition, also))
+
+
+def _completed_before(depot: Depot, home: Bucket, request: dict[str, Any]) -> Version | None:
+    """The object of an upload that was completed already, for who asks again because the answer was lost."""
+    have = depot.index.latest(home.name, request["Key"])
+    return have if have is not None and have.meta.get("upload") == request["UploadId"] else None
+
+
+def _completed(call: Any, home: Bucket, new: Version) -> dict[str, Any]:
     return {
-        "Location": f"{'https' if call.secure else 'http'}://{call.host}/{home.name}/{upload.key}",
+        "Location": f"{'https' if call.secure else 'http'}://{call.host}/{home.name}/{new.key}",
         "Bucket": home.name,
-        "Key": upload.key,
+        "Key": new.key,
         "ETag": f'"{new.etag}"',
-        **encryption_member(meta),
+        **{name: value for name, value in encryption_member(new.meta).items() if not name.startswith("SSECustomer")},
         **checksum_members(new),
         **version_member(new, home.versioning),
     }
@@ -223,7 +242,9 @@ def _final_meta(request: dict[str, Any], upload: Upload, parts: list[Part]) -> d
     if stated and stated.partition("-")[0] != whole.partition("-")[0]:
         raise s3_error("BadDigest", f"The {algorithm.lower()} you specified did not match the calculated checksum.")
     kept = {name: value for name, value in upload.meta.items() if name not in ("algorithm", "asked")}
-    return {**kept, "checksums": {algorithm: whole}, "parts": [[part.size, part.checksums] for part in parts]}
+    if "sealed" in kept:
+        kept["sealed"] = {**kept["sealed"], "pieces": [[part.size, part.salt] for part in parts]}
+    return {**kept, "upload": upload.id, "checksums": {algorithm: whole}, "parts": [[part.size, part.checksums] for part in parts]}
 
 
 # --- edges -----------------------------------------------------------------------------------------
@@ -249,8 +270,8 @@ def _keep_part(depot: Depot, upload: Upload, number: int, received: Received) ->
             free.append(old)
         blob = received.blob if received.small is None else depot.index.keep_small(tx, received.small)
         tx.execute(
-            "INSERT INTO s3_parts (upload, number, size, etag, modified, blob, checksums) VALUES (?,?,?,?,?,?,?)",
-            (upload.id, number, received.size, received.etag, depot.clock.now(), blob, dump(received.checksums)),
+            "INSERT INTO s3_parts (upload, number, size, etag, modified, blob, checksums, salt) VALUES (?,?,?,?,?,?,?,?)",
+            (upload.id, number, received.size, received.etag, depot.clock.now(), blob, dump(received.checksums), received.salt),
         )
 
     try:

@@ -15,10 +15,13 @@ from typing import Any, BinaryIO
 from modelyard.kernel.service import Body, BytesBody, FileBody
 from modelyard.services.s3.blobs import copy_range
 from modelyard.services.s3.depot import Depot, Draft
+from modelyard.services.s3.encryption import plan_for
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.ingest import Promise, receive
 from modelyard.services.s3.keys import check_key
 from modelyard.services.s3.listing import current_page
+from modelyard.services.s3.new_object import finished
+from modelyard.services.s3.sealing import stream
 
 READ_ACTION, LIST_ACTION, WRITE_ACTION, DELETE_ACTION = "s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:DeleteObject"
 
@@ -42,7 +45,7 @@ class ObjectStore:
         metadata: dict[str, str] | None = None,
         kms: str | None = None,
     ) -> str:
-        """Durable when it returns. Answers the ETag (no quotes). `kms`: the key id that the object tells."""
+        """Durable when it returns. Answers the ETag (no quotes). `kms`: the KMS key that encrypts it."""
         return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata, kms)
 
     def put_file(
@@ -62,13 +65,14 @@ class ObjectStore:
         kms: str | None = None,
     ) -> str:
         check_key(key)
-        self._depot.bucket(bucket)
-        received = receive(self._depot.blobs, body, Promise(algorithms={"CRC32"}))
-        meta: dict[str, Any] = {"headers": {"ContentType": content_type} if content_type else {}, "checksums": received.checksums}
+        home = self._depot.bucket(bucket)
+        asked: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
+        plan = plan_for(None, self._depot.ring, home, key, asked)
+        promise = Promise(algorithms={"CRC32"}, etag_key=plan and plan.etag_key())
+        received = receive(self._depot.blobs, body, promise, plan and plan.sealer())
+        meta = finished({"headers": {"ContentType": content_type} if content_type else {}}, plan, received)
         if metadata:
             meta["user"] = metadata
-        if kms:
-            meta["encryption"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms}
         return self._depot.put(bucket, key, Draft(received, meta)).etag
 
     def open(self, account: str, bucket: str, key: str, version: str | None = None) -> BinaryIO:
@@ -90,11 +94,14 @@ class ObjectStore:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             if isinstance(data, bytes):
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
+                _write_all(fd, data)
                 if progress is not None:
                     progress(len(data))
+            elif "sealed" in version.meta:
+                for piece in stream(data, 0, version.size):
+                    _write_all(fd, piece)
+                    if progress is not None:
+                        progress(len(piece))
             else:
                 with data:
                     copy_range(data.fileno(), fd, version.size, progress)
@@ -126,3 +133,9 @@ class ObjectStore:
     def sweep(self, grace_s: float = 24 * 3600.0) -> int:
         """Removes bytes that no object refers to (left by crashes); answers how many files. For the engine, now and then."""
         return self._depot.sweep(grace_s)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

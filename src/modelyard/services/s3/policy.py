@@ -13,6 +13,7 @@ import orjson
 from modelyard.kernel.errors import ApiError
 from modelyard.services.iam.conditions import known
 from modelyard.services.s3 import api
+from modelyard.services.s3.access import block
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import not_found, s3_error
 
@@ -57,24 +58,6 @@ def delete_bucket_policy(call, request):
     return {}
 
 
-def resource_policy(call: Any, request: dict[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-    """For the IAM engine: the policy document and the owner of the bucket a request is about. Of a bucket that is not
-    there (None, None): who may call then sees NoSuchBucket. Under RestrictPublicBuckets a public policy reaches only the owner's account."""
-    if call.operation == "CreateBucket":
-        return None, None  # a name is asked for, not somebody's bucket: taken ones answer BucketAlreadyExists
-    home = depot_of(call).index.bucket(request["Bucket"]) if request.get("Bucket") else None
-    if home is None:
-        return None, None
-    document = json.loads(home.policy) if home.policy else None
-    if document and call.principal.account != home.account and block(home.settings, "RestrictPublicBuckets") and is_public(document):
-        document = None
-    return document, home.account
-
-
-def block(settings: dict[str, Any], name: str) -> bool:
-    return bool((settings.get("PublicAccessBlock") or {}).get(name))
-
-
 def parse_policy(text: str, bucket: str) -> dict[str, Any]:
     """The document, after every check that S3 makes on putting it. Raises MalformedPolicy."""
     if len(text.encode()) > _MOST_BYTES:
@@ -99,6 +82,8 @@ def parse_policy(text: str, bucket: str) -> dict[str, Any]:
 def _check_statement(statement: Any, bucket: str) -> None:
     if not isinstance(statement, dict):
         raise _malformed("Statement must be a JSON object")
+    if statement.get("Effect") == "Allow" and "NotPrincipal" in statement:
+        raise _malformed("Allow with NotPrincipal is not allowed.")
     if "Effect" not in statement:
         raise _malformed("Missing required field Effect")
     if statement["Effect"] not in ("Allow", "Deny"):

@@ -44,7 +44,7 @@ def put_object_tagging(call, request):
 def get_object_tagging(call, request):
     home = owned_bucket(call, request)
     found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
-    return {"TagSet": tag_set(found.meta.get("tags") or {}), **version_member(found, home.versioning)}
+    return {"TagSet": tag_set(dict(sorted((found.meta.get("tags") or {}).items()))), **version_member(found, home.versioning)}
 
 
 @api.operation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import api
 from modelyard.services.s3.depot import depot_of, owned_bucket
+from modelyard.services.s3.object_lock import enabled
 
 
 @api.operation
@@ -15,6 +16,10 @@ def put_bucket_versioning(call, request):
     status = wanted.get("Status")
     if status not in ("Enabled", "Suspended"):
         raise ApiError("IllegalVersioningConfigurationException", "The Versioning element must be specified", 400)
+    if status == "Suspended" and enabled(home):
+        raise ApiError(
+            "InvalidBucketState", "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.", 409
+        )
     depot_of(call).index.change_bucket(home.name, versioning=status)
     return {}
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelyard.runtime.images.recipes import find, parse_uri
-
 SDK_OF_CLIENT = "--client_sagemaker_pysdk_version"
 OTHER = {"train": ("training", "inference"), "serve": ("inference", "training")}
 
@@ -23,16 +21,11 @@ def look_at_image(world: Any, uri: str, verb: str = "") -> tuple[str, str]:
     return _look(world, image)
 
 
-def edition_for(uri: str, arguments: list[str]) -> str:
+def edition_for(images: Any, uri: str, arguments: list[str]) -> str:
     """The image for a job with these arguments: one that runs a function which the SageMaker SDK v3 sent (@remote, @step) needs the
     edition of the base image that has that SDK, as the function is unpacked by its modules."""
     version = arguments[arguments.index(SDK_OF_CLIENT) + 1 :][:1] if SDK_OF_CLIENT in arguments else []
-    if not version or not version[0].startswith("3."):
-        return uri
-    repository, tag = parse_uri(uri)
-    edition = f"{repository}:{tag}+sdk3"
-    found = find(edition)
-    return edition if found is not None and found.env.endswith("-sdk3") else uri
+    return images.edition(uri, "sdk3") if version and version[0].startswith("3.") else uri
 
 
 def look_at_environment(world: Any, name: str) -> tuple[str, str]:

@@ -59,7 +59,11 @@ def _input(given: Mapping[str, Any]) -> dict[str, Any]:
     if ("S3Input" in given) == ("DatasetDefinition" in given):
         raise validation(f"You must specify exactly one of S3Input and DatasetDefinition for the processing input '{name}'.")
     if "DatasetDefinition" in given:
-        raise validation(f"DatasetDefinition (Athena, Redshift) is not built yet: give the processing input '{name}' an S3Input.")
+        engine = "Amazon Redshift" if "RedshiftDatasetDefinition" in given["DatasetDefinition"] else "Amazon Athena"
+        raise validation(
+            f"The DatasetDefinition of the processing input '{name}' cannot be run: this platform has no {engine}. Unload the result of "
+            "the query to Amazon S3 and give an S3Input."
+        )
     s3 = {"S3InputMode": "File", "S3DataDistributionType": "FullyReplicated", "S3CompressionType": "None", **given["S3Input"]}
     managed = given.get("AppManaged", False)
     parse_s3_uri(s3["S3Uri"], "processingInputs.s3Input.s3Uri")

@@ -10,6 +10,7 @@ from modelyard.services.sagemaker.training_job.metrics import bad_pattern
 from modelyard.services.sagemaker.training_job.synced import bad_local_path
 
 DEFAULT_MAX_RUNTIME_SECONDS = 86_400
+MOST_RUNTIME_SECONDS = 28 * 86_400
 
 
 def check(request: dict[str, Any]) -> None:
@@ -65,15 +66,16 @@ def _check_hosts(request: dict[str, Any], resources: dict[str, Any]) -> None:
 
 
 def _check_limits(request: dict[str, Any], resources: dict[str, Any]) -> None:
-    """Spot instances have a time to wait, and no warm pool."""
+    """Times within AWS's bounds; spot instances alone have a time to wait, and they have no warm pool."""
+    stop = request.get("StoppingCondition", {})
+    runtime, wait = stop.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS), stop.get("MaxWaitTimeInSeconds")
+    if runtime > MOST_RUNTIME_SECONDS:
+        raise validation(f"Invalid MaxRuntimeInSeconds. It must be less than or equal to {MOST_RUNTIME_SECONDS} (28 days).")
     if request.get("EnableManagedSpotTraining"):
-        wait = request.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds")
-        if wait is None:
-            raise validation("MaxWaitTimeInSeconds is required when EnableManagedSpotTraining is true.")
-        if wait < request["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_SECONDS):
-            raise validation(
-                f"Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds ({wait})."
-            )
+        if wait is None or wait < runtime:
+            raise validation("Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds")
+    elif wait is not None:
+        raise validation("Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true")
     if resources.get("KeepAlivePeriodInSeconds"):
         for member, there in (
             ("EnableManagedSpotTraining", request.get("EnableManagedSpotTraining")),

@@ -36,7 +36,7 @@ def check_channels(session: RoleSession, request: dict[str, Any], region: str) -
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
-            raise validation("FileSystemDataSource is not built yet; give an S3DataSource.")
+            raise _no_s3(channel, request)
         if source["S3DataType"] not in ("S3Prefix", "ManifestFile", "AugmentedManifestFile"):
             raise validation(f"S3DataType {source['S3DataType']} is not built yet; use S3Prefix, ManifestFile or AugmentedManifestFile.")
         if source["S3DataType"] == "AugmentedManifestFile":
@@ -45,6 +45,20 @@ def check_channels(session: RoleSession, request: dict[str, Any], region: str) -
             if not source.get("AttributeNames"):
                 raise validation("AttributeNames must be specified when S3DataType is AugmentedManifestFile.")
         check_objects(session, source["S3Uri"], "inputDataConfig.dataSource.s3DataSource.s3Uri", request["RoleArn"], region)
+
+
+def _no_s3(channel: dict[str, Any], request: dict[str, Any]) -> ApiError:
+    """File systems of Amazon are reached through a VPC, and there is none behind this one: said before anything waits for it."""
+    name, system = channel["ChannelName"], channel["DataSource"].get("FileSystemDataSource")
+    if system is None:
+        return validation(f"The DataSource of the channel '{name}' must have an S3DataSource or a FileSystemDataSource.")
+    if "VpcConfig" not in request:
+        return validation(f"VpcConfig is required for the FileSystemDataSource of the channel '{name}'.")
+    return validation(
+        f"Unable to mount the file system {system['FileSystemId']} of the channel '{name}': this platform has no "
+        f"{'Amazon EFS' if system['FileSystemType'] == 'EFS' else 'Amazon FSx'} file systems. Copy the data to Amazon S3 and give an "
+        "S3DataSource; with InputMode FastFile it is read in place as well."
+    )
 
 
 def mode_of(channel: dict[str, Any], spec: dict[str, Any]) -> str:

@@ -92,7 +92,7 @@ def observe(job: Record, world: Any) -> Seen:
         return Seen(taken_by=taken_by(job, world) if job.state.get("warm") == "Available" else None)
     if phase == "image":
         verb = "" if job.spec["AlgorithmSpecification"].get("ContainerEntrypoint") else "train"
-        image, why = look_at_image(world, job_run.image_uri(job), verb)
+        image, why = look_at_image(world, job_run.image_uri(job, world), verb)
         market, now = market_for(job, world), world.clock.now()
         wants_place = image == "ready" and not job.spec.get("stop") and (not is_spot(job.spec) or instance_at(job, market, now) <= now)
         return Seen(image, why, job_run.place(job, world) if wants_place else Place(False), market=market)

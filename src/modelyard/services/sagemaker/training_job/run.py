@@ -85,14 +85,14 @@ def session(job: Record, world: Any) -> RoleSession:
 # --- image ---------------------------------------------------------------------------------------
 
 
-def image_uri(job: Record) -> str:
+def image_uri(job: Record, world: Any) -> str:
     algorithm = job.spec["AlgorithmSpecification"]
-    return edition_for(algorithm["TrainingImage"], algorithm.get("ContainerArguments", []))
+    return edition_for(world.images, algorithm["TrainingImage"], algorithm.get("ContainerArguments", []))
 
 
 def build(job: Record, world: Any) -> None:
     """Its progress goes to the job's log."""
-    build_image(world, image_uri(job), lambda line: say_in_log(job, world, line), job.uid)
+    build_image(world, image_uri(job, world), lambda line: say_in_log(job, world, line), job.uid)
 
 
 def say_in_log(job: Record, world: Any, line: str) -> None:
@@ -143,7 +143,7 @@ def start(job: Record, world: Any) -> None:
 
 
 def run_spec(job: Record, world: Any, role: RoleSession, host: Host = FIRST) -> RunSpec:
-    spec, image = job.spec, world.images.find(image_uri(job))
+    spec, image = job.spec, world.images.find(image_uri(job, world))
     algorithm = spec["AlgorithmSpecification"]
     kind, hosts = instance(hosts_of(spec)[host.number - 1].instance_type), [one.name for one in hosts_of(spec)]
     isolated = spec.get("EnableNetworkIsolation", False)

@@ -20,6 +20,7 @@ def check(config: Mapping[str, Any], definitions: Sequence[Mapping[str, Any]], r
     """`config` and `definitions` with what Autotune filled in."""
     _check_definitions(config, definitions, request)
     for definition in definitions:
+        _check_resources(definition)
         ranges = ranges_of(config, definition)
         check_ranges(ranges, definition.get("StaticHyperParameters", {}))
         _check_metric(objective_of(config, definition), definition)
@@ -46,6 +47,21 @@ def _check_definitions(config: Mapping[str, Any], definitions: Sequence[Mapping[
             raise validation("All training job definitions must have the same type of TuningObjective: Maximize or Minimize.")
     elif not config.get("HyperParameterTuningJobObjective") and "TuningObjective" not in definitions[0]:
         raise validation("HyperParameterTuningJobObjective is required in HyperParameterTuningJobConfig.")
+
+
+def _check_resources(definition: Mapping[str, Any]) -> None:
+    """One way to name the instances."""
+    flexible = definition.get("HyperParameterTuningResourceConfig")
+    if flexible is None:
+        return
+    if "ResourceConfig" in definition:
+        raise validation("You must specify either ResourceConfig or HyperParameterTuningResourceConfig, and not both.")
+    if not flexible.get("InstanceConfigs"):
+        return
+    if both := [member for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB") if member in flexible]:
+        raise validation(f"{both[0]} cannot be used together with InstanceConfigs in HyperParameterTuningResourceConfig.")
+    if "AllocationStrategy" not in flexible:
+        raise validation("AllocationStrategy is required together with InstanceConfigs in HyperParameterTuningResourceConfig.")
 
 
 def check_ranges(ranges: Mapping[str, Any], static: Mapping[str, str]) -> None:

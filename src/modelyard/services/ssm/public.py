@@ -1,0 +1,82 @@
+"""Public parameters under /aws/service that templates take as defaults: read only, and of no account.
+
+Their values name what is here, not what Amazon runs: an AMI ID is made from the parameter's name, so that it is the same everywhere
+on this platform and names the same system; regions are those that botocore knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+SINCE = 1_700_000_000.0
+ROOT = "/aws/service/"
+_AMAZON_LINUX = (
+    "al2023-ami-kernel-default-x86_64", "al2023-ami-kernel-default-arm64", "al2023-ami-minimal-kernel-default-x86_64",
+    "al2023-ami-minimal-kernel-default-arm64", "al2023-ami-kernel-6.1-x86_64", "al2023-ami-kernel-6.1-arm64",
+    "amzn2-ami-hvm-x86_64-gp2", "amzn2-ami-hvm-x86_64-ebs", "amzn2-ami-hvm-arm64-gp2", "amzn2-ami-kernel-5.10-hvm-x86_64-gp2",
+    "amzn2-ami-kernel-5.10-hvm-arm64-gp2", "amzn2-ami-minimal-hvm-x86_64-ebs", "amzn-ami-hvm-x86_64-gp2",
+)  # fmt: skip
+_UBUNTU = ("18.04", "20.04", "22.04", "24.04")
+_ECS = ("amazon-linux-2", "amazon-linux-2023")
+
+
+_DISTRIBUTION = f"{ROOT}sagemaker-distribution/ecr-account-id"
+_DISTRIBUTION_ACCOUNTS = {
+    "us-east-1": "885854791233", "us-east-2": "137914896644", "us-west-1": "053634841547", "us-west-2": "542918446943",
+    "af-south-1": "238384257742", "ap-east-1": "523751269255", "ap-south-1": "245090515133",
+}  # fmt: skip
+"""Whose images SageMaker Distribution is. Source: "SageMaker Distribution" in the SageMaker developer guide."""
+
+
+def ami_id(name: str) -> str:
+    return "ami-0" + hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+@cache
+def _fixed() -> Mapping[str, tuple[str, str]]:
+    """Name → (value, data type)."""
+    images = [f"{ROOT}ami-amazon-linux-latest/{name}" for name in _AMAZON_LINUX]
+    for release in _UBUNTU:
+        for machine in ("amd64", "arm64"):
+            disk = "ebs-gp3" if release == "24.04" else "ebs-gp2"
+            images.append(f"{ROOT}canonical/ubuntu/server/{release}/stable/current/{machine}/hvm/{disk}/ami-id")
+    images += [f"{ROOT}ecs/optimized-ami/{system}/recommended/image_id" for system in _ECS]
+    found = {name: (ami_id(name), "aws:ec2:image") for name in images}
+    for region, title in _regions().items():
+        found[f"{ROOT}global-infrastructure/regions/{region}"] = (region, "text")
+        found[f"{ROOT}global-infrastructure/regions/{region}/longName"] = (title, "text")
+        found[f"{ROOT}global-infrastructure/regions/{region}/partition"] = ("aws", "text")
+    return found
+
+
+def _regions() -> dict[str, str]:
+    from botocore.loaders import Loader
+
+    partitions = Loader().load_data("endpoints")["partitions"]
+    return {name: region["description"] for name, region in next(p for p in partitions if p["partition"] == "aws")["regions"].items()}
+
+
+def public_parameter(name: str, region: str) -> tuple[str, dict[str, Any]] | None:
+    """(name, its one version) of a public parameter."""
+    found = _in_region(region).get(name) if name.startswith(ROOT) else None
+    return (name, _version(*found)) if found else None
+
+
+def public_under(path: str, region: str) -> list[tuple[str, dict[str, Any]]]:
+    """Those whose names begin with `path`, in the order of names."""
+    if not path.startswith(ROOT[:-1]):
+        return []
+    return [(name, _version(*value)) for name, value in _in_region(region).items() if name.startswith(path)]
+
+
+@cache
+def _in_region(region: str) -> Mapping[str, tuple[str, str]]:
+    owner = _DISTRIBUTION_ACCOUNTS.get(region)
+    return dict(sorted({**_fixed(), **({_DISTRIBUTION: (owner, "text")} if owner else {})}.items()))
+
+
+def _version(value: str, data_type: str) -> dict[str, Any]:
+    return {"Version": 1, "Type": "String", "Value": value, "DataType": data_type, "At": SINCE, "Tier": "Standard"}

@@ -1,0 +1,40 @@
+"""A pytest plugin for runs of ceph/s3-tests (tools/s3_tests.py): writes each result as a JSON line, and lets the suite's clients
+make buckets that have ACLs, as they did when it was written."""
+
+import json
+import os
+
+
+def pytest_configure(config):
+    if not os.environ.get("S3TESTS_PLAIN"):
+        _make_buckets_with_acls()
+
+
+def pytest_runtest_logreport(report):
+    if os.environ.get("PYTEST_XDIST_WORKER") or (report.when != "call" and report.outcome == "passed"):
+        return
+    crash = getattr(report.longrepr, "reprcrash", None)
+    why = crash.message if crash else report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
+    line = {
+        "name": report.nodeid.rpartition("/")[2],
+        "round": int(os.environ.get("S3TESTS_ROUND", "1")),
+        "outcome": report.outcome,
+        "why": (why.strip().splitlines() or [""])[0][:300],
+        "marks": [name for name in report.keywords if not name.startswith(("test_", "pytest"))],
+        "seconds": round(report.duration, 2),
+    }
+    with open(os.environ["S3TESTS_RESULTS"], "a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _make_buckets_with_acls():
+    import botocore.client
+
+    send = botocore.client.BaseClient._make_api_call
+
+    def call(self, operation, request):
+        if operation == "CreateBucket" and "ObjectOwnership" not in request:
+            request = {**request, "ObjectOwnership": "ObjectWriter"}
+        return send(self, operation, request)
+
+    botocore.client.BaseClient._make_api_call = call
