@@ -55,7 +55,7 @@ class Yard:
         self.port = self._run(self._server.start("127.0.0.1", 0))
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
 
     def close(self) -> None:
         self._run(self._server.stop(1.0))
