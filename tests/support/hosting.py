@@ -31,6 +31,7 @@ from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.images.recipes import Image
 from modelyard.runtime.images.store import ImageState
 from modelyard.services.sagemaker.endpoint.health import probes
+from tests.support import patience
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/hosting"
@@ -466,7 +467,7 @@ class _Client:
 
 def eventually(check: Any, seconds: float = 10.0, told: Any = lambda: "") -> Any:
     """The first true value of `check()` within the time; polls, never sleeps blindly."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while time.monotonic() < deadline:
         if value := check():
             return value

@@ -17,6 +17,7 @@ def pytest_runtest_logreport(report):
     why = crash.message if crash else report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
     line = {
         "name": report.nodeid.rpartition("/")[2],
+        "round": int(os.environ.get("S3TESTS_ROUND", "1")),
         "outcome": report.outcome,
         "why": (why.strip().splitlines() or [""])[0][:300],
         "marks": [name for name in report.keywords if not name.startswith(("test_", "pytest"))],

@@ -10,6 +10,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from modelyard.serving.routes import from_body
 from tests.support.hosting import Hosting, eventually
 
 SIX_MB = 6_291_456
@@ -201,6 +202,29 @@ def test_data_capture(hosting):
     line = json.loads(hosting.s3.get_object(Bucket="captured", Key=listed[0]["Key"])["Body"].read())
     assert line["captureData"]["endpointInput"]["data"] == "1,2" and line["captureData"]["endpointOutput"]["data"] == "w:1,2"
     assert line["eventMetadata"]["inferenceId"] == "seven"
+
+
+@pytest.mark.parametrize(
+    ("member", "status"), [({}, "Started"), ({"EnableCapture": True}, "Started"), ({"EnableCapture": False}, "Stopped")]
+)
+def test_capture_is_on_unless_the_configuration_says_otherwise(hosting, member, status):
+    name = f"capture-{len(member)}-{status}".lower()
+    capture = {
+        "InitialSamplingPercentage": 40,
+        "DestinationS3Uri": "s3://captured/on",
+        "CaptureOptions": [{"CaptureMode": "Output"}],
+        **member,
+    }
+    hosting.deploy(name, name, DataCaptureConfig=capture)
+    assert hosting.sm.describe_endpoint(EndpointName=name)["DataCaptureConfig"] == {
+        "EnableCapture": status == "Started",
+        "CaptureStatus": status,
+        "CurrentSamplingPercentage": 40,
+        "DestinationS3Uri": "s3://captured/on",
+        "KmsKeyId": "",
+    }
+    (_, _, body) = next(row for row in hosting.platform.store.routes_since(0) if row[1].endswith(f"/{name}"))
+    assert bool(from_body(body).capture) is (status == "Started")
 
 
 def test_who_saw_the_end_of_an_update_is_served_by_it(hosting, monkeypatch):

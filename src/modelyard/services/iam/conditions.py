@@ -119,6 +119,11 @@ def known(operator: str) -> bool:
     return name in _POSITIVE or name in _NEGATED or (name == "null" and not if_exists)
 
 
+def bare_name(operator: str) -> str:
+    """The operator's name in lower case, without qualifier and IfExists."""
+    return _parse(operator)[0]
+
+
 def _parse(operator: str) -> tuple[str, str, bool]:
     """(bare lower-case name, set qualifier or "", IfExists?)"""
     name, qualifier = operator.lower(), ""

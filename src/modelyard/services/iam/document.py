@@ -112,7 +112,7 @@ def _compile(text: str, name: str) -> tuple[Statement, ...]:
 
 def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool) -> Statement:
     not_resource = "NotResource" in raw
-    patterns = as_list(raw["NotResource"] if not_resource else raw.get("Resource", "*"))
+    patterns = [p for p in as_list(raw["NotResource"] if not_resource else raw.get("Resource", "*")) if p is not None]
     templates = [p for p in patterns if variables and has_variables(p)]
     return Statement(
         policy=policy,

@@ -18,6 +18,7 @@ from modelyard.services.iam.context import Context
 from modelyard.services.iam.directory import Directory
 from modelyard.services.iam.document import PolicySet, Statement, compile_policy
 from modelyard.services.iam.evaluate import BOUNDARY, RESOURCE, SESSION, Policies, Verdict, evaluate
+from modelyard.services.iam.membership import groups_of
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.positions import statement_positions
 from modelyard.services.iam.request_context import of_principal
@@ -42,7 +43,7 @@ class Sources:
 
 @api.operation
 def simulate_principal_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = _entity(call, request["PolicySourceArn"])
+    record = find_entity(call, request["PolicySourceArn"])
     directory: Directory = call.platform.identity.directory
     sources = entity_sources(call, directory, record)
     for number, text in enumerate(request.get("PolicyInputList", []), 1):
@@ -73,7 +74,7 @@ def get_context_keys_for_custom_policy(call: Call, request: dict[str, Any]) -> d
 
 @api.operation
 def get_context_keys_for_principal_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    sources = entity_sources(call, call.platform.identity.directory, _entity(call, request["PolicySourceArn"]))
+    sources = entity_sources(call, call.platform.identity.directory, find_entity(call, request["PolicySourceArn"]))
     more = [s for text in request.get("PolicyInputList", []) for s in compile_policy(_valid(text), "input")]
     return {"ContextKeyNames": _keys([*sources.statements, *more])}
 
@@ -88,12 +89,10 @@ def entity_sources(call: Call, directory: Directory, record: Record) -> Sources:
         text = directory.managed_document(record.account, arn)
         if text:
             sources.add(arn.rsplit("/", 1)[-1], text)
-    for group in record.spec.get("Groups", []):
-        of_group = call.store.get(names.GROUP.kind, record.account, names.GLOBAL, group)
-        if of_group is not None:
-            inner = entity_sources(call, directory, of_group)
-            sources.texts.update(inner.texts)
-            sources.statements += inner.statements
+    for group in groups_of(call.store, record):
+        inner = entity_sources(call, directory, group)
+        sources.texts.update(inner.texts)
+        sources.statements += inner.statements
     return sources
 
 
@@ -150,7 +149,7 @@ def _context_entries(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _entity(call: Call, arn: str) -> Record:
+def find_entity(call: Call, arn: str) -> Record:
     """The role, user or group of an ARN of the caller's account."""
     parts = arn.split(":", 5)
     if len(parts) != 6 or parts[2] != "iam":
