@@ -134,7 +134,7 @@ def member_for(variable: str, kind: str, operation: str, members: dict[str, str]
 
 def known(variable: str, members: dict[str, str]) -> bool:
     path = variable.split(":")[-1]
-    return path in ("Region", "Account") or path in members.values()
+    return path in ("Region", "Account", "CallerUser") or path in members.values()
 
 
 def plain(name: str) -> str:

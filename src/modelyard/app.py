@@ -266,6 +266,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("images", _images, ("gateway", "engine")),
     ("kms", _installed("modelyard.services.kms.part"), ("gateway", "engine", "worker")),
     ("parameters", _installed("modelyard.services.ssm.part"), ("gateway", "engine")),
+    ("secrets", _installed("modelyard.services.secretsmanager.part"), ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 class Principal:
     """An authenticated caller, shaped as AWS sees it.
 
-    `arn` is what GetCallerIdentity answers: `arn:aws:iam::A:root`, `arn:aws:iam::A:user/x` or
-    `arn:aws:sts::A:assumed-role/ROLE/SESSION`. `kind` is root, user, role, service or anonymous.
+    `arn` is what GetCallerIdentity answers: `arn:aws:iam::A:root`, `arn:aws:iam::A:user/x`,
+    `arn:aws:sts::A:assumed-role/ROLE/SESSION` or `arn:aws:sts::A:federated-user/NAME`. `kind` is root, user, role,
+    federated-user, service, federated (an identity provider, while it assumes a role) or anonymous.
     `role_arn` is the IAM role behind a session. `session_policies` are the policy documents (as dicts)
-    passed when the session was made. `tags` are principal tags.
+    passed when the session was made. `tags` are principal tags. `session` is what a session says of itself: `issued_at` and
+    `mfa_at` (platform time), `source_identity`, `transitive` (tag keys), `user_arn` and `user_id` (who asked for a federated
+    user), `keys` (further condition keys).
     """
 
     kind: str
@@ -32,6 +35,7 @@ class Principal:
     role_arn: str | None = None
     session_policies: tuple[Mapping[str, Any], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
 
 
 ANONYMOUS = Principal("anonymous", "", "*", "ANONYMOUS")

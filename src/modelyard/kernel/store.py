@@ -165,6 +165,29 @@ class Store:
             _event(tx, new, record.status, new.status, new.revision, now, detail or {})
         return new
 
+    def rename(self, record: Record, name: str, arn: str, spec: Mapping[str, Any]) -> Record:
+        """Gives a record another name and ARN, and moves its tags along; `spec` is merged into its spec. Guarded by the revision of
+        `record`; raises Moved, or Taken where the name is another's."""
+        now = self.clock.now()
+        with self.db.write() as tx:
+            have = tx.execute(
+                f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND account = ? AND region = ? AND name = ? AND uid <> ?",
+                (record.kind, record.account, record.region, name, record.uid),
+            )
+            if have:
+                raise Taken(_record(have[0]))
+            rows = tx.execute(
+                "UPDATE records SET name = ?, arn = ?, spec = ?, revision = revision + 1, updated_at = ? "
+                f"WHERE uid = ? AND revision = ? RETURNING {_COLUMNS}",
+                (name, arn, _dump(_merge(record.spec, spec)), now, record.uid, record.revision),
+            )
+            if not rows:
+                raise Moved(record.uid)
+            tx.execute("UPDATE tags SET arn = ? WHERE arn = ?", (arn, record.arn))
+            new = _record(rows[0])
+            _event(tx, new, record.status, new.status, new.revision, now, {"renamed_from": record.name})
+        return new
+
     def delete(self, record: Record, detail: Mapping[str, Any] | None = None) -> None:
         """Removes a record and its tags at once, with a last event. Guarded by the revision; raises Moved."""
         now = self.clock.now()

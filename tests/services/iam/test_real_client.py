@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from modelyard.kernel.clock import real_now
 from modelyard.services import iam, sts
 from modelyard.wire.gateway import Gateway
+from tests.services.iam import tour
 from tests.services.iam.conftest import ACCOUNT, Yard, allow, policy
 from tests.support import inproc
 
@@ -64,6 +65,17 @@ def test_every_operation_once(wire: Wire) -> None:
     tokens.get_access_key_info(AccessKeyId=wire.yard.root)
     tokens.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/R", RoleSessionName="ss", Policy=policy(allow("*")))
     wire.client("sts", wire.yard.secrets["root"]).get_session_token()
+    yard, other = wire.yard, Wire.client
+    tour.everything(client, lambda keys: other(wire, "iam", keys))
+    keys = client.create_access_key(UserName="bea")["AccessKey"]
+    yard("iam", "AttachUserPolicy", UserName="bea", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    got = wire.client("sts", keys).get_federation_token(Name="guest", Policy=policy(allow("s3:*")))
+    assert got["FederatedUser"]["FederatedUserId"] == f"{ACCOUNT}:guest" and got["PackedPolicySize"] > 0
+    assert refused(tokens.decode_authorization_message, EncodedMessage="x")[:2] == ("InvalidAuthorizationMessageException", 400)
+    said = refused(
+        tokens.assume_role_with_web_identity, RoleArn=f"arn:aws:iam::{ACCOUNT}:role/R", RoleSessionName="ss", WebIdentityToken="x.y.z"
+    )
+    assert said[:2] == ("InvalidIdentityToken", 400)
     built = {("iam", name) for name in iam.api.operations} | {("sts", name) for name in sts.api.operations}
     assert built - wire.asked == set()
 

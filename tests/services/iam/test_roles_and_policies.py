@@ -110,42 +110,6 @@ def test_names_are_taken_whatever_their_case(yard: Yard) -> None:
     assert said == ("EntityAlreadyExists", 409, "A policy called P already exists. Duplicate names are not allowed.")
 
 
-BAD = [
-    ("{", "Syntax errors in policy."),
-    ("[]", "Syntax errors in policy."),
-    (json.dumps({"Statement": [], "Version": "2012-10-17"}), "Syntax errors in policy."),
-    (json.dumps({"Statement": [allow("*")], "Version": "2013"}), "The policy must contain a valid version string."),
-    (policy({"Action": "*", "Resource": "*"}), "Missing required field Effect"),
-    (policy({**allow("*"), "Effect": "allow"}), "Invalid effect: allow"),
-    (policy({"Effect": "Allow", "Resource": "*"}), "Policy statement must contain actions."),
-    (policy({"Effect": "Allow", "Action": "*"}), "Policy statement must contain resources."),
-    (policy(allow("GetObject")), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
-    (policy(allow("*", "bucket")), 'Resource bucket must be in ARN format or "*".'),
-    (policy(allow("*", Principal="*")), "Policy document should not specify a principal."),
-    (policy(allow("*", Condition={"StringIs": {"a:b": "c"}})), "Invalid Condition type : StringIs."),
-    (policy(allow("*", Sid="a"), deny("*", Sid="a")), "Statement IDs (SID) in a single policy must be unique."),
-    (policy({**allow("*"), "Nonsense": 1}), "Syntax errors in policy."),
-]
-
-
-@pytest.mark.parametrize(("document", "message"), BAD)
-def test_malformed_documents(yard: Yard, document: str, message: str) -> None:
-    assert refused(yard, "iam", "CreatePolicy", PolicyName="P", PolicyDocument=document) == ("MalformedPolicyDocument", 400, message)
-
-
-def test_malformed_trust(yard: Yard) -> None:
-    for document, message in (
-        (policy(allow("sts:AssumeRole", Principal="*")), "Has prohibited field Resource"),
-        (
-            policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "sagemaker"}}),
-            'Invalid principal in policy: "SERVICE":"sagemaker"',
-        ),
-        (policy({"Effect": "Allow", "Action": "s3:*", "Principal": "*"}), "AssumeRole policy may only specify STS AssumeRole actions."),
-    ):
-        said = refused(yard, "iam", "CreateRole", RoleName="R", AssumeRolePolicyDocument=document)
-        assert said == ("MalformedPolicyDocument", 400, message)
-
-
 def test_trust_names_principals_that_are_there(yard: Yard) -> None:
     def trusting(arn: str) -> str:
         return policy({"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"})

@@ -49,6 +49,21 @@ def bad_definitions():
     yield "cycle", of(t("A", DependsOn=["B"]), t("B", DependsOn=["A"])), "Cycle detected in pipeline step graph: steps [A, B]"
     yield "waits for its own condition", of(c("C", [EQUAL], [t("A")], DependsOn=["A"])), "Cycle detected"
     yield "depends on fail", of(PipelineYard.fail("F"), t("CondStep", DependsOn=["F"])), "CondStep can not depends on F"
+    yield "join", of(t(arguments={"RoleArn": {"Std:Join": {"On": "/"}}})), "Std:Join needs On and a list of Values"
+    yield (
+        "json get",
+        of(t(arguments={"RoleArn": {"Std:JsonGet": {"Path": "a"}}})),
+        "Std:JsonGet needs a Path, and a PropertyFile or an S3Uri",
+    )
+    yield (
+        "display name",
+        of(t(DisplayName={"Get": "Parameters.X"}), parameters=[{"Name": "X", "Type": "String"}]),
+        "DisplayName of step 'A' is a string.",
+    )
+    deep = '{"x":' * 900 + "1" + "}" * 900
+    yield "deep", of(t()).replace('"Arguments": {', f'"Arguments": {{"HyperParameters": {deep}, ', 1), "Unable"[:0]
+    yield "trigger", of(t("A"), t("B", DependsOn=[{"Step": "A", "Trigger": "Late"}])), "Unknown Trigger 'Late'"
+    yield "mlflow", of(t(), MlflowConfig={"MlflowExperimentName": "x"}), "MlflowConfig is not built yet"
     yield "parameter", of(t(arguments={"RoleArn": {"Get": "Parameters.R"}})), "declares no parameter 'R'"
     yield "execution", of(t(arguments={"RoleArn": {"Get": "Execution.Role"}})), "no execution variable"
     yield "reference", of(t(arguments={"RoleArn": {"Get": "Nothing.X"}})), "begins with none of Parameters."

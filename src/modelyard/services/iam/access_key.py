@@ -8,7 +8,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Principal
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.services.iam import api, keys, names
+from modelyard.services.iam import api, denial, keys, names
 from modelyard.services.iam.checks import save
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.user import find_user, own_name
@@ -72,3 +72,21 @@ def delete_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     call.store.delete(_find_key(call, user, request["AccessKeyId"]))
     call.platform.identity.credentials.remove(request["AccessKeyId"])
     return {}
+
+
+@api.operation
+def get_access_key_last_used(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Needs the permission on the key's user, whom the request does not name. Of a key that never was used AWS tells N/A."""
+    key_id = request["AccessKeyId"]
+    record = call.store.get(names.ACCESS_KEY.kind, call.account, names.GLOBAL, key_id)
+    user = call.store.by_uid(record.owner or "") if record is not None else None
+    call.authorize("iam:GetAccessKeyLastUsed", user.arn if user is not None else "*")
+    if user is None:
+        raise denial.error(
+            "iam", f"User: {call.principal.arn} is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key {key_id}"
+        )
+    use = call.platform.identity.last_used.last(key_id)
+    told: dict[str, Any] = {"ServiceName": "N/A", "Region": "N/A"}
+    if use is not None:
+        told = {"LastUsedDate": use.at, "ServiceName": use.service, "Region": use.region}
+    return {"UserName": user.name, "AccessKeyLastUsed": told}

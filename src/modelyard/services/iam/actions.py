@@ -105,6 +105,21 @@ def _member(name: str) -> Any:
 
 
 @cache
+def prefix(service: str) -> str:
+    """What the actions of botocore's `service` begin with."""
+    found = _member(service)
+    return found["prefix"] if found is not None else service
+
+
+@cache
+def prefixes() -> tuple[str, ...]:
+    """What the actions of all services in the data begin with."""
+    with zipfile.ZipFile(Path(__file__).parent / "data/actions.zip") as archive:
+        members = [name for name in archive.namelist() if name != "conditions.json"]
+        return tuple(sorted({orjson.loads(archive.read(name))["prefix"] for name in members}))
+
+
+@cache
 def _checks(service: str, operation: str) -> tuple[_Check, ...]:
     found = _member(service)
     if found is None:

@@ -12,12 +12,13 @@ from modelyard.services.iam import names
 
 Request = Mapping[str, Any]
 _HOLE = re.compile(r"\{([^}]*)\}")
+_OF_CALL = ("Region", "Account", "CallerUser")
 _OF_S3 = "arn:aws:s3:"
 """Members of S3 never take an ARN in the place of a name: a key may look like one, and is still a key."""
 
 
 class Template:
-    """An ARN with holes: `{Region}`, `{Account}`, request members by path, or `{transform:Member}`."""
+    """An ARN with holes: `{Region}`, `{Account}`, `{CallerUser}` (path and name of the calling user), request members by path, or `{transform:Member}`."""
 
     __slots__ = ("_holes", "_like", "_lower", "_plain", "_texts", "_whole")
 
@@ -87,11 +88,13 @@ class Hole:
     def __init__(self, text: str) -> None:
         transform, _, self._name = text.rpartition(":")
         self._transform = _TRANSFORMS[transform] if transform else None
-        self.of_request = self._name not in ("Region", "Account")
-        self.is_deep = self._transform is not None or any(sign in text for sign in ".[*")
+        self.of_request = self._name not in _OF_CALL
+        self.is_deep = self._transform is not None or self._name == "CallerUser" or any(sign in text for sign in ".[*")
         self._path = MemberPath(self._name)
 
     def values(self, call: Call, request: Request) -> list[str]:
+        if self._name == "CallerUser":  # whom the request means where it names no user
+            return [call.principal.arn.split(":user", 1)[1]] if call.principal.kind == "user" else []
         if not self.of_request:
             return [call.region if self._name == "Region" else call.account]
         found = self._path.values(request)
@@ -177,6 +180,11 @@ def _queue(call: Call, request: Request, member: str, value: str) -> str:
     return f"{account or call.account}:{name}"
 
 
+def _no_scheme(call: Call, request: Request, member: str, value: str) -> str:
+    """The URL of an identity provider as its ARN has it."""
+    return value.partition("://")[2].rstrip("/")
+
+
 def _parameter(call: Call, request: Request, member: str, value: str) -> str:
     """The ARN of a parameter by its name, with or without `:version` or `:label`, or by its ARN. AWS's own belong to no account."""
     if member == "ResourceId" and request.get("ResourceType") != "Parameter":
@@ -211,9 +219,12 @@ _IAM_KINDS = {
     "GroupName": names.GROUP.kind,
     "PolicyName": names.POLICY.kind,
     "InstanceProfileName": names.INSTANCE_PROFILE.kind,
+    "ServerCertificateName": names.SERVER_CERTIFICATE.kind,
+    "VirtualMFADeviceName": names.MFA_DEVICE.kind,
 }
 _TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
     "iam_path": _iam_path,
+    "no_scheme": _no_scheme,
     "before_colon": _before_colon,
     "queue": _queue,
     "parameter": _parameter,

@@ -8,12 +8,14 @@ from typing import Any
 from modelyard.kernel.lifecycle import Lifecycle
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.kernel.store import Moved
+from modelyard.kernel.store import Moved, Taken
 from modelyard.services.iam import api, managed, names
 from modelyard.services.iam.document import as_list
+from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import malformed
 
 Spec = dict[str, Any]
+MAX_TAGS = 50
 
 
 def find(call: Call, kind: Lifecycle, name: str, missing: str) -> Record:
@@ -41,12 +43,74 @@ def save(call: Call, read: Callable[[], Record], change: Callable[[Record], Spec
             continue
 
 
+def rename(call: Call, read: Callable[[], Record], word: str, name: str | None, path: str | None, what: str) -> Record:
+    """Another name or path of a resource (`word` in its ARN); `what` begins the text where the name is another's."""
+    while True:
+        record = read()
+        new, place = name or record.name, path or record.spec["Path"]
+        message = f"{what} with name {new} already exists."
+        for other in call.store.list(record.kind, call.account, names.GLOBAL, contains=new):
+            if other.name.lower() == new.lower() and other.uid != record.uid:
+                raise api.error.EntityAlreadyExistsException(message)
+        call.authorize(f"iam:{call.operation}", names.arn(call.account, word, place, new))  # of the new name too, not of the old one only
+        try:
+            return call.store.rename(record, new, names.arn(call.account, word, place, new), {"Path": place})
+        except Moved:
+            continue
+        except Taken:
+            raise api.error.EntityAlreadyExistsException(message)
+
+
+def quota(call: Call, kind: Lifecycle, most: int, word: str) -> None:
+    if call.store.count(kind.kind, call.account, names.GLOBAL) >= most:
+        raise api.error.LimitExceededException(f"Cannot exceed quota for {word}PerAccount: {most}")
+
+
 def tags_of(request: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
 
 
 def tag_list(call: Call, record: Record) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in call.store.tags(record.arn).items()]
+
+
+def new_tags(request: dict[str, Any]) -> dict[str, str]:
+    """The tags of a create or tag request. Keys are the same whatever their case, and may come once."""
+    keys = [tag["Key"].lower() for tag in request.get("Tags", [])]
+    if len(keys) != len(set(keys)):
+        raise api.error.InvalidInputException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+    for key in keys:
+        if key.startswith("aws:"):
+            raise api.error.InvalidInputException("Tag keys that begin with aws: are reserved for system use.")
+    return tags_of(request)
+
+
+def tag(call: Call, read: Callable[[], Record], request: dict[str, Any]) -> dict[str, Any]:
+    """Sets tags of a resource; a key that differs only in case is the same key."""
+    record, tags = read(), new_tags(request)
+    lower = {key.lower() for key in tags}
+    have = call.store.tags(record.arn)
+    if len({key.lower() for key in have} | lower) > MAX_TAGS:
+        raise api.error.LimitExceededException(
+            f"The number of tags has reached the maximum limit. Cannot exceed quota for TagsPerResource: {MAX_TAGS}"
+        )
+    call.store.remove_tags(record.arn, [key for key in have if key.lower() in lower and key not in tags])
+    call.store.set_tags(record.arn, tags)
+    save(call, read, lambda record: {})  # an event: tags are part of decisions
+    return {}
+
+
+def untag(call: Call, read: Callable[[], Record], request: dict[str, Any]) -> dict[str, Any]:
+    record = read()
+    lower = {key.lower() for key in request["TagKeys"]}
+    call.store.remove_tags(record.arn, [key for key in call.store.tags(record.arn) if key.lower() in lower])
+    save(call, read, lambda record: {})
+    return {}
+
+
+def list_tags(call: Call, record: Record, request: dict[str, Any]) -> dict[str, Any]:
+    shown, more = page(tag_list(call, record), request, lambda tag: tag["Key"])
+    return {"Tags": shown, **more}
 
 
 def boundary_of(call: Call, request: dict[str, Any]) -> Spec:

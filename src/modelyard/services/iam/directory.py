@@ -13,8 +13,10 @@ from modelyard.services.iam import managed, names
 from modelyard.services.iam.changes import Changes
 from modelyard.services.iam.document import PolicySet, Statement, compile_policy
 from modelyard.services.iam.evaluate import Policies, Verdict
+from modelyard.services.iam.membership import groups_of
 
 NOTHING = PolicySet(())
+EVERYTHING = PolicySet(compile_policy({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}, "the root user"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Directory:
         session = PolicySet(tuple(s for d in documents for s in compile_policy(d, "the session policy"))) if documents else None
         record, name = self._record(principal)
         if record is None:
-            return Caller(Policies(NOTHING, None, session), principal.tags, name)
+            by_root = principal.kind == "federated-user" and principal.session.get("user_arn") == names.root_arn(principal.account)
+            return Caller(Policies(EVERYTHING if by_root else NOTHING, None, session), principal.tags, name)
         boundary = record.spec.get("PermissionsBoundary")
         limit = PolicySet(self.managed_statements(record.account, boundary)) if boundary else None
         tags = {**self._store.tags(record.arn), **principal.tags}
@@ -72,10 +75,10 @@ class Directory:
             found = self._store.get(names.ROLE.kind, principal.account, names.GLOBAL, role)
             same = found is not None and found.spec["RoleId"] == principal.user_id.split(":")[0]
             return (found if same else None), f"role {role}"
-        if principal.kind == "user":
-            user = principal.arn.rsplit("/", 1)[-1]
+        if principal.kind in ("user", "federated-user") and ":user/" in (arn := principal.session.get("user_arn", principal.arn)):
+            user = arn.rsplit("/", 1)[-1]
             found = self._store.get(names.USER.kind, principal.account, names.GLOBAL, user)
-            same = found is not None and found.spec["UserId"] == principal.user_id
+            same = found is not None and found.spec["UserId"] == principal.session.get("user_id", principal.user_id)
             return (found if same else None), f"user {user}"
         return None, principal.arn
 
@@ -86,10 +89,8 @@ class Directory:
             found += compile_policy(document, f"inline policy {name}")
         for arn in record.spec.get("Attached", []):
             found += self.managed_statements(record.account, arn)
-        for group in record.spec.get("Groups", []):
-            of_group = self._store.get(names.GROUP.kind, record.account, names.GLOBAL, group)
-            if of_group is not None:
-                found += self.identity_statements(of_group)
+        for group in groups_of(self._store, record):
+            found += self.identity_statements(group)
         return tuple(found)
 
     def managed_statements(self, account: str, arn: str) -> tuple[Statement, ...]:

@@ -68,7 +68,7 @@ def evaluate(
     if denied is not None:
         return denied
     granted, how = _granted_by_resource(principal, action, resource, context, resource_policy)
-    if principal.kind in ("anonymous", "service"):
+    if principal.kind in ("anonymous", "service", "federated"):
         return Verdict(granted is not None, False, RESOURCE, granted)
     if (must_grant or not own) and how is None:
         return Verdict(False, False, RESOURCE)

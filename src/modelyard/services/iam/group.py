@@ -1,4 +1,4 @@
-"""Groups and who is in them. A user's record holds the names of its groups."""
+"""Groups and who is in them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import find, save, taken
+from modelyard.services.iam.checks import find, quota, rename, save, taken
+from modelyard.services.iam.membership import groups_of, is_in, members
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.user import describe as describe_user
 from modelyard.services.iam.user import find_user
+
+MAX_GROUPS = 10
 
 
 def find_group(call: Call, name: str) -> Record:
     return find(call, names.GROUP, name, f"The group with name {name} cannot be found.")
 
 
-def _describe(record: Record) -> dict[str, Any]:
+def describe(record: Record) -> dict[str, Any]:
     return {
         "Path": record.spec["Path"],
         "GroupName": record.name,
@@ -28,11 +31,6 @@ def _describe(record: Record) -> dict[str, Any]:
     }
 
 
-def _members(call: Call, group: str) -> list[Record]:
-    users = call.store.list(names.USER.kind, call.account, names.GLOBAL, order_by="name")
-    return [user for user in users if group in user.spec["Groups"]]
-
-
 @api.operation
 def create_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name, path = request["GroupName"], request.get("Path", "/")
@@ -40,18 +38,19 @@ def create_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     taken(call, names.GROUP, name, message)
     spec = {"Path": path, "GroupName": name, "GroupId": keys.unique_id(keys.GROUP), "Attached": [], "Inline": {}}
     arn = names.arn(call.account, "group", path, name)
+    quota(call, names.GROUP, 300, "Groups")
     try:
         record = call.store.create(names.GROUP, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec)
     except Taken:
         raise api.error.EntityAlreadyExistsException(message)
-    return {"Group": _describe(record)}
+    return {"Group": describe(record)}
 
 
 @api.operation
 def get_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     record = find_group(call, request["GroupName"])
-    shown, more = page(_members(call, record.name), request, lambda user: user.name)
-    return {"Group": _describe(record), "Users": [describe_user(user) for user in shown], **more}
+    shown, more = page(members(call.store, record), request, lambda user: user.name)
+    return {"Group": describe(record), "Users": [describe_user(user) for user in shown], **more}
 
 
 @api.operation
@@ -59,13 +58,13 @@ def list_groups(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     prefix = request.get("PathPrefix", "/")
     records = call.store.list(names.GROUP.kind, call.account, names.GLOBAL, order_by="name")
     shown, more = page([r for r in records if r.spec["Path"].startswith(prefix)], request, lambda r: r.name)
-    return {"Groups": [_describe(record) for record in shown], **more}
+    return {"Groups": [describe(record) for record in shown], **more}
 
 
 @api.operation
 def delete_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     record = find_group(call, request["GroupName"])
-    if _members(call, record.name):
+    if members(call.store, record):
         raise api.error.DeleteConflictException("Cannot delete entity, must remove users from group first.")
     if record.spec["Attached"]:
         raise api.error.DeleteConflictException("Cannot delete entity, must detach all policies first.")
@@ -76,11 +75,22 @@ def delete_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 
 @api.operation
+def update_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Its members stay members."""
+    rename(call, lambda: find_group(call, request["GroupName"]), "group", request.get("NewGroupName"), request.get("NewPath"), "Group")
+    return {}
+
+
+@api.operation
 def add_user_to_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    group = find_group(call, request["GroupName"]).name
+    group = find_group(call, request["GroupName"])
 
     def change(user: Record) -> dict[str, Any]:
-        return {"Groups": sorted({*user.spec["Groups"], group})}
+        if is_in(user, group):
+            return {}
+        if len(user.spec["Groups"]) >= MAX_GROUPS:
+            raise api.error.LimitExceededException(f"Cannot exceed quota for GroupsPerUser: {MAX_GROUPS}")
+        return {"Groups": [*user.spec["Groups"], group.uid]}
 
     save(call, lambda: find_user(call, request["UserName"]), change)
     return {}
@@ -88,12 +98,12 @@ def add_user_to_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation
 def remove_user_from_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    group = find_group(call, request["GroupName"]).name
+    group = find_group(call, request["GroupName"])
 
     def change(user: Record) -> dict[str, Any]:
-        if group not in user.spec["Groups"]:
-            raise api.error.NoSuchEntityException(f"The user with name {user.name} is not in the group {group}.")
-        return {"Groups": [name for name in user.spec["Groups"] if name != group]}
+        if not is_in(user, group):
+            raise api.error.NoSuchEntityException(f"The user with name {user.name} is not in the group {group.name}.")
+        return {"Groups": [entry for entry in user.spec["Groups"] if entry not in (group.uid, group.name)]}
 
     save(call, lambda: find_user(call, request["UserName"]), change)
     return {}
@@ -102,6 +112,5 @@ def remove_user_from_group(call: Call, request: dict[str, Any]) -> dict[str, Any
 @api.operation
 def list_groups_for_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     user = find_user(call, request["UserName"])
-    records = [call.store.get(names.GROUP.kind, call.account, names.GLOBAL, name) for name in user.spec["Groups"]]
-    shown, more = page([record for record in records if record is not None], request, lambda record: record.name)
-    return {"Groups": [_describe(record) for record in shown], **more}
+    shown, more = page(groups_of(call.store, user), request, lambda record: record.name)
+    return {"Groups": [describe(record) for record in shown], **more}

@@ -12,14 +12,14 @@ from modelyard.kernel.identity import Credential, Decision, Principal
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.services.iam import bootstrap, denial, names
+from modelyard.services.iam import bootstrap, denial, names, session_limits, trust
 from modelyard.services.iam.actions import Need, needs
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.directory import Directory
-from modelyard.services.iam.document import PolicySet, compile_policy, parse
+from modelyard.services.iam.document import PolicySet, compile_policy
 from modelyard.services.iam.evaluate import evaluate
-from modelyard.services.iam.principals import names_service
+from modelyard.services.iam.last_used import LastUsed
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
 from modelyard.services.iam.vault import Vault
@@ -37,6 +37,7 @@ class IamIdentity:
         self._open = platform.settings.auth == "open"
         self.credentials = Credentials(platform.store.db, Vault(platform.settings.secrets), platform.clock)
         self.directory = Directory(platform.store)
+        self.last_used = LastUsed(platform.store.db)
         self._lock = threading.Lock()
         self._known: dict[str, Credential] = {}
         self._known_at = -1
@@ -92,8 +93,11 @@ class IamIdentity:
         return Decision(False, denial.explain(principal, caller.name, action, resource, verdict))
 
     def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
+        self.last_used.note(call)
         if self._open:
             return
+        if call.service in ("iam", "sts"):
+            session_limits.check(call)
         for need in needs(call, request):
             self._check(call, need, request, {})
 
@@ -165,8 +169,9 @@ class IamIdentity:
         duration_s: float,
         session_policies: tuple[Mapping[str, Any], ...] = (),
         tags: Mapping[str, str] | None = None,
+        session: Mapping[str, Any] | None = None,
     ) -> Credential:
-        """Temporary credentials of a role; whether the caller may have them was decided before."""
+        """Temporary credentials of a role; whether the caller may have them was decided before. `session`: see Principal."""
         fields = {
             "kind": "role",
             "account": role.account,
@@ -175,6 +180,7 @@ class IamIdentity:
             "role_arn": role.arn,
             "session_policies": session_policies,
             "tags": dict(tags or {}),
+            "session": {"issued_at": self._platform.clock.now(), **(session or {})},
         }
         return self.credentials.new_session(fields, self._platform.clock.now() + duration_s)
 
@@ -193,7 +199,7 @@ class IamIdentity:
 
     def _trusting_role(self, role_arn: str, service: str) -> Record:
         role = self.role(role_arn)
-        if role is None or not names_service(parse(role.spec["AssumeRolePolicyDocument"]), service):
+        if role is None or not trust.admits_service(self._platform.store, role, service, self._platform.settings.region):
             raise could_not_assume(role_arn, service)
         return role
 

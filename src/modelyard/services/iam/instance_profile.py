@@ -8,7 +8,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import find, save, tag_list, tags_of, taken
+from modelyard.services.iam.checks import find, list_tags, new_tags, quota, save, tag, tag_list, taken, untag
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.role import describe as describe_role
 from modelyard.services.iam.role import find_role
@@ -18,7 +18,7 @@ def _find(call: Call, name: str) -> Record:
     return find(call, names.INSTANCE_PROFILE, name, f"Instance Profile {name} cannot be found.")
 
 
-def _describe(call: Call, record: Record) -> dict[str, Any]:
+def describe(call: Call, record: Record) -> dict[str, Any]:
     spec = record.spec
     role = call.store.get(names.ROLE.kind, call.account, names.GLOBAL, spec["Role"]) if spec.get("Role") else None
     tags = tag_list(call, record)
@@ -40,18 +40,19 @@ def create_instance_profile(call: Call, request: dict[str, Any]) -> dict[str, An
     taken(call, names.INSTANCE_PROFILE, name, message)
     spec = {"Path": path, "InstanceProfileId": keys.unique_id(keys.INSTANCE_PROFILE)}
     arn = names.arn(call.account, "instance-profile", path, name)
+    quota(call, names.INSTANCE_PROFILE, 1000, "InstanceProfiles")
     try:
         record = call.store.create(
-            names.INSTANCE_PROFILE, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=tags_of(request)
+            names.INSTANCE_PROFILE, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=new_tags(request)
         )
     except Taken:
         raise api.error.EntityAlreadyExistsException(message)
-    return {"InstanceProfile": _describe(call, record)}
+    return {"InstanceProfile": describe(call, record)}
 
 
 @api.operation
 def get_instance_profile(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    return {"InstanceProfile": _describe(call, _find(call, request["InstanceProfileName"]))}
+    return {"InstanceProfile": describe(call, _find(call, request["InstanceProfileName"]))}
 
 
 @api.operation
@@ -59,7 +60,7 @@ def list_instance_profiles(call: Call, request: dict[str, Any]) -> dict[str, Any
     prefix = request.get("PathPrefix", "/")
     records = call.store.list(names.INSTANCE_PROFILE.kind, call.account, names.GLOBAL, order_by="name")
     shown, more = page([r for r in records if r.spec["Path"].startswith(prefix)], request, lambda r: r.name)
-    return {"InstanceProfiles": [_describe(call, record) for record in shown], **more}
+    return {"InstanceProfiles": [describe(call, record) for record in shown], **more}
 
 
 @api.operation
@@ -67,7 +68,7 @@ def list_instance_profiles_for_role(call: Call, request: dict[str, Any]) -> dict
     role = find_role(call, request["RoleName"])
     found = [_find(call, name) for name in role.spec.get("InstanceProfiles", [])]
     shown, more = page(found, request, lambda r: r.name)
-    return {"InstanceProfiles": [_describe(call, record) for record in shown], **more}
+    return {"InstanceProfiles": [describe(call, record) for record in shown], **more}
 
 
 @api.operation
@@ -109,3 +110,18 @@ def delete_instance_profile(call: Call, request: dict[str, Any]) -> dict[str, An
         raise api.error.DeleteConflictException("Cannot delete entity, must remove roles from instance profile first.")
     call.store.delete(record)
     return {}
+
+
+@api.operation
+def tag_instance_profile(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    return tag(call, lambda: _find(call, request["InstanceProfileName"]), request)
+
+
+@api.operation
+def untag_instance_profile(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    return untag(call, lambda: _find(call, request["InstanceProfileName"]), request)
+
+
+@api.operation
+def list_instance_profile_tags(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    return list_tags(call, _find(call, request["InstanceProfileName"]), request)

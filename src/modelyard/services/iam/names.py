@@ -12,6 +12,17 @@ GROUP = static("iam-group")
 POLICY = static("iam-policy")
 INSTANCE_PROFILE = static("iam-instance-profile")
 ACCESS_KEY = static("iam-access-key")
+MFA_DEVICE = static("iam-mfa-device")
+SERVICE_CREDENTIAL = static("iam-service-credential")
+SSH_KEY = static("iam-ssh-key")
+SIGNING_CERTIFICATE = static("iam-signing-certificate")
+SERVER_CERTIFICATE = static("iam-server-certificate")
+OIDC_PROVIDER = static("iam-oidc-provider")
+SAML_PROVIDER = static("iam-saml-provider")
+CREDENTIAL_REPORT = static("report-of-credentials")
+ACCESS_JOB = static("report-of-access")
+ROLE_DELETION = static("report-of-role-deletion")
+"""The kinds of reports do not begin with `iam-`: they change nobody's permissions (changes.py)."""
 
 ADMINISTRATOR_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
 

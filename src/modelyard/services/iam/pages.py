@@ -26,4 +26,4 @@ def _read(marker: str) -> str:
     try:
         return base64.urlsafe_b64decode(marker.encode()).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise ApiError("ValidationError", f"Invalid Marker: {marker}", 400)
+        raise ApiError("ValidationError", "Invalid Marker.", 400)

@@ -9,10 +9,10 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, managed, names
-from modelyard.services.iam.checks import tag_list, tags_of, taken
+from modelyard.services.iam.checks import list_tags, new_tags, quota, tag, tag_list, taken, untag
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
-from modelyard.services.iam.validate import identity_policy
+from modelyard.services.iam.validate import managed_policy
 
 MAX_DOCUMENT = 6144  # characters, white space not counted
 _ENTITIES = ((names.ROLE, "Role"), (names.USER, "User"), (names.GROUP, "Group"))
@@ -44,7 +44,7 @@ def attachments(call: Call) -> dict[str, list[tuple[str, Record]]]:
     return found
 
 
-def _boundary_uses(call: Call) -> dict[str, list[tuple[str, Record]]]:
+def boundary_uses(call: Call) -> dict[str, list[tuple[str, Record]]]:
     found: dict[str, list[tuple[str, Record]]] = {}
     for kind, word in _ENTITIES[:2]:
         for record in call.store.list(kind.kind, call.account, names.GLOBAL, order_by="name"):
@@ -80,7 +80,7 @@ def check_size(document: str) -> None:
 @api.operation
 def create_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name, path, document = request["PolicyName"], request.get("Path", "/"), request["PolicyDocument"]
-    identity_policy(document)
+    managed_policy(document)
     check_size(document)
     message = f"A policy called {name} already exists. Duplicate names are not allowed."
     taken(call, names.POLICY, name, message)
@@ -94,9 +94,10 @@ def create_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "Versions": {"v1": {"Document": document, "CreateDate": call.now()}},
     }
     arn = names.arn(call.account, "policy", path, name)
+    quota(call, names.POLICY, 1500, "Policies")
     try:
         record = call.store.create(
-            names.POLICY, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=tags_of(request)
+            names.POLICY, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=new_tags(request)
         )
     except Taken:
         raise api.error.EntityAlreadyExistsException(message)
@@ -108,7 +109,7 @@ def create_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def get_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     arn = request["PolicyArn"]
     policy = find_policy(call, arn)
-    whole = describe(policy, len(attachments(call).get(arn, [])), len(_boundary_uses(call).get(arn, [])))
+    whole = describe(policy, len(attachments(call).get(arn, [])), len(boundary_uses(call).get(arn, [])))
     if isinstance(policy, ManagedPolicy):
         return {"Policy": {**whole, "Description": policy.description, "Tags": []}}
     description = policy.spec["Description"]
@@ -124,7 +125,7 @@ def list_policies(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if scope in ("All", "Local"):
         own = call.store.list(names.POLICY.kind, call.account, names.GLOBAL, order_by="name")
         found += [record for record in own if record.spec["Path"].startswith(prefix)]
-    attached, boundaries = attachments(call), _boundary_uses(call)
+    attached, boundaries = attachments(call), boundary_uses(call)
     usage = request.get("PolicyUsageFilter")
     if request.get("OnlyAttached") or usage == "PermissionsPolicy":
         found = [policy for policy in found if policy.arn in attached]
@@ -137,7 +138,7 @@ def list_policies(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @api.operation
 def delete_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     record = find_own(call, request["PolicyArn"])
-    if record.arn in attachments(call) or record.arn in _boundary_uses(call):
+    if record.arn in attachments(call) or record.arn in boundary_uses(call):
         raise api.error.DeleteConflictException("Cannot delete a policy attached to entities.")
     if len(record.spec["Versions"]) > 1:
         raise api.error.DeleteConflictException(
@@ -151,7 +152,7 @@ def delete_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def list_entities_for_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     arn = request["PolicyArn"]
     find_policy(call, arn)
-    uses = _boundary_uses(call) if request.get("PolicyUsageFilter") == "PermissionsBoundary" else attachments(call)
+    uses = boundary_uses(call) if request.get("PolicyUsageFilter") == "PermissionsBoundary" else attachments(call)
     wanted, prefix = request.get("EntityFilter"), request.get("PathPrefix", "/")
     found = [(w, r) for w, r in uses.get(arn, []) if wanted in (None, w) and r.spec["Path"].startswith(prefix)]
     shown, more = page(sorted(found, key=lambda f: f[1].arn), request, lambda f: f[1].arn)
@@ -166,19 +167,14 @@ def list_entities_for_policy(call: Call, request: dict[str, Any]) -> dict[str, A
 
 @api.operation
 def tag_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_own(call, request["PolicyArn"])
-    call.store.set_tags(record.arn, tags_of(request))
-    return {}
+    return tag(call, lambda: find_own(call, request["PolicyArn"]), request)
 
 
 @api.operation
 def untag_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_own(call, request["PolicyArn"])
-    call.store.remove_tags(record.arn, request["TagKeys"])
-    return {}
+    return untag(call, lambda: find_own(call, request["PolicyArn"]), request)
 
 
 @api.operation
 def list_policy_tags(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    shown, more = page(tag_list(call, find_own(call, request["PolicyArn"])), request, lambda tag: tag["Key"])
-    return {"Tags": shown, **more}
+    return list_tags(call, find_own(call, request["PolicyArn"]), request)

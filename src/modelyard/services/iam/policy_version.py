@@ -12,12 +12,12 @@ from modelyard.services.iam.checks import save
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.policy import check_size, find_own, find_policy
-from modelyard.services.iam.validate import identity_policy
+from modelyard.services.iam.validate import managed_policy
 
 MAX_VERSIONS = 5
 
 
-def _version(policy: Record | ManagedPolicy, version: str, with_document: bool) -> dict[str, Any]:
+def describe_version(policy: Record | ManagedPolicy, version: str, with_document: bool) -> dict[str, Any]:
     if isinstance(policy, ManagedPolicy):
         known = version == policy.version
         document, created, default = policy.document, managed.CREATED_AT, policy.version
@@ -31,25 +31,29 @@ def _version(policy: Record | ManagedPolicy, version: str, with_document: bool) 
     return {"Document": urllib.parse.quote(document, safe=""), **shown} if with_document else shown
 
 
+def version_ids(policy: Record | ManagedPolicy) -> list[str]:
+    """Newest first."""
+    return [policy.version] if isinstance(policy, ManagedPolicy) else sorted(policy.spec["Versions"], key=lambda v: -int(v[1:]))
+
+
 @api.operation
 def get_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    return {"PolicyVersion": _version(find_policy(call, request["PolicyArn"]), request["VersionId"], True)}
+    return {"PolicyVersion": describe_version(find_policy(call, request["PolicyArn"]), request["VersionId"], True)}
 
 
 @api.operation
 def list_policy_versions(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Newest first, as AWS lists them. Of AWS's policies only the default version is here."""
     policy = find_policy(call, request["PolicyArn"])
-    ids = [policy.version] if isinstance(policy, ManagedPolicy) else sorted(policy.spec["Versions"], key=lambda v: -int(v[1:]))
-    shown, more = page(ids, request, lambda version: f"{10**9 - int(version[1:]):09d}")
-    return {"Versions": [_version(policy, version, False) for version in shown], **more}
+    shown, more = page(version_ids(policy), request, lambda version: f"{10**9 - int(version[1:]):09d}")
+    return {"Versions": [describe_version(policy, version, False) for version in shown], **more}
 
 
 @api.operation
 def create_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     arn, document = request["PolicyArn"], request["PolicyDocument"]
     find_own(call, arn)
-    identity_policy(document)
+    managed_policy(document)
     check_size(document)
 
     def change(record: Record) -> dict[str, Any]:
@@ -63,13 +67,13 @@ def create_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]
         return {**wanted, **({"DefaultVersionId": f"v{number}"} if request.get("SetAsDefault") else {})}
 
     record = save(call, lambda: find_own(call, arn), change)
-    return {"PolicyVersion": _version(record, f"v{record.spec['LastVersion']}", False)}
+    return {"PolicyVersion": describe_version(record, f"v{record.spec['LastVersion']}", False)}
 
 
 @api.operation
 def set_default_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     def change(record: Record) -> dict[str, Any]:
-        _version(record, request["VersionId"], False)
+        describe_version(record, request["VersionId"], False)
         return {"DefaultVersionId": request["VersionId"]}
 
     save(call, lambda: find_own(call, request["PolicyArn"]), change)
@@ -79,7 +83,7 @@ def set_default_policy_version(call: Call, request: dict[str, Any]) -> dict[str,
 @api.operation
 def delete_policy_version(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     def change(record: Record) -> dict[str, Any]:
-        _version(record, request["VersionId"], False)
+        describe_version(record, request["VersionId"], False)
         if request["VersionId"] == record.spec["DefaultVersionId"]:
             raise api.error.DeleteConflictException("Cannot delete the default version of a policy.")
         return {"Versions": {v: d for v, d in record.spec["Versions"].items() if v != request["VersionId"]}}

@@ -6,7 +6,6 @@ account's own policies decide, while naming a user, a session or everyone grants
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from modelyard.kernel.identity import Principal
@@ -37,7 +36,7 @@ def _one(kind: str, name: str, principal: Principal) -> str | None:
         return None
     if name == "*":
         return DIRECT
-    if principal.kind in ("anonymous", "service"):
+    if principal.kind in ("anonymous", "service", "federated"):
         return None
     if name == principal.account or name == f"arn:aws:iam::{principal.account}:root":
         return DIRECT if principal.kind == "root" else ACCOUNT
@@ -45,6 +44,8 @@ def _one(kind: str, name: str, principal: Principal) -> str | None:
         return DIRECT
     if principal.role_arn is not None and name in (principal.role_arn, principal.user_id.split(":")[0]):
         return ROLE
+    if principal.kind == "federated-user" and name in (principal.session.get("user_arn"), principal.session.get("user_id")):
+        return ROLE  # the user who asked for the session: its policies limit what such a statement grants
     if principal.kind == "user" and name == principal.user_id:
         return DIRECT
     return None
@@ -53,12 +54,3 @@ def _one(kind: str, name: str, principal: Principal) -> str | None:
 def service_principal(service: str) -> Principal:
     """An AWS service (`sagemaker.amazonaws.com`) as a caller."""
     return Principal("service", "", service, service)
-
-
-def names_service(document: Mapping[str, Any], service: str) -> bool:
-    """Whether any Allow statement of a trust policy names the service."""
-    statements = document.get("Statement", [])
-    for statement in [statements] if isinstance(statements, Mapping) else statements:
-        if statement.get("Effect") == "Allow" and "Principal" in statement and matches(statement["Principal"], service_principal(service)):
-            return True
-    return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.service import Call
+from modelyard.services.iam import names
 from modelyard.services.iam.actions import Need, condition_keys
 from modelyard.services.iam.context import Context, iso, request_tags
 from modelyard.services.iam.keys import TEMPORARY
@@ -19,20 +20,26 @@ if TYPE_CHECKING:
 
 _TAG_MEMBERS = ("Tags", "tags", "TagSet", "TagList")
 _TAG_KEY_MEMBERS = ("TagKeys", "tagKeys")
-_TYPES = {"root": "Account", "user": "User", "role": "AssumedRole", "anonymous": "Anonymous", "service": "AWSService"}
+_TYPES = {
+    "root": "Account",
+    "user": "User",
+    "role": "AssumedRole",
+    "anonymous": "Anonymous",
+    "service": "AWSService",
+    "federated-user": "FederatedUser",
+}
 
 
 def of_principal(principal: Principal, tags: Mapping[str, str]) -> dict[str, Any]:
     """Keys that depend on the caller only. aws:PrincipalArn is the role's ARN for a session, as AWS has it."""
     keys: dict[str, Any] = {
+        **(_of_session(principal) if principal.access_key.startswith(TEMPORARY) else {}),
         "aws:PrincipalArn": principal.role_arn or principal.arn,
         "aws:PrincipalAccount": principal.account or None,
         "aws:PrincipalType": _TYPES.get(principal.kind),
-        "aws:userid": principal.user_id,
+        "aws:userid": principal.user_id or None,
         "aws:PrincipalIsAWSService": principal.kind == "service",
     }
-    if principal.access_key.startswith(TEMPORARY):
-        keys["aws:MultiFactorAuthPresent"] = False  # AWS sends it with temporary credentials only; there is no MFA here
     if principal.kind == "service":
         keys["aws:PrincipalServiceName"] = principal.arn
     if principal.kind == "user":
@@ -42,14 +49,26 @@ def of_principal(principal: Principal, tags: Mapping[str, str]) -> dict[str, Any
     return keys
 
 
+def _of_session(principal: Principal) -> dict[str, Any]:
+    """Keys that AWS sends with temporary credentials only."""
+    said = principal.session
+    keys = {"aws:MultiFactorAuthPresent": said.get("mfa_at") is not None, **said.get("keys", {})}
+    if said.get("issued_at") is not None:
+        keys["aws:TokenIssueTime"] = iso(said["issued_at"])
+    if said.get("source_identity"):
+        keys["aws:SourceIdentity"] = said["source_identity"]
+    return keys
+
+
 def of_call(
     call: Call, caller: Caller, request: Mapping[str, Any], more: Mapping[str, Any], need: Need, owner: str | None = None
 ) -> Context:
     """`owner` is the account of the resource (None: the caller's). Nothing is computed until a statement asks for a key; tags of the resource are read from the store only then."""
+    service = need.action.partition(":")[0]
     return Context(
         call.condition,
-        lambda: _of_transport(call),
-        lambda: of_request(request, need.action.partition(":")[0]),
+        lambda: of_transport(call),
+        lambda: {**_of_iam_entity(call, request), **of_request(request, "iam")} if service == "iam" else of_request(request, service),
         lambda: of_principal(call.principal, caller.tags),
         {"aws:ResourceAccount": owner or call.account, "s3:ResourceAccount": owner or call.account},
         more,
@@ -57,9 +76,11 @@ def of_call(
     )
 
 
-def _of_transport(call: Call) -> dict[str, Any]:
+def of_transport(call: Call) -> dict[str, Any]:
     now = call.now()
+    mfa_at = call.principal.session.get("mfa_at")
     return {
+        "aws:MultiFactorAuthAge": None if mfa_at is None else max(0, int(now - mfa_at)),
         "aws:SourceIp": call.source_ip,
         "aws:SecureTransport": call.secure,
         "aws:UserAgent": call.user_agent or None,
@@ -68,6 +89,15 @@ def _of_transport(call: Call) -> dict[str, Any]:
         "aws:EpochTime": int(now),
         "aws:ViaAWSService": False,
     }
+
+
+def _of_iam_entity(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
+    """iam:PermissionsBoundary is the boundary of the user or role that is changed, unless the request itself sets one."""
+    for member, kind in (("RoleName", names.ROLE), ("UserName", names.USER)):
+        if isinstance(request.get(member), str):
+            record = call.store.get(kind.kind, call.account, names.GLOBAL, request[member])
+            return {"iam:PermissionsBoundary": record.spec.get("PermissionsBoundary")} if record is not None else {}
+    return {}
 
 
 def of_request(request: Mapping[str, Any], prefix: str) -> dict[str, Any]:

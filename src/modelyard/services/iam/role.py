@@ -8,12 +8,26 @@ from typing import Any
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
-from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import boundary_field, boundary_of, find, principals_exist, save, tag_list, tags_of, taken
+from modelyard.services.iam import api, keys, names, trust
+from modelyard.services.iam.checks import (
+    boundary_field,
+    boundary_of,
+    find,
+    list_tags,
+    new_tags,
+    principals_exist,
+    quota,
+    save,
+    tag,
+    tag_list,
+    taken,
+    untag,
+)
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import trust_policy
 
 DEFAULT_SESSION_S = 3600
+MAX_TRUST = 2048  # characters, white space not counted
 
 
 def find_role(call: Call, name: str) -> Record:
@@ -38,26 +52,39 @@ def describe(call: Call, record: Record) -> dict[str, Any]:
         "RoleId": spec["RoleId"],
         "Arn": record.arn,
         "CreateDate": record.created_at,
-        "AssumeRolePolicyDocument": urllib.parse.quote(spec["AssumeRolePolicyDocument"], safe=""),
+        "AssumeRolePolicyDocument": urllib.parse.quote(trust.in_force(call.store, record), safe=""),
         **({"Description": spec["Description"]} if spec.get("Description") else {}),
         "MaxSessionDuration": spec.get("MaxSessionDuration", DEFAULT_SESSION_S),
     }
 
 
+def _trusted(call: Call, text: str) -> None:
+    """Raises where the document is no trust policy, is too long, or names somebody who is not there."""
+    principals_exist(call, trust_policy(text))
+    if len("".join(text.split())) > MAX_TRUST:
+        raise api.error.LimitExceededException(f"Cannot exceed quota for ACLSizePerRole: {MAX_TRUST}")
+
+
 def describe_whole(call: Call, record: Record) -> dict[str, Any]:
     tags = tag_list(call, record)
-    return {**describe(call, record), **({"Tags": tags} if tags else {}), **boundary_field(record), "RoleLastUsed": {}}
+    return {**describe(call, record), **({"Tags": tags} if tags else {}), **boundary_field(record), "RoleLastUsed": last_used(call, record)}
+
+
+def last_used(call: Call, record: Record) -> dict[str, Any]:
+    use = call.platform.identity.last_used.last(record.spec["RoleId"])
+    return {"LastUsedDate": use.at, "Region": use.region} if use is not None else {}
 
 
 @api.operation
 def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     name, path = request["RoleName"], request.get("Path", "/")
-    principals_exist(call, trust_policy(request["AssumeRolePolicyDocument"]))
+    _trusted(call, request["AssumeRolePolicyDocument"])
     spec = {
         "Path": path,
         "RoleName": name,
         "RoleId": keys.unique_id(keys.ROLE),
         "AssumeRolePolicyDocument": request["AssumeRolePolicyDocument"],
+        "TrustIds": trust.remembered(call.store, request["AssumeRolePolicyDocument"]),
         "Description": request.get("Description", ""),
         "MaxSessionDuration": request.get("MaxSessionDuration", DEFAULT_SESSION_S),
         "Attached": [],
@@ -65,6 +92,7 @@ def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         **boundary_of(call, request),
     }
     taken(call, names.ROLE, name, f"Role with name {name} already exists.")
+    quota(call, names.ROLE, 1000, "Roles")
     try:
         record = call.store.create(
             names.ROLE,
@@ -73,7 +101,7 @@ def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
             name=name,
             arn=names.arn(call.account, "role", path, name),
             spec=spec,
-            tags=tags_of(request),
+            tags=new_tags(request),
         )
     except Taken:
         raise api.error.EntityAlreadyExistsException(f"Role with name {name} already exists.")
@@ -109,9 +137,10 @@ def update_role_description(call: Call, request: dict[str, Any]) -> dict[str, An
 
 @api.operation
 def update_assume_role_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    find_role(call, request["RoleName"])
-    principals_exist(call, trust_policy(request["PolicyDocument"]))
-    wanted = {"AssumeRolePolicyDocument": request["PolicyDocument"]}
+    refuse_service_linked(find_role(call, request["RoleName"]))
+    _trusted(call, request["PolicyDocument"])
+    text = request["PolicyDocument"]
+    wanted = {"AssumeRolePolicyDocument": text, "TrustIds": trust.remembered(call.store, text)}
     save(call, lambda: find_role(call, request["RoleName"]), lambda record: wanted)
     return {}
 
@@ -145,21 +174,14 @@ def delete_role_permissions_boundary(call: Call, request: dict[str, Any]) -> dic
 
 @api.operation
 def tag_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_role(call, request["RoleName"])
-    call.store.set_tags(record.arn, tags_of(request))
-    save(call, lambda: find_role(call, request["RoleName"]), lambda record: {})
-    return {}
+    return tag(call, lambda: find_role(call, request["RoleName"]), request)
 
 
 @api.operation
 def untag_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_role(call, request["RoleName"])
-    call.store.remove_tags(record.arn, request["TagKeys"])
-    save(call, lambda: find_role(call, request["RoleName"]), lambda record: {})
-    return {}
+    return untag(call, lambda: find_role(call, request["RoleName"]), request)
 
 
 @api.operation
 def list_role_tags(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    shown, more = page(tag_list(call, find_role(call, request["RoleName"])), request, lambda tag: tag["Key"])
-    return {"Tags": shown, **more}
+    return list_tags(call, find_role(call, request["RoleName"]), request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
@@ -9,8 +10,28 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import boundary_field, boundary_of, find, save, tag_list, tags_of, taken
+from modelyard.services.iam.checks import (
+    boundary_field,
+    boundary_of,
+    find,
+    list_tags,
+    new_tags,
+    quota,
+    rename,
+    save,
+    tag,
+    tag_list,
+    taken,
+    untag,
+)
 from modelyard.services.iam.pages import page
+
+_IN_THE_WAY = {
+    names.ACCESS_KEY.kind: "access keys",
+    names.SIGNING_CERTIFICATE.kind: "signing certificates",
+    names.SSH_KEY.kind: "SSH public keys",
+    names.SERVICE_CREDENTIAL.kind: "service specific credentials",
+}
 
 
 def find_user(call: Call, name: str) -> Record:
@@ -56,9 +77,10 @@ def create_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         **boundary_of(call, request),
     }
     arn = names.arn(call.account, "user", path, name)
+    quota(call, names.USER, 5000, "Users")
     try:
         record = call.store.create(
-            names.USER, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=tags_of(request)
+            names.USER, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec, tags=new_tags(request)
         )
     except Taken:
         raise api.error.EntityAlreadyExistsException(message)
@@ -93,9 +115,30 @@ def delete_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         raise api.error.DeleteConflictException("Cannot delete entity, must detach all policies first.")
     if record.spec["Inline"]:
         raise api.error.DeleteConflictException("Cannot delete entity, must delete policies first.")
-    if call.store.children(record.uid, names.ACCESS_KEY.kind):
-        raise api.error.DeleteConflictException("Cannot delete entity, must delete access keys first.")
+    for kind, things in _IN_THE_WAY.items():
+        if call.store.children(record.uid, kind):
+            raise api.error.DeleteConflictException(f"Cannot delete entity, must delete {things} first.")
+    if record.spec.get("Login"):
+        raise api.error.DeleteConflictException("Cannot delete entity, must delete login profile first.")
+    if any(d.spec.get("UserId") == record.spec["UserId"] for d in call.store.list(names.MFA_DEVICE.kind, call.account, names.GLOBAL)):
+        raise api.error.DeleteConflictException("Cannot delete entity, must delete MFA device first.")
     call.store.delete(record)
+    return {}
+
+
+@api.operation
+def update_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a user go on under its new name; its sessions of before do not."""
+    old = find_user(call, request["UserName"])
+    new = rename(call, lambda: find_user(call, old.name), "user", request.get("NewUserName"), request.get("NewPath"), "User")
+    credentials = call.platform.identity.credentials
+    for key in call.store.children(new.uid, names.ACCESS_KEY.kind):
+        if (known := credentials.get(key.name)) is not None:
+            credentials.put(replace(known, principal=replace(known.principal, arn=new.arn)))
+        save(call, lambda key=key: call.store.by_uid(key.uid) or key, lambda record: {"UserName": new.name})
+    for device in call.store.list(names.MFA_DEVICE.kind, call.account, names.GLOBAL):
+        if device.spec.get("UserId") == new.spec["UserId"]:
+            save(call, lambda device=device: call.store.by_uid(device.uid) or device, lambda record: {"UserName": new.name})
     return {}
 
 
@@ -114,21 +157,14 @@ def delete_user_permissions_boundary(call: Call, request: dict[str, Any]) -> dic
 
 @api.operation
 def tag_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_user(call, request["UserName"])
-    call.store.set_tags(record.arn, tags_of(request))
-    save(call, lambda: find_user(call, request["UserName"]), lambda record: {})
-    return {}
+    return tag(call, lambda: find_user(call, request["UserName"]), request)
 
 
 @api.operation
 def untag_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    record = find_user(call, request["UserName"])
-    call.store.remove_tags(record.arn, request["TagKeys"])
-    save(call, lambda: find_user(call, request["UserName"]), lambda record: {})
-    return {}
+    return untag(call, lambda: find_user(call, request["UserName"]), request)
 
 
 @api.operation
 def list_user_tags(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    shown, more = page(tag_list(call, find_user(call, request["UserName"])), request, lambda tag: tag["Key"])
-    return {"Tags": shown, **more}
+    return list_tags(call, find_user(call, request["UserName"]), request)

@@ -4,4 +4,11 @@ from modelyard.kernel.service import Service
 
 api = Service("sts")
 
-from modelyard.services.sts import assume_role, caller, session_token  # noqa: E402, F401
+from modelyard.services.sts import (  # noqa: E402, F401
+    assume_role,
+    authorization_message,
+    caller,
+    federation,
+    session_token,
+    web_identity,
+)

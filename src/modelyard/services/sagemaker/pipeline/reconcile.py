@@ -21,6 +21,7 @@ from modelyard.services.sagemaker.pipeline.definition import Definition, Step, r
 from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FINAL, RUNNING
 
 STEP_FAILURE = "Step failure: One or multiple steps failed."
+DELETED = "ClientError: The pipeline was deleted."
 GONE = "ClientError: What the step made was deleted before it had ended."
 MOST_STEPS = 10_000
 PACKAGE_SECONDS = 0.5
@@ -53,6 +54,8 @@ def observe(execution: Record, world: Any) -> Seen:
     if execution.status in FINAL and not _is_wanted_again(execution):
         return Seen()
     version = world.store.by_uid(execution.spec["version"])
+    if version is None:
+        return Seen()
     definition = read(version.spec["definition"])
     starts, jobs, answers, made = {}, {}, {}, {}
     for name, state in execution.state.get("steps", {}).items():
@@ -90,7 +93,8 @@ def decide(execution: Record, seen: Seen, now: float) -> Move:
         return _to(execution, "Stopping", {}, now)
     if spec.get("experiment") and not state.get("prepared"):
         return _prepare(execution, seen, now)
-    assert seen.definition is not None
+    if seen.definition is None:  # started while the pipeline was being deleted
+        return _to(execution, "Failed", {"ended_at": now, "reason": DELETED}, now)
     steps: Mapping[str, Any] = state.get("steps", {})
     failed = [name for name, one in steps.items() if one["status"] == "Failed"]
     ending = bool(spec.get("stop")) or any(seen.definition.steps[name].type == "Fail" for name in failed)
@@ -106,7 +110,7 @@ def decide(execution: Record, seen: Seen, now: float) -> Move:
             launch = state.get("launches", {}).get(step.name, 0) + 1
             return _changed(execution, step, {"status": "Starting", "start": now, "attempt": 1, "launch": launch}, [], now)
     if not running:
-        return _end(execution, bool(failed), now)
+        return _end(execution, seen.definition, failed, now)
     pauses = [look.pause for look in looks if look.pause is not None]
     wakes = [look.wake_at for look in looks if look.wake_at is not None]
     do = [action for look in looks for action in look.do]
@@ -227,18 +231,20 @@ def _to(execution: Record, status: str, state: dict[str, Any], now: float) -> Mo
     return Move(status, state, wake_at=None if status in FINAL else now, detail=told)
 
 
-def _end(execution: Record, failed: bool, now: float) -> Move:
+def _end(execution: Record, definition: Definition | None, failed: list[str], now: float) -> Move:
     if execution.spec.get("stop"):
         return _to(execution, "Stopped", {"ended_at": now}, now)
-    if failed:
-        return _to(execution, "Failed", {"ended_at": now, "reason": STEP_FAILURE}, now)
-    return _to(execution, "Succeeded", {"ended_at": now}, now)
+    if not failed:
+        return _to(execution, "Succeeded", {"ended_at": now}, now)
+    if definition is not None and plan.are_handled(definition, execution.state["steps"], failed):
+        return _to(execution, "CompletedWithFailures", {"ended_at": now, "reason": STEP_FAILURE}, now)
+    return _to(execution, "Failed", {"ended_at": now, "reason": STEP_FAILURE}, now)
 
 
 def _prepare(execution: Record, seen: Seen, now: float) -> Move:
     prepared = seen.prepared
     if execution.spec.get("stop"):
-        return _end(execution, False, now)
+        return _end(execution, None, [], now)
     if prepared.state == "absent":
         return Move(execution.status, do=[Prepare(execution)])
     if prepared.state == "running":
