@@ -6,7 +6,7 @@
 
 A platform is started on a free port and a new data folder, with an account for each user that the suite wants. The suite is from
 a time when new buckets had ACLs; AWS's have none any more. So its clients ask for `ObjectOwnership=ObjectWriter` where they make a
-bucket without saying (the plugin in tools/s3_tests/ does that, in the client); `--plain` leaves it out.
+bucket without saying (the plugin in tools/s3_tests/ does that, in the client); `--plain` leaves it out. An empty region name of a client becomes us-east-1.
 
 `--select TEXT` runs the tests with this in their names and prints, without writing the page.
 """
@@ -160,7 +160,7 @@ class Platform:
         kms = self.client("kms", "main")
         for number in ("", "2"):
             try:
-                found["main"][f"kms{number}"] = kms.create_key()["KeyMetadata"]["KeyId"]
+                found["main"][f"kms{number}"] = kms.create_key()["KeyMetadata"]["Arn"]
             except Exception as problem:
                 print(f"no KMS key: {problem}", file=sys.stderr)
         return found
@@ -237,7 +237,7 @@ def render(found: dict[str, dict[str, Any]], reasons: dict[str, Any], plain: boo
     failed: dict[str, list[str]] = defaultdict(list)
     for name, one in sorted(found.items()):
         short = name.partition("::")[2]
-        why = names.get(short) or next((marks[mark] for mark in one["marks"] if mark in marks), None)
+        why = names.get(short) or next((text for mark, text in marks.items() if mark in one["marks"]), None)
         if one["outcome"] == "skipped" and not why:
             why = f"The suite itself skips it: {one['why']}"
         outcome = "passed" if one["outcome"] == "passed" else "not applicable" if why else "failed"

@@ -286,6 +286,9 @@ class FakeImages:
             return None
         return Image(uri, "echo", "echo", serve=("serve",))
 
+    def digest(self, image: Image) -> str:
+        return "sha256:" + "0" * 64
+
     def look(self, image: Image) -> ImageState:
         return ImageState("ready")
 

@@ -104,6 +104,10 @@ def test_transport(yard, s3, bucket, allow, refused):
     over_tls.get_object(Bucket=bucket, Key="k")
     plain = yard.client(signature_version=UNSIGNED)
     refused(lambda: plain.get_object(Bucket=bucket, Key="k"), "AccessDenied", 403)
+    allow("GetObject", {"NumericGreaterThanEquals": {"s3:TlsVersion": "1.2"}}, principal="*")
+    over_tls.get_object(Bucket=bucket, Key="k")
+    allow("GetObject", {"NumericGreaterThanEquals": {"s3:TlsVersion": "1.4"}}, principal="*")
+    refused(lambda: over_tls.get_object(Bucket=bucket, Key="k"), "AccessDenied", 403)
     allow("GetObject", {"StringLike": {"aws:Referer": "https://example.com/*"}}, principal="*")
     url = f"{yard.url()}/{bucket}/k"
     assert requests.get(url, headers={"Referer": "https://example.com/page"}, timeout=10).status_code == 200

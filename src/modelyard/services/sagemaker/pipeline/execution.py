@@ -65,6 +65,7 @@ def start_pipeline_execution(call, request):
             state={"steps": states}, owner=pipeline.uid, uid=digest.hex()[:24],
             detail={"eventbridge": _began(call, pipeline, arn, spec)},
         )  # fmt: skip
+    versions.note_execution(call, version.uid, arn)
     call.platform.ring(EXECUTION.kind)
     return {"PipelineExecutionArn": arn}
 
