@@ -36,7 +36,7 @@ from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
 POLL_SECONDS = 0.1
-IDLE_POLL_SECONDS = 0.5
+IDLE_POLL_SECONDS = 1.0
 FLUSH_SECONDS = 1.0
 FLUSH_PLATFORM_SECONDS = 10.0
 """Figures and captures are handed over once a second, on a fast clock more often."""
