@@ -266,6 +266,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("images", _images, ("gateway", "engine")),
     ("kms", _installed("modelyard.services.kms.part"), ("gateway", "engine", "worker")),
     ("parameters", _installed("modelyard.services.ssm.part"), ("gateway", "engine")),
+    ("secrets", _installed("modelyard.services.secretsmanager.part"), ("gateway", "engine")),
     ("s3", _s3, ("gateway", "engine", "worker")),
     ("queues", _queues, ("gateway", "engine")),
     ("topics", _topics, ("gateway", "engine")),
@@ -368,6 +369,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
+    bell.attach(loop, lambda topic: platform.invoker.ring() if topic == "routes" else None)
     await server.start(platform.settings.host, platform.settings.port, listener=listener)
     way_out = await wayout.serve(platform, gateway, authority, own_ports, egress)
     gc.collect()

@@ -66,7 +66,12 @@ def sweep_topics(platform: Platform) -> None:
     platform.topics.outbox.sweep()
 
 
-CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_queues, sweep_topics]
+def sweep_secrets(platform: Platform) -> None:
+    """Encrypted values that no version of a secret names."""
+    platform.secrets.sweep(platform.store)
+
+
+CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_queues, sweep_topics, sweep_secrets]
 
 
 def _is_there(platform: Any, uid: str) -> bool:

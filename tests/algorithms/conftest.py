@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import patience
 from tests.support.needs import LARGE, large_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +127,7 @@ class Client:
         self.port, self.process, self.log = port, process, log
 
     def wait(self) -> None:
-        end = time.monotonic() + 60
+        end = patience.deadline(60)
         while True:
             try:
                 self.get("/ping")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelyard import datafolder
+from tests.support import patience
 
 RUNNER = """
 import sys
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def wait(what, seconds=10.0):
     """Polls until `what()` is true and answers it."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while time.monotonic() < deadline:
         if found := what():
             return found

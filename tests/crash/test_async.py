@@ -105,7 +105,7 @@ class Simulation:
         report = Reporter(queue, metrics.put, lambda *place_and_events: self.lines.extend(place_and_events[-1]), self.clock, folder)
         made = Driver(self.store, queue, hands, self.clock, folder, report)
         try:
-            made.settle(5.0)
+            made.settle(60.0)
         finally:
             made.close()
             made._pool.shutdown(wait=True)

@@ -141,6 +141,9 @@ class Clients:
         self.stopping.wait(0.02)
 
 
+KILLS = 30
+
+
 @pytest.mark.parametrize("seed", [7])
 def test_a_monkey_with_kill_9(realm, seed):
     monkey = random.Random(seed)
@@ -148,9 +151,15 @@ def test_a_monkey_with_kill_9(realm, seed):
     eventually(lambda: status(realm, "e") == "InService", 90, lambda: realm.sm.describe_endpoint(EndpointName="e"))
     killed = []
     with Clients(realm, seed) as clients:
-        until = time.monotonic() + 35
         updated = 0
-        while time.monotonic() < until:
+
+        def enough() -> bool:
+            """By what was done, not by the clock: on a busy machine each kill takes longer."""
+            return len(killed) >= KILLS and clients.answers > 50 and len(clients.jobs) > 15 and len(clients.objects) > 20
+
+        until = time.monotonic() + 240
+        while not enough():
+            assert time.monotonic() < until, (killed, clients.answers, len(clients.jobs), len(clients.objects))
             time.sleep(monkey.uniform(0.2, 1.2))
             role = monkey.choice(("gateway", "gateway", "engine", "engine", "shim"))
             victims = list(realm.shims().values()) if role == "shim" else realm.pids(role)
@@ -163,7 +172,7 @@ def test_a_monkey_with_kill_9(realm, seed):
                 realm.kill(realm.pids("supervisor")[0])
                 killed.append("supervisor")
                 realm.up()
-    assert len(killed) > 20 and clients.answers > 50 and len(clients.jobs) > 15 and len(clients.objects) > 20, (killed, clients.answers)
+    assert "supervisor" in killed
     assert clients.wrong == []
     for key, digest in clients.objects.items():
         if key not in clients.unsure:

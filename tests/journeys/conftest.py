@@ -17,6 +17,7 @@ import pytest
 from modelyard.cli.environment import quick_polls as short_pauses
 from modelyard.config import Settings
 from modelyard.runtime.images import ImageStore
+from tests.support import patience
 from tests.support.needs import require
 
 HERE = Path(__file__).parent
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
 def wait(what: Callable[[], Any], seconds: float = 30.0, every: float = 0.1) -> Any:
     """Polls until `what()` answers something true, and answers it."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while time.monotonic() < deadline:
         if found := what():
             return found
@@ -58,7 +59,7 @@ class Yard:
         """`modelyard WORDS --data …`; fails with what it printed unless it ends with `code`."""
         first, *rest = words
         argv = [sys.executable, "-m", "modelyard", first, "--data", str(self.data), *rest]
-        done = subprocess.run(argv, env=self._env, capture_output=True, text=True, timeout=timeout, **more)
+        done = subprocess.run(argv, env=self._env, capture_output=True, text=True, timeout=timeout * patience.SLOWNESS, **more)
         said = f"modelyard {' '.join(words)[:200]} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         assert code is None or done.returncode == code, said
         return done

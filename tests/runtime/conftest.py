@@ -17,6 +17,7 @@ import uv
 from modelyard.config import Settings
 from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.process import ProcessRuntime, probe
+from tests.support import patience
 from tests.support.needs import require
 
 TIERS = ("full", "no-proc", "ctypes", "degraded")
@@ -74,7 +75,7 @@ class Bench:
 
 def until(look, good, seconds: float = 20):
     """Poll `look()` until it is `good`, with a bound; answers the last look."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while not good(seen := look()):
         assert time.monotonic() < deadline, f"still {seen} after {seconds} s"
         time.sleep(0.01)

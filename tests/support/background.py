@@ -24,7 +24,7 @@ class BackgroundServer:
         return self.server.port
 
     def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
 
     def __enter__(self) -> BackgroundServer:
         self._thread.start()

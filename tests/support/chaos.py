@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from modelyard.kernel.bus import Bus, Reader
+from modelyard.kernel.reconcile import Engine
+
 
 class Crash(BaseException):
     """The process is gone: nothing after this line ran."""
@@ -43,3 +46,24 @@ class _Wrapped:
             return answer
 
         return call
+
+
+def outlive(platform: Any, name: str, chaos: Chaos, rounds: int = 300) -> None:
+    """Lets a service's reconcilers and readers work, dying at calls of the store and coming back, until three looks in a row end well."""
+    service, real, quiet = platform.services[name], platform.store, 0
+    readers = [Reader(name, lambda event, handle=handle: handle(event, platform), kinds) for name, kinds, handle in service.readers]
+    for _ in range(rounds):
+        platform.store = chaos.wrap(real)
+        try:
+            Engine(platform, service.reconcilers).settle()
+            Bus(platform.store, readers).drain()
+            quiet += 1
+        except Crash:
+            real.db.grouped(lambda tx: tx.execute("UPDATE records SET lease_until = 0"))
+            platform.parts["tasks"] = type(platform.parts["tasks"])()  # what a process was doing ends with it
+            quiet = 0
+        finally:
+            platform.store = real
+        if quiet == 3:
+            return
+    raise AssertionError("the engine never came to rest")

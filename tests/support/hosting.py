@@ -31,6 +31,7 @@ from modelyard.runtime.base import RunSpec, RunState
 from modelyard.runtime.images.recipes import Image
 from modelyard.runtime.images.store import ImageState
 from modelyard.services.sagemaker.endpoint.health import probes
+from tests.support import patience
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/hosting"
@@ -69,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if box.models.pop(self.path.removeprefix("/models/"), None) else 404, b"")
 
     def do_POST(self) -> None:
-        """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `who`,
+        """The body says what to do: `sleep S`, `hold PATH` (until that file is there), `status N text`, `die`, `headers`, `parts a b c`, `who`,
         `open ID`, `close ID`, `flood MEGABYTES` (streams so many), `then …` (says the rest); else it comes back."""
         box = self.server.box  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -91,6 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
         if word == "sleep":
             time.sleep(float(rest))
             self._answer(200, b"slept")
+        elif word == "hold":
+            eventually(Path(rest).exists, 30.0)
+            self._answer(200, b"held")
         elif word == "status":
             code, _, text = rest.partition(" ")
             self._answer(int(code), text.encode())
@@ -285,6 +289,9 @@ class FakeImages:
             return None
         return Image(uri, "echo", "echo", serve=("serve",))
 
+    def digest(self, image: Image) -> str:
+        return "sha256:" + "0" * 64
+
     def look(self, image: Image) -> ImageState:
         return ImageState("ready")
 
@@ -466,7 +473,7 @@ class _Client:
 
 def eventually(check: Any, seconds: float = 10.0, told: Any = lambda: "") -> Any:
     """The first true value of `check()` within the time; polls, never sleeps blindly."""
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while time.monotonic() < deadline:
         if value := check():
             return value

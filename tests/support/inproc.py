@@ -35,7 +35,7 @@ class Loop:
         threading.Thread(target=self.loop.run_forever, name="in-process gateway", daemon=True).start()
 
     def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(240)
 
 
 _loop: Loop | None = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.support import patience
 from tests.support.boxes import BUCKET, FINAL, IMAGE, Boxes
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -52,7 +53,7 @@ class Processing:
         return self.until(name, lambda job: job["ProcessingJobStatus"] in FINAL, seconds)
 
     def until(self, name: str, good: Callable[[dict[str, Any]], bool], seconds: float = 30.0) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
+        deadline = patience.deadline(seconds)
         while not good(job := self.sm.describe_processing_job(ProcessingJobName=name)):
             assert time.monotonic() < deadline, f"after {seconds} s: {job}\n{self.log(name)[-20:]}"
             time.sleep(0.02)

@@ -18,6 +18,8 @@ import boto3
 import psutil
 from botocore.config import Config
 
+from tests.support import patience
+
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "081325390199.dkr.ecr.us-east-1.amazonaws.com/sagemaker-base-python:1.0"
 SKLEARN = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -36,7 +38,11 @@ class Realm:
 
     def _cli(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "modelyard", *words, "--data", str(self.data)], env=self._env, capture_output=True, text=True, timeout=90
+            [sys.executable, "-m", "modelyard", *words, "--data", str(self.data)],
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=90 * patience.SLOWNESS,
         )
         assert not check or done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
         return done
@@ -139,7 +145,7 @@ class Realm:
 
 
 def eventually(check: Callable[[], Any], seconds: float, told: Callable[[], Any] = lambda: "") -> Any:
-    deadline = time.monotonic() + seconds
+    deadline = patience.deadline(seconds)
     while not (value := check()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {told()}"
         time.sleep(0.1)

@@ -78,6 +78,7 @@ INTERFACES = {
     "modelyard.services.s3.objects": "which actions a role needs on an object, and its ARN",
     "modelyard.services.iam.resource_documents": "what a service does with its own resource policies",
     "modelyard.services.iam.vault": "private files, written once and whole",
+    "modelyard.services.applicationautoscaling.schedule": "rate() and cron(), pure",
     "modelyard.services.iam.conditions": "which condition operators there are",
     "modelyard.services.modelyard": "our own API, to which every service adds",
     "modelyard.services.logs.follow": "how a line of a run's log is read",

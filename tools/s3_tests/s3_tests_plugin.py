@@ -6,6 +6,7 @@ import os
 
 
 def pytest_configure(config):
+    _name_a_region()
     if not os.environ.get("S3TESTS_PLAIN"):
         _make_buckets_with_acls()
 
@@ -17,6 +18,7 @@ def pytest_runtest_logreport(report):
     why = crash.message if crash else report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr or "")
     line = {
         "name": report.nodeid.rpartition("/")[2],
+        "round": int(os.environ.get("S3TESTS_ROUND", "1")),
         "outcome": report.outcome,
         "why": (why.strip().splitlines() or [""])[0][:300],
         "marks": [name for name in report.keywords if not name.startswith(("test_", "pytest"))],
@@ -37,3 +39,16 @@ def _make_buckets_with_acls():
         return send(self, operation, request)
 
     botocore.client.BaseClient._make_api_call = call
+
+
+def _name_a_region():
+    """The suite says `region_name=''`, which no signature to AWS can carry."""
+    import boto3
+    import boto3.session
+
+    make = boto3.session.Session.client
+
+    def client(self, service_name, region_name=None, *more, **options):
+        return make(self, service_name, region_name or None, *more, **options)
+
+    boto3.session.Session.client = client

@@ -31,6 +31,7 @@ class Platform:
     - `queues`   services/sqs/part.py      Queues: messages and those who wait for them
     - `kms`      services/kms/part.py      Keys: data_key, encrypt, decrypt under KMS keys
     - `parameters` services/ssm/part.py     History: older versions of parameters
+    - `secrets`  services/secretsmanager/part.py Values: encrypted values of secrets
     - `topics`   services/sns/part.py      Topics: outbox, signer, courier
     - `meters`   services/sagemaker/cost/meters.py when billed things began and ended
     - `own_ports` app.py                    callable: ports of the platform itself

@@ -15,5 +15,6 @@ SERVICES = [
     "sns",
     "kms",
     "ssm",
+    "secretsmanager",
 ]
 """The table of contents: packages of this folder, in no order that matters."""

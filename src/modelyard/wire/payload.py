@@ -100,6 +100,8 @@ def verified(request: HttpRequest, who: Authenticated, family: str) -> Body:
     said = (claim.payload if claim else "") or request.header("x-amz-content-sha256")
     if is_chunked(said, request):
         return _unchunked(request, who, said)
+    if family == "s3" and "content-length" not in request.index and "transfer-encoding" not in request.index:
+        raise ApiError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
     body = request.body
     if len(said) == 64:
         return HashedBody(body, said, family)

@@ -7,17 +7,18 @@ import json
 import uuid
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard.services.kms import envelope
 from modelyard.services.kms.keyring import opened
 from tests.support.platform import ACCOUNT
 
+PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXTS = st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(st.binary(max_size=4096), TEXTS, TEXTS, st.binary(min_size=32, max_size=32))
 def test_envelopes(plaintext, context, other, material):
     key, name = str(uuid.uuid4()), "0123456789abcdef" * 4
@@ -30,7 +31,7 @@ def test_envelopes(plaintext, context, other, material):
             envelope.unseal(material, blob, other)
 
 
-@settings(max_examples=60, deadline=None)
+@PATIENT
 @given(st.data())
 def test_no_changed_bit_goes_unseen(data):
     material, key, name = bytes(32), str(uuid.uuid4()), "ab" * 32
@@ -42,6 +43,7 @@ def test_no_changed_bit_goes_unseen(data):
         envelope.unseal(material, bytes(blob), {"a": "b"})
 
 
+@PATIENT
 @given(TEXTS, TEXTS)
 def test_different_contexts_are_different_bytes(one, two):
     assert (envelope.canonical(one) == envelope.canonical(two)) == (one == two)

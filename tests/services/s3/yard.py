@@ -18,13 +18,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from modelyard import app
 from modelyard.config import Settings
 from modelyard.kernel.clock import Clock, SystemClock
 from modelyard.kernel.database import open_database
 from modelyard.kernel.dispatch import Dispatch
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.store import Store
-from modelyard.services import iam, s3, sts
+from modelyard.services import iam, kms, s3, sts
 from modelyard.services.iam.bootstrap import ensure_account
 from modelyard.services.iam.identity import IamIdentity
 from modelyard.wire.gateway import Gateway
@@ -41,7 +42,8 @@ class Yard:
         self.platform = Platform(Settings(data=data, strict=True), clock, Store(open_database("", data / "store.db"), clock))
         self.platform.identity = IamIdentity(self.platform)
         self.platform.dispatch = Dispatch(self.platform)
-        self.platform.services = {"iam": iam.api, "sts": sts.api, "s3": s3.api}
+        self.platform.services = {"iam": iam.api, "sts": sts.api, "s3": s3.api, **app.load_services(["kms"])}
+        self.platform.parts["kms"] = kms.install(self.platform)
         self.depot = s3.install(self.platform)
         self.keys = {account: ensure_account(self.platform, account)["root"] for account in (ACCOUNT, OTHER)}
         self.ca = data / "ca.pem"
@@ -53,7 +55,7 @@ class Yard:
         self.port = self._run(self._server.start("127.0.0.1", 0))
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(240)
 
     def close(self) -> None:
         self._run(self._server.stop(1.0))

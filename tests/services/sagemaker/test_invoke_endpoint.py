@@ -10,6 +10,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
+from modelyard.serving.routes import from_body
 from tests.support.hosting import Hosting, eventually
 
 SIX_MB = 6_291_456
@@ -201,6 +202,50 @@ def test_data_capture(hosting):
     line = json.loads(hosting.s3.get_object(Bucket="captured", Key=listed[0]["Key"])["Body"].read())
     assert line["captureData"]["endpointInput"]["data"] == "1,2" and line["captureData"]["endpointOutput"]["data"] == "w:1,2"
     assert line["eventMetadata"]["inferenceId"] == "seven"
+
+
+@pytest.mark.parametrize(
+    ("member", "status"), [({}, "Started"), ({"EnableCapture": True}, "Started"), ({"EnableCapture": False}, "Stopped")]
+)
+def test_capture_is_on_unless_the_configuration_says_otherwise(hosting, member, status):
+    name = f"capture-{len(member)}-{status}".lower()
+    capture = {
+        "InitialSamplingPercentage": 40,
+        "DestinationS3Uri": "s3://captured/on",
+        "CaptureOptions": [{"CaptureMode": "Output"}],
+        **member,
+    }
+    hosting.deploy(name, name, DataCaptureConfig=capture)
+    assert hosting.sm.describe_endpoint(EndpointName=name)["DataCaptureConfig"] == {
+        "EnableCapture": status == "Started",
+        "CaptureStatus": status,
+        "CurrentSamplingPercentage": 40,
+        "DestinationS3Uri": "s3://captured/on",
+        "KmsKeyId": "",
+    }
+    (_, _, body) = next(row for row in hosting.platform.store.routes_since(0) if row[1].endswith(f"/{name}"))
+    assert bool(from_body(body).capture) is (status == "Started")
+
+
+def test_what_describe_tells_as_it_was_given(hosting):
+    hosting.model("told")
+    told = {
+        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+        "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 2},
+    }
+    row = {"VariantName": "v", "ModelName": "told", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large", **told}
+    metrics = {"EnableEnhancedMetrics": True, "MetricPublishFrequencyInSeconds": 10}
+    hosting.sm.create_endpoint_config(EndpointConfigName="told", ProductionVariants=[row], MetricsConfig=metrics)
+    hosting.sm.create_endpoint(EndpointName="told", EndpointConfigName="told")
+    there = hosting.until("InService", "told")
+    variant = there["ProductionVariants"][0]
+    assert {member: variant[member] for member in told} == told and there["MetricsConfig"] == metrics
+    made = variant["DeployedImages"][0]["ResolutionTime"]
+    hosting.sm.update_endpoint(EndpointName="told", EndpointConfigName="told")
+    assert hosting.until("InService", "told")["ProductionVariants"][0]["DeployedImages"][0]["ResolutionTime"] > made
+    row["ManagedInstanceScaling"] = {"Status": "ENABLED", "MinInstanceCount": 3, "MaxInstanceCount": 2}
+    with pytest.raises(ClientError, match="must not be more than its MaxInstanceCount"):
+        hosting.sm.create_endpoint_config(EndpointConfigName="told-2", ProductionVariants=[row])
 
 
 def test_who_saw_the_end_of_an_update_is_served_by_it(hosting, monkeypatch):

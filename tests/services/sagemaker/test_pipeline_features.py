@@ -28,12 +28,15 @@ def yard(platform):
 # --- caching -----------------------------------------------------------------------------------------
 
 
+X = [{"Name": "X", "Type": "String", "DefaultValue": "1"}]
+
+
 def test_a_result_is_used_again_until_it_is_too_old(yard):
     train = yard.training(
         "Train", arguments={"HyperParameters": {"x": {"Get": "Parameters.X"}}}, CacheConfig={"Enabled": True, "ExpireAfter": "P1DT1H"}
     )
     last = yard.fail("Told", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
-    yard.create("p", train, last, parameters=[{"Name": "X", "Type": "String", "DefaultValue": "1"}])
+    yard.create("p", train, last, parameters=X)
     first = yard.start("p")
     job = yard.end(first, "Train")
     model = yard.steps(first)["Told"]["FailureReason"]
@@ -43,6 +46,9 @@ def test_a_result_is_used_again_until_it_is_too_old(yard):
     assert row["StepStatus"] == "Succeeded" and row["CacheHitResult"] == {"SourcePipelineExecutionArn": first}
     assert row["Metadata"] == {"TrainingJob": {"Arn": job.arn}} and yard.steps(second)["Told"]["FailureReason"] == model
     assert "CacheHitResult" not in yard.steps(yard.start("p", {"X": "2"}))["Train"], "other arguments"
+    elsewhere = {**train, "Arguments": train["Arguments"] | {"OutputDataConfig": {"S3OutputPath": "s3://bucket/elsewhere"}}}
+    yard.sm.update_pipeline(PipelineName="p", PipelineDefinition=yard.definition(elsewhere, parameters=X))
+    assert "CacheHitResult" in yard.steps(yard.start("p"))["Train"], "where results go makes no other result"
     yard.clock.advance(3601.0)
     assert yard.steps(yard.start("p"))["Train"]["StepStatus"] == "Executing", "too old"
 
@@ -61,7 +67,7 @@ def test_a_failure_is_not_kept(yard):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("PT30M", 1800), ("P1D", DAY), ("P1DT2H", DAY + 7200), ("P2W", 14 * DAY), ("P1M", 30 * DAY), ("30d", 30 * DAY), ("T12H", None), ("P", None), ("", None), (5, None)],
+    [("PT30M", 1800), ("P1D", DAY), ("P1DT2H", DAY + 7200), ("P2W", 14 * DAY), ("P1M", 30 * DAY), ("30d", 30 * DAY), ("T16m", 960), ("30dT5h", 30 * DAY + 18000), ("5y", 1825 * DAY), ("PT", None), ("soon", None), ("P", None), ("", None), (5, None)],
 )  # fmt: skip
 def test_durations(text, seconds):
     assert seconds_of(text) == seconds
@@ -289,6 +295,17 @@ def test_deletion(yard):
         yard.sm.describe_pipeline_execution(PipelineExecutionArn=execution)
     assert yard.sm.describe_training_job(TrainingJobName=job.name)["TrainingJobStatus"] == "Completed", "jobs stay"
     assert yard.platform.store.list("pipeline-version") == []
+
+
+def test_an_execution_that_began_while_its_pipeline_was_deleted(yard):
+    yard.create("p", yard.training("A"))
+    execution = yard.sm.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    for version in yard.platform.store.list("pipeline-version"):
+        yard.platform.store.delete(version)
+    yard.go()
+    said = yard.sm.describe_pipeline_execution(PipelineExecutionArn=execution)
+    assert (said["PipelineExecutionStatus"], said["FailureReason"]) == ("Failed", "ClientError: The pipeline was deleted.")
+    assert yard.steps(execution) == {}
 
 
 # --- models and their registry, tuning, permissions -----------------------------------------------------------

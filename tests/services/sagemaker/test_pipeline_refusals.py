@@ -49,6 +49,21 @@ def bad_definitions():
     yield "cycle", of(t("A", DependsOn=["B"]), t("B", DependsOn=["A"])), "Cycle detected in pipeline step graph: steps [A, B]"
     yield "waits for its own condition", of(c("C", [EQUAL], [t("A")], DependsOn=["A"])), "Cycle detected"
     yield "depends on fail", of(PipelineYard.fail("F"), t("CondStep", DependsOn=["F"])), "CondStep can not depends on F"
+    yield "join", of(t(arguments={"RoleArn": {"Std:Join": {"On": "/"}}})), "Std:Join needs On and a list of Values"
+    yield (
+        "json get",
+        of(t(arguments={"RoleArn": {"Std:JsonGet": {"Path": "a"}}})),
+        "Std:JsonGet needs a Path, and a PropertyFile or an S3Uri",
+    )
+    yield (
+        "display name",
+        of(t(DisplayName={"Get": "Parameters.X"}), parameters=[{"Name": "X", "Type": "String"}]),
+        "DisplayName of step 'A' is a string.",
+    )
+    deep = '{"x":' * 900 + "1" + "}" * 900
+    yield "deep", of(t()).replace('"Arguments": {', f'"Arguments": {{"HyperParameters": {deep}, ', 1), "Unable"[:0]
+    yield "trigger", of(t("A"), t("B", DependsOn=[{"Step": "A", "Trigger": "Late"}])), "Unknown Trigger 'Late'"
+    yield "mlflow", of(t(), MlflowConfig={"MlflowExperimentName": "x"}), "MlflowConfig is not built yet"
     yield "parameter", of(t(arguments={"RoleArn": {"Get": "Parameters.R"}})), "declares no parameter 'R'"
     yield "execution", of(t(arguments={"RoleArn": {"Get": "Execution.Role"}})), "no execution variable"
     yield "reference", of(t(arguments={"RoleArn": {"Get": "Nothing.X"}})), "begins with none of Parameters."
@@ -130,6 +145,7 @@ def test_parameters_of_an_execution(yard):
     assert "is not of its type Integer" in refused(start, N="one")[1]
     assert "none of its EnumValues [a, b]" in refused(start, N="1", S="c")[1]
     assert '[string "" is too short (length: 0, required minimum: 1)]' in refused(start, N="1", S="")[1]
+    assert "not built yet" in refused(lambda: yard.start("parameters", {"N": "1"}, MlflowExperimentName="x"))[1]
     execution = start(N="7", B="true")
     told = yard.sm.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution)["PipelineParameters"]
     assert {one["Name"]: one["Value"] for one in told} == {"N": "7", "S": "a", "B": "true"}

@@ -143,6 +143,26 @@ def test_a_failed_job_fails_the_execution_and_independent_steps_go_on(yard):
         yard.sm.retry_pipeline_execution(PipelineExecutionArn=execution)
 
 
+def test_steps_for_failures(yard):
+    """DependsOn with a Trigger, as SDK v3's StepDependency writes it."""
+    on = lambda trigger: [{"Step": "A", "Trigger": trigger}]  # noqa: E731
+    yard.create(
+        "p",
+        yard.training("A"),
+        yard.training("Next", DependsOn=["A"]),
+        yard.training("Sorry", DependsOn=on("Failed")),
+        yard.condition("Always", [], DependsOn=on("Any")),
+    )
+    good, bad = yard.start("p"), yard.start("p")
+    yard.end(good, "A")
+    yard.end(good, "Next")
+    assert yard.statuses(good) == {"A": "Succeeded", "Next": "Succeeded", "Always": "Succeeded"} and yard.status(good) == "Succeeded"
+    yard.end(bad, "A", "Failed", reason="AlgorithmError: x")
+    yard.end(bad, "Sorry")
+    assert yard.statuses(bad) == {"A": "Failed", "Sorry": "Succeeded", "Always": "Succeeded"}
+    assert yard.status(bad) == "CompletedWithFailures"
+
+
 def test_what_the_service_refuses_fails_the_step_in_its_words(yard):
     train = yard.training("Train", arguments={"OutputDataConfig": {"S3OutputPath": "s3://bucket/o"}, "RoleArn": {"Get": "Parameters.R"}})
     yard.create("p", train, parameters=[{"Name": "R", "Type": "String"}])
@@ -163,6 +183,9 @@ def test_stop_waits_for_the_jobs(yard):
     assert yard.statuses(execution) == {"A": "Stopped"} and yard.status(execution) == "Stopped"
     with pytest.raises(yard.sm.exceptions.ConflictException):
         yard.sm.stop_pipeline_execution(PipelineExecutionArn=execution)
+    yard.sm.retry_pipeline_execution(PipelineExecutionArn=execution)
+    yard.go()
+    assert yard.statuses(execution) == {"A": "Executing"} and yard.status(execution) == "Executing"
 
 
 def test_at_most_so_many_steps_at_once(yard):

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
-from modelyard.services.sagemaker.endpoint import policy, rollout
+from modelyard.services.sagemaker.endpoint import describe, policy, rollout
 from modelyard.services.sagemaker.endpoint.actions import CreateReplica, Publish, StopReplica
 from modelyard.services.sagemaker.endpoint.lifecycle import ENDPOINT
 from modelyard.services.sagemaker.endpoint.rollout import Child
@@ -249,6 +249,20 @@ def test_linear():
     while walk.status == "Updating":
         seen.append(walk.after(60).fleets().get("2"))
     assert seen == [(0.3, 3), (0.6, 6), (0.9, 9), (1.0, 10)], "without TerminationWait the last step ends it"
+
+
+def test_a_step_that_launches_nothing_tells_of_its_traffic():
+    """Later steps of blue/green have their instances already."""
+    new = wanted(2, 2, count=4)
+    new["plan"] = policy.plan_of(blue_green("CANARY", percent(25)), wanted(count=4), new)
+    told = []
+    for step in (1, 2):
+        where = {"stage": "creating", "step": step, "since": NOW, "reason": ""}
+        told.append(describe._stage(record("Updating", {"wanted": new}, {}), new["variants"][0], where))
+    assert [(one["Status"], one["StatusMessage"]) for one in told] == [
+        ("Creating", "Launching 4 instance(s)."),
+        ("ActivatingTraffic", "Activating traffic on full capacity of 4 instance(s)."),
+    ]
 
 
 def test_canary_of_an_only_instance_is_a_share_of_its_calls():

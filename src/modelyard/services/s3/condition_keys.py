@@ -18,7 +18,6 @@ _WITHOUT_KEY_CASE = {
     "s3:authtype",
     "s3:signatureversion",
     "s3:signatureage",
-    "s3:tlsversion",
     "s3:x-amz-content-sha256",
     "s3:object-lock-remaining-retention-days",
     "s3:object-lock-retain-until-date",
@@ -67,8 +66,6 @@ def _tags_of_request(request: Mapping[str, Any]) -> dict[str, str]:
 def _of_transport(call: Any, key: str) -> Any:
     claim = call.auth
     match key:
-        case "s3:tlsversion":
-            return "1.3" if call.secure else None
         case "s3:x-amz-content-sha256":
             return getattr(claim, "payload", None) or None
         case "s3:authtype":

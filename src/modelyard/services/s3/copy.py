@@ -54,7 +54,10 @@ def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
     """The source of a copy and its bytes, permitted and with its conditions checked."""
     depot, customer = depot_of(call), customer_key(request, "CopySource")
     bucket, key, version = read_source(request["CopySource"])
-    call.authorize("s3:GetObjectVersion" if version else "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+    if version:
+        call.authorize("s3:GetObjectVersion", f"arn:aws:s3:::{bucket}/{key}", {"s3:VersionId": version})
+    else:
+        call.authorize("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
     check_owner(depot.bucket(bucket), request.get("ExpectedSourceBucketOwner"))
 
     def check(found: Version) -> None:
@@ -77,7 +80,7 @@ def copy_bytes(depot: Depot, source: Version, data: Any, algorithm: str | None, 
     kept = source.meta.get("checksums") or {}
     full = source.meta.get("checksum_type", "FULL_OBJECT") == "FULL_OBJECT"
     if plan is not None or "sealed" in source.meta or "-" in source.etag or (algorithm and algorithm not in kept) or (kept and not full):
-        promise = Promise(algorithms={algorithm} if algorithm else set(kept), hidden=plan is not None and not plan.keeps_md5())
+        promise = Promise(algorithms={algorithm} if algorithm else set(kept), etag_key=plan and plan.etag_key())
         return receive(depot.blobs, SliceBody(data, 0, source.size), promise, plan and plan.sealer())
     if isinstance(data, bytes):
         return Received(source.size, source.etag, dict(kept), small=data)

@@ -254,7 +254,17 @@ def owned_bucket(call: Call, request: dict[str, Any]) -> Bucket:
     check_owner(found, request.get("ExpectedBucketOwner"))
     if found.region != call.region:
         check_region(call, found)
+    if found.settings and "Payer" in found.settings and call.service == "s3" and call.principal.account != found.account:
+        _check_payer(request)
     return found
+
+
+def _check_payer(request: dict[str, Any]) -> None:
+    """Of a bucket whose requesters pay, others than its owner must say that they will."""
+    if request.get("RequestPayer") != "requester":
+        raise s3_error(
+            "AccessDenied", "Access Denied: this is a Requester Pays bucket; the request must say x-amz-request-payer: requester."
+        )
 
 
 def check_region(call: Call, home: Bucket) -> None:

@@ -17,13 +17,13 @@ import hmac
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from modelyard.kernel.errors import ApiError
+from modelyard.services.iam.vault import write_once
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Bucket, Version
 from modelyard.services.s3.sealing import Sealer
@@ -42,9 +42,9 @@ class Plan:
     def sealer(self) -> Sealer:
         return Sealer(self.key)
 
-    def keeps_md5(self) -> bool:
-        """Whether the ETag is the MD5 of the bytes; with KMS and customer keys it says nothing of them."""
-        return self.meta["sealed"]["by"] == "s3"
+    def etag_key(self) -> bytes | None:
+        """With KMS and customer keys the ETag is no MD5 of the bytes; of the same bytes under the same key it is the same."""
+        return None if self.meta["sealed"]["by"] == "s3" else hmac.digest(self.key, b"etag", "sha256")
 
     def of_object(self, pieces: list[list[Any]]) -> dict[str, Any]:
         return {**self.meta, "sealed": {**self.meta["sealed"], "pieces": pieces}}
@@ -60,7 +60,9 @@ class Keyring:
 
     def _root(self) -> bytes:
         if self._own is None:
-            self._own = _read_or_make(self._platform.settings.secrets / _KEY_FILE)
+            folder = self._platform.settings.secrets
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._own = write_once(folder / _KEY_FILE, os.urandom(32))
         return self._own
 
     def own(self) -> tuple[bytes, str]:
@@ -105,29 +107,6 @@ class Keyring:
         if not hmac.compare_digest(_check_of(customer, sealed["salt"]), sealed["check"]):
             raise s3_error("AccessDenied", "Access Denied: the customer key is not the one that the object was encrypted with.")
         return customer
-
-
-def _read_or_make(path: Any) -> bytes:
-    """The key of this file, made where there is none: complete before its name is there, and only once."""
-    with suppress(FileNotFoundError):
-        return path.read_bytes()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(fd, os.urandom(32))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    with suppress(FileExistsError):
-        os.link(temporary, path)
-    temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return path.read_bytes()
 
 
 class _as_s3_says:
@@ -293,6 +272,20 @@ def resumed(ring: Keyring, meta: Mapping[str, Any], request: Mapping[str, Any], 
     if not hmac.compare_digest(_check_of(customer, sealed["salt"]), sealed["check"]):
         raise s3_error("InvalidRequest", "The provided encryption parameters did not match the ones used originally.")
     return Plan({"encryption": meta["encryption"], "sealed": sealed}, customer)
+
+
+def check_completing(upload_meta: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """The customer's key of a CompleteMultipartUpload: the right one if there is one, and needed where a checksum was asked for."""
+    customer, sealed = customer_key(request), upload_meta.get("sealed")
+    if sealed is None or sealed["by"] != "customer":
+        return
+    if customer is None and upload_meta["asked"]:
+        raise s3_error(
+            "InvalidRequest",
+            "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption parameters.",
+        )
+    if customer is not None and not hmac.compare_digest(_check_of(customer, sealed["salt"]), sealed["check"]):
+        raise s3_error("InvalidRequest", "The provided encryption parameters did not match the ones used originally.")
 
 
 def check_reader(version: Version, customer: bytes | None) -> None:

@@ -34,7 +34,7 @@ _RESPONSE = {
 def get_object(call, request):
     home = owned_bucket(call, request)
     _refuse_anonymous_overrides(call, request)
-    with hiding_names(call, home.name):
+    with hiding_names(call, home.name, request["Key"]):
         found, data = open_object(call, request, home.name)
     try:
         answer, offset, length = _answer(request, found, home.versioning)
@@ -69,7 +69,7 @@ _NOT_SEALED = {"by": ""}
 @api.operation
 def head_object(call, request):
     home = owned_bucket(call, request)
-    with hiding_names(call, home.name):
+    with hiding_names(call, home.name, request["Key"]):
         found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
     customer = customer_key(request)
     check_reader(found, customer)
@@ -82,7 +82,7 @@ def head_object(call, request):
 @api.operation
 def get_object_attributes(call, request):
     home = owned_bucket(call, request)
-    with hiding_names(call, home.name):
+    with hiding_names(call, home.name, request["Key"]):
         found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
     customer = customer_key(request)
     check_reader(found, customer)
@@ -185,13 +185,13 @@ def _refuse_anonymous_overrides(call: Any, request: dict[str, Any]) -> None:
 
 
 @contextmanager
-def hiding_names(call: Any, bucket: str) -> Iterator[None]:
+def hiding_names(call: Any, bucket: str, key: str) -> Iterator[None]:
     """Who may not list the bucket is not told that a key is missing: AccessDenied instead of NoSuchKey, as in S3."""
     try:
         yield
     except ApiError as problem:
         if problem.code == "NoSuchKey":
-            call.authorize("s3:ListBucket", f"arn:aws:s3:::{bucket}")
+            call.authorize("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": key})
         raise
 
 

@@ -5,8 +5,8 @@ Memory is bounded whatever the size: one buffer of the body, one of the hashing 
 
 from __future__ import annotations
 
+import hmac
 import queue
-import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,8 +50,8 @@ class Promise:
     algorithms: set[str] = field(default_factory=set)
     values: dict[str, str] = field(default_factory=dict)
     md5: bytes | None = None
-    hidden: bool = False
-    """The ETag is to say nothing of the bytes."""
+    etag_key: bytes | None = None
+    """Given, the ETag is made with it and so says nothing of the bytes."""
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Promise:
@@ -170,7 +170,7 @@ def _settle(hashers: Mapping[str, Any], promise: Promise, body: Body, again: Any
         if checksums.text(digests[name]) != value:
             raise checksums.mismatch(name)
     kept = promise.algorithms | values.keys() or {checksums.DEFAULT}
-    etag = secrets.token_hex(16) if promise.hidden else digests["MD5"].hex()
+    etag = digests["MD5"].hex() if promise.etag_key is None else hmac.digest(promise.etag_key, digests["MD5"], "sha256")[:16].hex()
     return etag, {name: checksums.text(digests[name]) for name in sorted(kept)}
 
 

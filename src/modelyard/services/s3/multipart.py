@@ -13,12 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 from modelyard.kernel.database import Tx
-from modelyard.services.s3 import api, checksums
+from modelyard.services.s3 import acl, api, checksums
 from modelyard.services.s3.blobs import join
 from modelyard.services.s3.conditions import write_condition
 from modelyard.services.s3.copy import SliceBody, open_source
 from modelyard.services.s3.depot import Depot, Draft, depot_of, owned_bucket
-from modelyard.services.s3.encryption import resumed
+from modelyard.services.s3.encryption import check_completing, resumed
 from modelyard.services.s3.errors import invalid_argument, no_such_bucket, no_such_upload, s3_error
 from modelyard.services.s3.index import Bucket, Part, Upload, Version, dump, is_small
 from modelyard.services.s3.ingest import Promise, Received, as_body, receive
@@ -44,12 +44,17 @@ def create_multipart_upload(call, request):
             raise no_such_bucket(home.name)
         tx.execute(
             "INSERT INTO s3_uploads (id, bucket, key, initiated, initiator, meta) VALUES (?,?,?,?,?,?)",
-            (upload_id, home.name, key, call.now(), call.principal.arn, dump(meta)),
+            (upload_id, home.name, key, call.now(), _initiator(call), dump(meta)),
         )
 
     depot.index.db.grouped(work)
     told = {"ChecksumAlgorithm": algorithm, "ChecksumType": kind} if meta["asked"] else {}
     return {"Bucket": home.name, "Key": key, "UploadId": upload_id, **encryption_member(meta), **told}
+
+
+def _initiator(call: Any) -> str:
+    """The canonical user of a root, else the ARN of who began the upload."""
+    return acl.canonical_id(call.account) if call.principal.kind in ("root", "anonymous") else call.principal.arn
 
 
 @api.operation
@@ -58,7 +63,7 @@ def upload_part(call, request):
     _, upload = find_upload(call, request)
     _check_number(number)
     promise, plan = Promise.of(request), resumed(depot.ring, upload.meta, request, call)
-    promise.hidden = plan is not None and not plan.keeps_md5()
+    promise.etag_key = plan and plan.etag_key()
     _check_algorithm(upload, promise)
     told = set(promise.algorithms) or {upload.meta["algorithm"]}
     promise.algorithms.add(upload.meta["algorithm"])  # what the whole is made of is kept of every part
@@ -76,7 +81,7 @@ def upload_part_copy(call, request):
     source, data = open_source(call, request)
     try:
         offset, length = _copy_range(request.get("CopySourceRange"), source.size)
-        promise = Promise(algorithms={upload.meta["algorithm"]}, hidden=plan is not None and not plan.keeps_md5())
+        promise = Promise(algorithms={upload.meta["algorithm"]}, etag_key=plan and plan.etag_key())
         received = receive(depot.blobs, SliceBody(data, offset, length), promise, plan and plan.sealer())
     finally:
         if not isinstance(data, bytes):
@@ -105,6 +110,7 @@ def complete_multipart_upload(call, request):
     if (done := _completed_before(depot, home, request)) is not None:
         return _completed(call, home, done)
     home, upload = find_upload(call, request)
+    check_completing(upload.meta, request)
     condition = write_condition(request)
     chosen = _chosen(request, upload, depot.index.parts(upload.id))
     size = sum(part.size for part in chosen)
@@ -135,7 +141,7 @@ def _completed(call: Any, home: Bucket, new: Version) -> dict[str, Any]:
         "Bucket": home.name,
         "Key": new.key,
         "ETag": f'"{new.etag}"',
-        **encryption_member(new.meta),
+        **{name: value for name, value in encryption_member(new.meta).items() if not name.startswith("SSECustomer")},
         **checksum_members(new),
         **version_member(new, home.versioning),
     }

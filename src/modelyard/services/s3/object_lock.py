@@ -146,7 +146,7 @@ def put_object_retention(call, request):
 
 
 def _is_no_weaker(have: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return wanted["until"] >= have["until"] and (wanted["mode"] == have["mode"] or wanted["mode"] == "COMPLIANCE")
+    return wanted["until"] >= have["until"] and wanted["mode"] == have["mode"]
 
 
 @api.operation

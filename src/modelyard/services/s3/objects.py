@@ -68,7 +68,7 @@ class ObjectStore:
         home = self._depot.bucket(bucket)
         asked: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
         plan = plan_for(None, self._depot.ring, home, key, asked)
-        promise = Promise(algorithms={"CRC32"}, hidden=plan is not None and not plan.keeps_md5())
+        promise = Promise(algorithms={"CRC32"}, etag_key=plan and plan.etag_key())
         received = receive(self._depot.blobs, body, promise, plan and plan.sealer())
         meta = finished({"headers": {"ContentType": content_type} if content_type else {}}, plan, received)
         if metadata:

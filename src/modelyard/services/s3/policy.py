@@ -82,6 +82,8 @@ def parse_policy(text: str, bucket: str) -> dict[str, Any]:
 def _check_statement(statement: Any, bucket: str) -> None:
     if not isinstance(statement, dict):
         raise _malformed("Statement must be a JSON object")
+    if statement.get("Effect") == "Allow" and "NotPrincipal" in statement:
+        raise _malformed("Allow with NotPrincipal is not allowed.")
     if "Effect" not in statement:
         raise _malformed("Missing required field Effect")
     if statement["Effect"] not in ("Allow", "Deny"):

@@ -37,7 +37,7 @@ def post_object(call: Any, form: Form) -> RawResponse:
             "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.", "key", ""
         )
     key = fields["key"].replace("${filename}", form.file_name)
-    least, most = _check_policy(form) if form.policy is not None else (0, None)
+    least, most = _check_policy(form, key) if form.policy is not None else (0, None)
     request = _request(form, key)
     call.platform.identity.authorize(call, request)
     made = put_object(call, {**request, "Body": Measured(form.file, least, most)})
@@ -64,7 +64,7 @@ class Measured(Body):
 # --- the policy --------------------------------------------------------------------------------------
 
 
-def _check_policy(form: Form) -> tuple[int, int | None]:
+def _check_policy(form: Form, key: str) -> tuple[int, int | None]:
     """The bounds of the file's size, after every condition was found met."""
     document = _document(form.policy or "")
     if real_now() >= _expiry(document.get("expiration")):
@@ -72,7 +72,7 @@ def _check_policy(form: Form) -> tuple[int, int | None]:
     conditions = document.get("conditions")
     if not isinstance(conditions, list):
         raise _bad_policy("Invalid Policy: Missing 'conditions'." if conditions is None else "Invalid Policy: 'conditions' must be a List.")
-    said = {**form.fields, "bucket": form.bucket}
+    said = {**form.fields, "bucket": form.bucket, "key": key}
     least, most, named = 0, None, set()
     for condition in conditions:
         operator, name, value = _condition(condition)

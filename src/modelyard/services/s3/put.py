@@ -25,7 +25,7 @@ def put_object(call, request):
         live = depot.index.latest(home.name, key)
         condition(None if live is None or live.marker else live)  # refused before the bytes come; checked again at commit
     promise = Promise.of(request)
-    promise.hidden = plan is not None and not plan.keeps_md5()
+    promise.etag_key = plan and plan.etag_key()
     received = receive(depot.blobs, as_body(request.get("Body")), promise, plan and plan.sealer())
     new = depot.put(home.name, key, Draft(received, finished(meta, plan, received)), condition)
     return {

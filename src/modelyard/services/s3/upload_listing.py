@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard.services.s3 import acl, api
 from modelyard.services.s3.depot import depot_of, owned_bucket
-from modelyard.services.s3.index import Upload, successor
+from modelyard.services.s3.index import Bucket, Upload, successor
 from modelyard.services.s3.listing import common_prefix, name_encoder
 from modelyard.services.s3.multipart import find_upload
 
@@ -37,7 +37,7 @@ def list_parts(call, request):
             }
             for part in page
         ],
-        **_about(upload, home.account),
+        **_about(home, upload),
     }
     return answer
 
@@ -58,7 +58,7 @@ def list_multipart_uploads(call, request):
         "UploadIdMarker": id_marker if marker else "",
         "MaxUploads": most,
         "IsTruncated": truncated,
-        "Uploads": [{"Key": url(one.key), "UploadId": one.id, "Initiated": one.initiated, **_about(one, home.account)} for one in uploads],
+        "Uploads": [{"Key": url(one.key), "UploadId": one.id, "Initiated": one.initiated, **_about(home, one)} for one in uploads],
         "CommonPrefixes": [{"Prefix": url(name)} for name in prefixes],
     }
     if delimiter:
@@ -100,8 +100,8 @@ def _page(rows: list[Upload], prefix: str, delimiter: str, marker: str, most: in
     return uploads, prefixes, False, last
 
 
-def _about(upload: Upload, account: str) -> dict[str, Any]:
-    owner = acl.user(account)
+def _about(home: Bucket, upload: Upload) -> dict[str, Any]:
+    owner = acl.user(home.account if acl.enforced(home) else upload.meta.get("owner", home.account))
     about: dict[str, Any] = {
         "Initiator": {"ID": upload.initiator, "DisplayName": upload.initiator.rsplit("/", 1)[-1].rsplit(":", 1)[-1]},
         "Owner": owner,

@@ -83,6 +83,8 @@ class RestXmlCodec(RestCodec):
         status, headers = self.bind(response, strict)
         if self.is_s3 and response.get("ContentRange"):
             status = 206  # the model does not say it
+        if self.is_s3 and self.operation == "PutBucketPolicy":
+            status = 204  # nor this
         headers += request_headers(self.is_s3, request_id)
         if self.output is None:
             return HttpResponse(status, headers, b"")

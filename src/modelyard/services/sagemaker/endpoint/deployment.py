@@ -21,15 +21,14 @@ STARTUP_SECONDS = 480.0
 """ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
 ASYNC_DRAIN_SECONDS = 3700.0
 """What a replica of an asynchronous endpoint may take to finish what it works on: an invocation may last an hour."""
+TOLD = ("ManagedInstanceScaling", "RoutingConfig")
+"""Members of a variant that DescribeEndpoint tells as they were given."""
 KEPT_PROPERTIES = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
 
 
 def freeze(call, config: Record, edition: int) -> dict[str, Any]:
     """Raises ValidationException where a model is gone or of a kind that is not built."""
     variants = [_variant(call, config, v, edition) for v in config.spec["ProductionVariants"]]
-    capture = config.spec.get("DataCaptureConfig")
-    if capture is not None and not capture.get("EnableCapture", False):
-        capture = None
     asynchronous = config.spec.get("AsyncInferenceConfig")
     if asynchronous is not None:
         if any(v["mode"] in ("Direct", "MultiModel", "Components") for v in variants):
@@ -42,12 +41,17 @@ def freeze(call, config: Record, edition: int) -> dict[str, Any]:
     return {
         "edition": edition,
         "config": config.name,
-        "capture": capture,
+        "capture": config.spec.get("DataCaptureConfig"),
         "variants": variants,
         "asynchronous": asynchronous,
         "metrics": config.spec.get("MetricsConfig"),
         **_shadows(call, config, variants, edition),
     }
+
+
+def captures(capture: Mapping[str, Any] | None) -> bool:
+    """Whether calls are captured: a DataCaptureConfig does so unless it says otherwise."""
+    return bool(capture) and capture.get("EnableCapture", True)
 
 
 def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> dict[str, Any]:
@@ -68,6 +72,7 @@ def _variant(call, config: Record, variant: dict[str, Any], generation: int) -> 
         "containers": containers,
         "extra": many_models(containers, role, variant),
         "image": containers[0]["image"],
+        "resolved_at": call.now(),
         "environment": containers[0]["environment"],
         "data": containers[0]["data"],
         "role": role,
@@ -110,6 +115,7 @@ def _size(variant: dict[str, Any]) -> dict[str, Any]:
         "serverless": None,
         "count": variant["InitialInstanceCount"],
         "instance_type": variant["InstanceType"],
+        "told": {member: variant[member] for member in TOLD if variant.get(member)},
         **volume,
     }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint import serverless
+from modelyard.services.sagemaker.endpoint.deployment import captures
 from modelyard.services.sagemaker.endpoint.fleets import plan_in
 from modelyard.services.sagemaker.endpoint.lifecycle import SETTLED, status_of
 from modelyard.services.sagemaker.endpoint.shadows import everyone, wanted_count
@@ -42,11 +43,13 @@ def describe(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
         answer["PendingDeploymentSummary"] = _pending(endpoint, replicas)
     if shown.get("asynchronous"):
         answer["AsyncInferenceConfig"] = {k: v for k, v in shown["asynchronous"].items() if k in ("ClientConfig", "OutputConfig")}
+    if shown.get("metrics"):
+        answer["MetricsConfig"] = shown["metrics"]
     capture = shown["capture"]
     if capture:
         answer["DataCaptureConfig"] = {
-            "EnableCapture": True,
-            "CaptureStatus": "Started",
+            "EnableCapture": captures(capture),
+            "CaptureStatus": "Started" if captures(capture) else "Stopped",
             "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
             "DestinationS3Uri": capture["DestinationS3Uri"],
             "KmsKeyId": capture.get("KmsKeyId", ""),
@@ -66,6 +69,7 @@ def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Re
         "DesiredWeight": desired["weight"],
         "CurrentInstanceCount": variant["count"] if _hosts(variant) else min(_healthy(replicas, variant), variant["count"]),
         "DesiredInstanceCount": desired["count"],
+        **variant.get("told", {}),
     }
     if not serving:
         answer["VariantStatus"] = [_status("Creating", f"Launching {variant['count']} instance(s).", endpoint.created_at)]
@@ -111,6 +115,7 @@ def _pending_variant(
         "CurrentInstanceCount": min(healthy, wanted_count(variant, held["active"])) if share > 0 else healthy,
         "DesiredInstanceCount": variant["count"],
         **({"InstanceType": variant["instance_type"]} if variant.get("instance_type") else {}),
+        **variant.get("told", {}),
         "VariantStatus": [_stage(endpoint, variant, rollout)],
     }
     return serverless.described(answer, variant, variant)
@@ -123,11 +128,12 @@ def _stage(endpoint: Record, variant: Mapping[str, Any], rollout: Mapping[str, A
     plan = plan_in(endpoint)
     step = plan["steps"][rollout["step"] - 1]
     before = wanted_count(variant, plan["steps"][rollout["step"] - 2]["green"]) if rollout["step"] > 1 else 0
-    if rollout["stage"] == "creating":
-        return _status("Creating", f"Launching {wanted_count(variant, step['green']) - before} instance(s).", since)
+    launched = wanted_count(variant, step["green"]) - before
+    if rollout["stage"] == "creating" and (launched > 0 or rollout["step"] == 1):
+        return _status("Creating", f"Launching {launched} instance(s).", since)
     last = rollout["step"] == len(plan["steps"])
     capacity = "full capacity" if last else "canary capacity" if plan["routing"] == "CANARY" else "capacity"
-    if rollout["stage"] == "shifting":
+    if rollout["stage"] in ("creating", "shifting"):  # later steps of blue/green have their instances already
         return _status(
             "ActivatingTraffic", f"Activating traffic on {capacity} of {wanted_count(variant, step['active'])} instance(s).", since
         )
@@ -161,5 +167,11 @@ def _images(endpoint: Record, variant: Mapping[str, Any]) -> dict[str, Any]:
     if not variant.get("image"):  # it hosts inference components
         return {}
     return {
-        "DeployedImages": [{"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": endpoint.created_at}]
+        "DeployedImages": [
+            {
+                "SpecifiedImage": variant["image"],
+                "ResolvedImage": variant["image"],
+                "ResolutionTime": variant.get("resolved_at", endpoint.created_at),
+            }
+        ]
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.endpoint import serverless, shadows
-from modelyard.services.sagemaker.endpoint.deployment import replica_names
+from modelyard.services.sagemaker.endpoint.deployment import captures, replica_names
 from modelyard.services.sagemaker.endpoint.fleets import Child, Part, is_ready
 
 NO_FAULTS: Mapping[str, Mapping[str, Any]] = {}
@@ -37,7 +37,7 @@ def table_of(
             for part in parts
             for row in _rows(endpoint, part, routes, alone=len(parts) == 1)
         ],
-        "capture": parts[0].deployment["capture"],
+        "capture": capture if captures(capture := parts[0].deployment["capture"]) else None,
         **({"shadows": shadowed} if shadowed else {}),
         **({"asynchronous": {**asynchronous, "incarnation": endpoint.uid}} if asynchronous else {}),
     }

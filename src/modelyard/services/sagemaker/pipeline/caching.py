@@ -13,18 +13,25 @@ from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sagemaker.pipeline.definition import BadDefinition, Step
 from modelyard.services.sagemaker.pipeline.lifecycle import RESULT
 
-CACHED = ("Training", "Processing", "Transform", "Tuning", "Callback")
-IGNORED = (
-    "TrainingJobName", "ProcessingJobName", "TransformJobName", "HyperParameterTuningJobName", "Tags", "ExperimentConfig",
-    "ProfilerConfig", "ProfilerRuleConfigurations", "DebugRuleConfigurations",
-)  # fmt: skip
-"""Arguments that do not make a step another one."""
+KEYS: dict[str, tuple[str, ...] | None] = {
+    "Training": (
+        "AlgorithmSpecification", "CheckpointConfig", "DebugHookConfig", "DebugRuleConfigurations", "Environment", "HyperParameters",
+        "InputDataConfig",
+    ),
+    "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
+    "Tuning": ("HyperParameterTuningJobConfig", "TrainingJobDefinition", "TrainingJobDefinitions"),
+    "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput", "BatchStrategy", "ModelClientConfig"),
+    "Callback": None,
+}  # fmt: skip
+"""Types of steps with a cache, and the arguments that make a run another one (None: all), as AWS's "Default cache key attributes" has them: where
+results go, as which role and on which instances does not count."""
+IN_DEFINITION = ("AlgorithmSpecification", "HyperParameterRanges", "InputDataConfig", "StaticHyperParameters", "TuningObjective")
+"""Of the training job definitions of a tuning step."""
 _DURATION = re.compile(
-    r"P(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?(?:(\d+(?:\.\d+)?)D)?"
+    r"P?(?:(\d+(?:\.\d+)?)Y)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)W)?(?:(\d+(?:\.\d+)?)D)?"
     r"(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?",
     re.IGNORECASE,
 )
-_SHORT = re.compile(r"(\d+(?:\.\d+)?)\s*([dhm])", re.IGNORECASE)
 SECONDS = (365 * 86400, 30 * 86400, 7 * 86400, 86400, 3600, 60, 1)
 
 
@@ -46,26 +53,31 @@ def check(step: Step) -> None:
 
 
 def is_cached(step: Step) -> bool:
-    return step.type in CACHED and bool((step.raw.get("CacheConfig") or {}).get("Enabled"))
+    return step.type in KEYS and bool((step.raw.get("CacheConfig") or {}).get("Enabled"))
 
 
 def seconds_of(text: Any) -> float | None:
-    """An ISO 8601 duration in seconds; `30d`, `5h` and `10m`, which AWS's examples have too. None: it is none."""
-    if not isinstance(text, str):
-        return None
-    if short := _SHORT.fullmatch(text.strip()):
-        return float(short[1]) * {"d": 86400, "h": 3600, "m": 60}[short[2].lower()]
-    found = _DURATION.fullmatch(text)
-    if found is None or text.upper() in ("P", "PT") or text.upper().endswith("T"):
+    """An ISO 8601 duration in seconds; the P may be missing, as in AWS's own examples (`30d`, `30dT5h`). None: it is none."""
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None or not any(found.groups()) or text.upper().endswith("T"):
         return None
     return sum(float(number or 0) * unit for number, unit in zip(found.groups(), SECONDS, strict=True))
 
 
-def digest(step: Step, arguments: Any) -> str:
+def digest(step: Step, arguments: dict[str, Any]) -> str:
     """What makes two runs of a step the same."""
-    kept = {k: v for k, v in arguments.items() if k not in IGNORED} if isinstance(arguments, dict) else arguments
+    keys = KEYS[step.type]
+    kept = arguments if keys is None else {key: arguments[key] for key in keys if key in arguments}
+    if step.type == "Tuning":
+        kept = {key: _definitions(value) if key.startswith("TrainingJobDefinition") else value for key, value in kept.items()}
     text = orjson.dumps([step.type, step.raw.get("SqsQueueUrl"), kept], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:32]
+
+
+def _definitions(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_definitions(one) for one in value]
+    return {key: value[key] for key in IN_DEFINITION if key in value}
 
 
 def known(store: Any, pipeline_uid: str, step: Step, key: str, now: float) -> dict[str, Any] | None:

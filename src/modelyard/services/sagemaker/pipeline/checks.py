@@ -7,13 +7,20 @@ from typing import Any
 
 from modelyard.services.sagemaker.pipeline import caching, conditions, parameters, retries, shapes
 from modelyard.services.sagemaker.pipeline.definition import JOBS, BadDefinition, Definition, Step, own_references, read
-from modelyard.services.sagemaker.pipeline.references import EXECUTION_VARIABLES, BadReference, is_function, parse, references
+from modelyard.services.sagemaker.pipeline.references import (
+    EXECUTION_VARIABLES,
+    BadReference,
+    check_functions,
+    is_function,
+    parse,
+    references,
+)
 
 
 def checked(text: str) -> Definition:
     """The definition, or BadDefinition."""
-    definition = read(text)
     try:
+        definition = read(text)
         parameters.check_declared(definition.parameters)
         if definition.experiment:
             _check_experiment(definition)
@@ -21,17 +28,23 @@ def checked(text: str) -> Definition:
             _check_step(definition, step)
     except (BadReference, parameters.BadParameter) as problem:
         raise BadDefinition(str(problem)) from None
+    except RecursionError:
+        raise BadDefinition("The definition is nested too deeply.") from None
     _check_cycles(definition)
     return definition
 
 
 def _check_step(definition: Definition, step: Step) -> None:
-    for name in sorted(step.depends):
+    for name in sorted(step.depends | step.triggers.keys()):
         other = definition.steps.get(name)
         if other is None:
             raise BadDefinition(f"Step '{step.name}' refers to step '{name}', which is not found in the pipeline definition.")
-        if other.type == "Fail":
+        if other.type == "Fail" and name in step.depends:
             raise BadDefinition(f"{step.name} can not depends on {name}: nothing comes after a step of type Fail.")
+    for member in ("DisplayName", "Description"):
+        if not isinstance(step.raw.get(member, ""), str):
+            raise BadDefinition(f"{member} of step '{step.name}' is a string.")
+    check_functions(dict(step.raw))
     for text in own_references(step.raw, step.type):
         _check_reference(definition, step.name, text)
     if step.type in JOBS:
@@ -97,7 +110,7 @@ def _check_experiment(definition: Definition) -> None:
 
 def _check_cycles(definition: Definition) -> None:
     """A step waits for what it depends on and for the condition it lies in."""
-    waits = {s.name: s.depends | ({s.branch[0]} if s.branch else set()) for s in definition.steps.values()}
+    waits = {step.name: step.waits_for for step in definition.steps.values()}
     while waits:
         free = [name for name, for_what in waits.items() if not for_what & waits.keys()]
         if not free:

@@ -29,7 +29,9 @@ NOT_BUILT = (
     "BedrockProvisionedModelThroughput", "BedrockModelImport",
 )  # fmt: skip
 """Kinds of steps that AWS has and this platform has not."""
-TOP = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MLflowConfig", "Steps")
+TRIGGERS = {"Completed": ("Succeeded",), "Failed": ("Failed",), "Stopped": ("Stopped",), "Any": ("Succeeded", "Failed", "Stopped")}
+"""What another step must have come to, by the Trigger of an entry of DependsOn; a bare name is Completed."""
+TOP = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps")
 MEMBERS = ("Name", "Type", "Arguments", "DependsOn", "DisplayName", "Description", "CacheConfig", "RetryPolicies", "PropertyFiles")
 CALLBACK_MEMBERS = ("SqsQueueUrl", "OutputParameters")
 
@@ -44,7 +46,7 @@ class BadDefinition(ValueError):
 @dataclass(frozen=True)
 class Step:
     """`branch` is (condition step, the outcome that this step is for) of a step within a condition; `depends` are the steps that must
-    have succeeded before, without the condition it lies in; `place` counts the steps as they stand in the text."""
+    have succeeded before, without the condition it lies in; `triggers` those that must have come to something else; `place` counts the steps as they stand in the text."""
 
     name: str
     type: str
@@ -52,7 +54,13 @@ class Step:
     raw: Mapping[str, Any]
     branch: tuple[str, bool] | None
     depends: frozenset[str]
+    triggers: Mapping[str, str]
     place: int
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """All steps that must have ended before."""
+        return self.depends | self.triggers.keys() | ({self.branch[0]} if self.branch else set())
 
     def property_file(self, name: str) -> Mapping[str, Any] | None:
         return next((f for f in self.raw.get("PropertyFiles", ()) if f.get("PropertyFileName") == name), None)
@@ -80,6 +88,8 @@ def read(text: str) -> Definition:
     _read_steps(_array(top.get("Steps", [])), None, steps)
     if not steps:
         raise BadDefinition("Steps cannot be empty: a pipeline has at least one step.")
+    if top.get("MlflowConfig"):
+        raise BadDefinition("MlflowConfig is not built yet on this platform, and nothing was created.")
     experiment = top.get("PipelineExperimentConfig")
     if experiment is not None:
         _known(_object(experiment), ("ExperimentName", "TrialName"))
@@ -115,14 +125,30 @@ def _read_step(raw: dict[str, Any], branch: tuple[str, bool] | None, place: int)
         _array(raw.get(member, []))
     for file in raw.get("PropertyFiles", ()):
         _known(_object(file), ("PropertyFileName", "OutputName", "FilePath"))
-    return Step(name, kind, arguments, raw, branch, frozenset(_depends(raw, kind)), place)
+    triggers = dict(_triggers(raw))
+    depends = frozenset(name for name in _depends(raw, kind) if name not in triggers)
+    return Step(name, kind, arguments, raw, branch, depends, triggers, place)
+
+
+def _triggers(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for one in raw.get("DependsOn", ()):
+        if isinstance(one, dict):
+            _known(one, ("Step", "Trigger"))
+            if one.get("Trigger") not in TRIGGERS:
+                raise BadDefinition(f"Unknown Trigger '{one.get('Trigger')}' in DependsOn; it is one of {', '.join(TRIGGERS)}.")
+            if one["Trigger"] != "Completed":
+                yield _name(one.get("Step")), one["Trigger"]
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadDefinition("DependsOn is a list of step names.")
+    return value
 
 
 def _depends(raw: Mapping[str, Any], kind: str) -> Iterator[str]:
-    for name in raw.get("DependsOn", ()):
-        if not isinstance(name, str):
-            raise BadDefinition("DependsOn is a list of step names.")
-        yield name
+    for one in raw.get("DependsOn", ()):
+        yield _name(one.get("Step") if isinstance(one, dict) else one)
     for text in own_references(raw, kind):
         try:
             found = parse(text)

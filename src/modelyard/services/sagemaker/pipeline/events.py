@@ -8,6 +8,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.pipeline.definition import Step
+from modelyard.services.sagemaker.pipeline.lifecycle import FINAL
 
 
 def execution_change(execution: Record, old: str | None, new: str, now: float) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def execution_change(execution: Record, old: str | None, new: str, now: float) -
         "currentPipelineExecutionStatus": new,
         "previousPipelineExecutionStatus": old,
         "executionStartTime": _iso(execution.created_at),
-        "executionEndTime": _iso(now) if new in ("Succeeded", "Failed", "Stopped") else None,
+        "executionEndTime": _iso(now) if new in FINAL else None,
     }
     return _event(execution, "SageMaker Model Building Pipeline Execution Status Change", detail)
 

@@ -16,7 +16,7 @@ from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import PAGE, list_page, user_context
 from modelyard.services.sagemaker.pipeline import events, selective, versions
 from modelyard.services.sagemaker.pipeline.definition import Definition, read
-from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FINAL, status_of
+from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FAILED, FINAL, status_of
 from modelyard.services.sagemaker.pipeline.lookup import the_execution, the_pipeline
 from modelyard.services.sagemaker.pipeline.parameters import BadParameter, values_of
 from modelyard.services.sagemaker.pipeline.resolve import Resolver, Unresolved
@@ -32,6 +32,8 @@ def start_pipeline_execution(call, request):
     pipeline = the_pipeline(call, request["PipelineName"])
     if request.get("RoleArn"):
         raise validation("RoleArn cannot be specified for this pipeline: its executions use the role of the pipeline.")
+    if request.get("MlflowExperimentName"):
+        raise validation("MlflowExperimentName is not built yet on this platform, and nothing was started.")
     version = versions.asked(call.store, pipeline, request)
     definition = read(version.spec["definition"])
     digest = hashlib.sha256(f"{pipeline.uid}\0{request['ClientRequestToken']}".encode()).digest()
@@ -65,6 +67,7 @@ def start_pipeline_execution(call, request):
             state={"steps": states}, owner=pipeline.uid, uid=digest.hex()[:24],
             detail={"eventbridge": _began(call, pipeline, arn, spec)},
         )  # fmt: skip
+    versions.note_execution(call, version.uid, arn)
     call.platform.ring(EXECUTION.kind)
     return {"PipelineExecutionArn": arn}
 
@@ -125,7 +128,7 @@ def retry_pipeline_execution(call, request):
         if execution.spec.get("retry_token") == token:
             return None
         status = status_of(execution)
-        if status not in ("Failed", "Stopped"):
+        if status not in FAILED:
             raise api.error.ConflictException(
                 f"Pipeline execution {execution.arn} cannot be retried: it is in status {status}, and only failed and stopped executions can."
             )
@@ -150,6 +153,8 @@ def list_pipeline_parameters_for_execution(call, request):
 def describe_pipeline_definition_for_execution(call, request):
     execution = the_execution(call, request["PipelineExecutionArn"])
     version = call.store.by_uid(execution.spec["version"])
+    if version is None:
+        raise api.error.ResourceNotFound(f"Pipeline '{execution.spec['pipeline_arn']}' does not exist.")
     return {"PipelineDefinition": version.spec["definition"], "CreationTime": version.created_at}
 
 
@@ -166,7 +171,7 @@ def describe(execution: Record) -> dict[str, Any]:
         "PipelineExecutionStatus": status,
         "PipelineExecutionDescription": spec.get("description"),
         "PipelineExperimentConfig": spec.get("experiment"),
-        "FailureReason": state.get("reason") if status == "Failed" else None,
+        "FailureReason": state.get("reason") if status in ("Failed", "CompletedWithFailures") else None,
         "CreationTime": execution.created_at,
         "LastModifiedTime": execution.updated_at,
         "CreatedBy": spec["CreatedBy"],

@@ -16,13 +16,16 @@ EXECUTION = Lifecycle(
     "pipeline-execution",
     first="Executing",
     arrows={
-        "Executing": {"Stopping", "Stopped", "Failed", "Succeeded"},
+        "Executing": {"Stopping", "Stopped", "Failed", "Succeeded", "CompletedWithFailures"},
         "Stopping": {"Stopped", "Failed"},
         "Failed": {"Executing"},  # RetryPipelineExecution
         "Stopped": {"Executing"},
+        "CompletedWithFailures": {"Executing"},
     },
 )
-FINAL = ("Succeeded", "Failed", "Stopped")
+FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
+FAILED = ("Failed", "Stopped", "CompletedWithFailures")
+"""Those that can be retried."""
 RUNNING = ("Starting", "Executing", "Stopping")
 """Of a step."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from modelyard.services.sagemaker.pipeline.definition import Definition, Step
+from modelyard.services.sagemaker.pipeline.definition import TRIGGERS, Definition, Step
 
 States = Mapping[str, Mapping[str, Any]]
 
@@ -27,7 +27,15 @@ def _is_free(step: Step, states: States, only: Collection[str] | None) -> bool:
             state = states.get(condition, {})
             if state.get("status") != "Succeeded" or state.get("outcome") != wanted:
                 return False
+    if not all(states.get(name, {}).get("status") in TRIGGERS[trigger] for name, trigger in step.triggers.items()):
+        return False
     return all(states.get(name, {}).get("status") == "Succeeded" for name in step.depends)
+
+
+def are_handled(definition: Definition, states: States, failed: Collection[str]) -> bool:
+    """Whether for every failed step one ran because of that: the execution did what it was to do."""
+    ran = [step for step in definition.steps.values() if states.get(step.name, {}).get("status") == "Succeeded"]
+    return all(any(step.triggers.get(name) in ("Failed", "Any") for step in ran) for name in failed)
 
 
 def missing_sources(definition: Definition, selected: Collection[str]) -> list[str]:

@@ -12,15 +12,16 @@ from typing import Any
 
 from modelyard.kernel.reconcile import Step as Move
 from modelyard.kernel.records import Record
-from modelyard.kernel.store import Moved
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, reason_of
-from modelyard.services.sagemaker.pipeline import caching, children, events, plan, retries, starting
+from modelyard.services.sagemaker.pipeline import children, events, plan, retries, starting
+from modelyard.services.sagemaker.pipeline.actions import Begin, Forget, Prepare, Remember, StopJob, TellStopping, prepare_key, start_key
 from modelyard.services.sagemaker.pipeline.definition import Definition, Step, read
 from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FINAL, RUNNING
 
 STEP_FAILURE = "Step failure: One or multiple steps failed."
+DELETED = "ClientError: The pipeline was deleted."
 GONE = "ClientError: What the step made was deleted before it had ended."
 MOST_STEPS = 10_000
 PACKAGE_SECONDS = 0.5
@@ -53,6 +54,8 @@ def observe(execution: Record, world: Any) -> Seen:
     if execution.status in FINAL and not _is_wanted_again(execution):
         return Seen()
     version = world.store.by_uid(execution.spec["version"])
+    if version is None:
+        return Seen()
     definition = read(version.spec["definition"])
     starts, jobs, answers, made = {}, {}, {}, {}
     for name, state in execution.state.get("steps", {}).items():
@@ -66,7 +69,7 @@ def observe(execution: Record, world: Any) -> Seen:
                 answers[name] = callback.spec["answer"]
         elif state["status"] in RUNNING:
             jobs[name] = _child(world.store, definition.steps[name], state)
-    return Seen(definition, starts, made, jobs, answers, world.tasks.look(f"{execution.uid}-prepare"))
+    return Seen(definition, starts, made, jobs, answers, world.tasks.look(prepare_key(execution)))
 
 
 def _child(store: Any, step: Step, state: Mapping[str, Any]) -> Child:
@@ -90,7 +93,8 @@ def decide(execution: Record, seen: Seen, now: float) -> Move:
         return _to(execution, "Stopping", {}, now)
     if spec.get("experiment") and not state.get("prepared"):
         return _prepare(execution, seen, now)
-    assert seen.definition is not None
+    if seen.definition is None:  # started while the pipeline was being deleted
+        return _to(execution, "Failed", {"ended_at": now, "reason": DELETED}, now)
     steps: Mapping[str, Any] = state.get("steps", {})
     failed = [name for name, one in steps.items() if one["status"] == "Failed"]
     ending = bool(spec.get("stop")) or any(seen.definition.steps[name].type == "Fail" for name in failed)
@@ -106,7 +110,7 @@ def decide(execution: Record, seen: Seen, now: float) -> Move:
             launch = state.get("launches", {}).get(step.name, 0) + 1
             return _changed(execution, step, {"status": "Starting", "start": now, "attempt": 1, "launch": launch}, [], now)
     if not running:
-        return _end(execution, bool(failed), now)
+        return _end(execution, seen.definition, failed, now)
     pauses = [look.pause for look in looks if look.pause is not None]
     wakes = [look.wake_at for look in looks if look.wake_at is not None]
     do = [action for look in looks for action in look.do]
@@ -227,18 +231,20 @@ def _to(execution: Record, status: str, state: dict[str, Any], now: float) -> Mo
     return Move(status, state, wake_at=None if status in FINAL else now, detail=told)
 
 
-def _end(execution: Record, failed: bool, now: float) -> Move:
+def _end(execution: Record, definition: Definition | None, failed: list[str], now: float) -> Move:
     if execution.spec.get("stop"):
         return _to(execution, "Stopped", {"ended_at": now}, now)
-    if failed:
-        return _to(execution, "Failed", {"ended_at": now, "reason": STEP_FAILURE}, now)
-    return _to(execution, "Succeeded", {"ended_at": now}, now)
+    if not failed:
+        return _to(execution, "Succeeded", {"ended_at": now}, now)
+    if definition is not None and plan.are_handled(definition, execution.state["steps"], failed):
+        return _to(execution, "CompletedWithFailures", {"ended_at": now, "reason": STEP_FAILURE}, now)
+    return _to(execution, "Failed", {"ended_at": now, "reason": STEP_FAILURE}, now)
 
 
 def _prepare(execution: Record, seen: Seen, now: float) -> Move:
     prepared = seen.prepared
     if execution.spec.get("stop"):
-        return _end(execution, False, now)
+        return _end(execution, None, [], now)
     if prepared.state == "absent":
         return Move(execution.status, do=[Prepare(execution)])
     if prepared.state == "running":
@@ -246,7 +252,7 @@ def _prepare(execution: Record, seen: Seen, now: float) -> Move:
     reason = reason_of(prepared.error) if prepared.state == "failed" else prepared.result.get("failed")
     if reason:
         return _to(execution, "Failed", {"ended_at": now, "reason": reason[:CHARACTERS]}, now)
-    return Move(execution.status, {"prepared": True}, do=[Forget(f"{execution.uid}-prepare")], wake_at=now)
+    return Move(execution.status, {"prepared": True}, do=[Forget(prepare_key(execution))], wake_at=now)
 
 
 def _is_wanted_again(execution: Record) -> bool:
@@ -257,83 +263,3 @@ def _again(execution: Record, now: float) -> Move:
     """RetryPipelineExecution: what succeeded stays, all else is done again."""
     kept = {name: one for name, one in execution.state.get("steps", {}).items() if one["status"] == "Succeeded"}
     return _to(execution, "Executing", {"steps": kept, "retries": execution.spec["retries"], "reason": None, "ended_at": None}, now)
-
-
-# --- actions: ensure-shaped, done before the write -----------------------------------------------------
-
-
-def start_key(execution: Record, step: str, launch: int) -> str:
-    return f"{execution.uid}-step-{step}-{launch}"
-
-
-@dataclass(frozen=True)
-class Prepare:
-    execution: Record
-
-    def perform(self, world: Any) -> None:
-        execution = self.execution
-        key = f"{execution.uid}-prepare"
-        world.tasks.ensure(key, lambda: starting.prepare(world, execution), lambda: world.wake(execution.uid))
-
-
-@dataclass(frozen=True)
-class Begin:
-    execution: Record
-    step: str
-    launch: int
-
-    def perform(self, world: Any) -> None:
-        execution = self.execution
-        definition = read(world.store.by_uid(execution.spec["version"]).spec["definition"])
-        step = definition.steps[self.step]
-        work = lambda: starting.begin(world, execution, definition, step, self.launch)  # noqa: E731
-        world.tasks.ensure(start_key(execution, self.step, self.launch), work, lambda: world.wake(execution.uid))
-
-
-@dataclass(frozen=True)
-class Forget:
-    key: str
-
-    def perform(self, world: Any) -> None:
-        world.tasks.forget(self.key)
-
-
-@dataclass(frozen=True)
-class StopJob:
-    arn: str
-
-    def perform(self, world: Any) -> None:
-        job = world.store.by_arn(self.arn)
-        kind = next((k for k in children.KINDS.values() if job is not None and k.kind == job.kind), None)
-        if job is None or kind is None or not kind.stops or job.spec.get("stop") or job.status in kind.ended:
-            return
-        try:
-            world.store.request(job, {"stop": True}, detail={"wish": "stop"})
-        except Moved:
-            return self.perform(world)
-        world.ring(job.kind)
-
-
-@dataclass(frozen=True)
-class TellStopping:
-    execution: Record
-    token: str
-    queue: str
-
-    def perform(self, world: Any) -> None:
-        session = starting.session_of(world, self.execution, "")
-        try:
-            starting.send(session, self.execution, self.queue, self.token, "Stopping", {})
-        except starting.Refused:
-            return  # the queue is gone or closed; the step waits for its answer as it did
-
-
-@dataclass(frozen=True)
-class Remember:
-    execution: Record
-    step: Step
-    digest: str
-    result: dict[str, Any]
-
-    def perform(self, world: Any) -> None:
-        caching.remember(world.store, self.execution, self.step, self.digest, self.result)

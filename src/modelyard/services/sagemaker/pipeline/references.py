@@ -60,6 +60,32 @@ def path_of(text: str) -> tuple[str | int, ...]:
     return tuple(pieces)
 
 
+def check_functions(value: Any) -> None:
+    """Whether all functions in a value have what they need. Raises BadReference."""
+    if isinstance(value, list):
+        for item in value:
+            check_functions(item)
+    if not isinstance(value, dict):
+        return
+    for item in value.values():
+        check_functions(item)
+    if not is_function(value):
+        return
+    ((name, inside),) = value.items()
+    if name == "Std:Join" and not (isinstance(inside, dict) and isinstance(inside.get("Values"), list)):
+        raise BadReference("Std:Join needs On and a list of Values")
+    if name == "Std:JsonGet":
+        if not isinstance(inside, dict) or "Path" not in inside or ("PropertyFile" in inside) == ("S3Uri" in inside):
+            raise BadReference("Std:JsonGet needs a Path, and a PropertyFile or an S3Uri")
+        if "PropertyFile" in inside:
+            file = inside["PropertyFile"]
+            found = parse(file.get("Get") if isinstance(file, dict) else file)
+            if found.kind != "Steps" or found.path[:1] != ("PropertyFiles",) or len(found.path) != 2:
+                raise BadReference("the PropertyFile of Std:JsonGet is Steps.<step>.PropertyFiles.<file>")
+        if isinstance(inside["Path"], str):
+            path_of(inside["Path"])
+
+
 def references(value: Any) -> Iterator[Any]:
     """The texts of all `Get`s in a value."""
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
 from modelyard.services.sagemaker.pipeline import plan
 from modelyard.services.sagemaker.pipeline.definition import Definition
-from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, status_of
+from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FINAL, status_of
 
 TAKEN_OVER = ("status", "start", "end", "arn", "metadata", "outcome", "attempt")
 
@@ -32,7 +32,7 @@ def reused(call: Any, pipeline: Record, definition: Definition, config: dict[str
     source = call.store.by_arn(arn)
     if source is None or source.kind != EXECUTION.kind or source.owner != pipeline.uid:
         raise validation(f"Invalid SourcePipelineExecutionArn: {arn}. It is no execution of pipeline {pipeline.arn}.")
-    if status_of(source) not in ("Succeeded", "Failed", "Stopped"):
+    if status_of(source) not in FINAL:
         raise validation(f"Invalid SourcePipelineExecutionArn: {arn}. The execution is in status {status_of(source)}.")
     states = source.state.get("steps", {})
     if missing := [name for name in needed if states.get(name, {}).get("status") != "Succeeded"]:

@@ -40,6 +40,8 @@ def _shape(name: str) -> dict[str, Any]:
 
 
 def _check(value: Any, name: str) -> None:
+    if value is None:
+        return
     shape = _shape(name)
     kind = shape["type"]
     if kind == "structure":

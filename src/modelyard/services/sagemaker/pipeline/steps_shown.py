@@ -21,8 +21,10 @@ def list_pipeline_execution_steps(call, request):
             "1 validation error detected: Value null at 'pipelineExecutionArn' failed to satisfy constraint: Member must not be null"
         )
     execution = the_execution(call, request["PipelineExecutionArn"])
-    definition = read(call.store.by_uid(execution.spec["version"]).spec["definition"])
-    states = execution.state.get("steps", {})
+    version, states = call.store.by_uid(execution.spec["version"]), execution.state.get("steps", {})
+    if version is None:  # the pipeline was deleted as the execution began
+        return {"PipelineExecutionSteps": []}
+    definition = read(version.spec["definition"])
     names = sorted(states, key=lambda name: (states[name]["start"], definition.steps[name].place))
     if request.get("SortOrder", "Descending") == "Descending":
         names.reverse()

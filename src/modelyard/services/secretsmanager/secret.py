@@ -1,0 +1,128 @@
+"""The record of a secret, how a request names one, and its values in and out of encryption.
+
+spec: {Description, KmsKeyId, Versions, Policy, Deletion, Rotation, Changed, Rotated, Accessed}. Versions: id → {Value, At, Stages, Key}, where
+Value names a row of `platform.secrets` (None: the empty version that a rotation begins with) and Key the key that encrypted it.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.lifecycle import Lifecycle
+from modelyard.kernel.records import Record
+from modelyard.kernel.store import Moved
+from modelyard.services.secretsmanager import api
+
+SECRET = Lifecycle("secret", "Active")
+CURRENT, PREVIOUS, PENDING = "AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"
+DEFAULT_KEY = "alias/aws/secretsmanager"
+NONCE_BYTES = 12
+
+
+def find(call: Any, given: str) -> Record | None:
+    """The secret of a name, an ARN, or an ARN without its six random characters."""
+    if not given.startswith("arn:"):
+        return call.store.get(SECRET.kind, call.account, call.region, given)
+    found = call.store.by_arn(given)
+    if found is not None:
+        return found if found.kind == SECRET.kind and found.region == call.region else None
+    pieces = given.split(":", 6)
+    if len(pieces) < 7 or pieces[2] != "secretsmanager" or pieces[3] != call.region or pieces[5] != "secret":
+        return None
+    return call.store.get(SECRET.kind, pieces[4], call.region, pieces[6])
+
+
+def the_secret(call: Any, given: str, *, deleted: bool = False) -> Record:
+    """Raises ResourceNotFoundException, or (unless `deleted`) InvalidRequestException for one that waits for its deletion."""
+    record = find(call, given)
+    if record is None:
+        raise no_secret()
+    if not deleted:
+        check_alive(record)
+    return record
+
+
+def check_alive(record: Record) -> None:
+    if record.spec.get("Deletion"):
+        raise api.error.InvalidRequestException("You can't perform this operation on the secret because it was marked for deletion.")
+
+
+def no_secret() -> ApiError:
+    return api.error.ResourceNotFoundException("Secrets Manager can't find the specified secret.")
+
+
+def change(call: Any, record: Record, changes: Callable[[Record], Mapping[str, Any]], *, due: bool = False) -> Record:
+    """Merges `changes(the secret as it is now)` into its spec; what they raise is raised."""
+    while True:
+        try:
+            return call.store.request(record, changes(record), due=due)
+        except Moved:
+            found = call.store.by_uid(record.uid)
+            if found is None:
+                raise no_secret() from None
+            record = found
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+
+def holder(versions: Mapping[str, Mapping[str, Any]], stage: str) -> str | None:
+    """The version that has this stage."""
+    return next((name for name, version in versions.items() if stage in version["Stages"]), None)
+
+
+def staged(versions: Mapping[str, Mapping[str, Any]], name: str, stages: list[str]) -> dict[str, Any]:
+    """The versions after `stages` have moved to `name`. What loses AWSCURRENT becomes AWSPREVIOUS."""
+    moved = {one: {**version, "Stages": [s for s in version["Stages"] if s not in stages]} for one, version in versions.items()}
+    before = holder(versions, CURRENT)
+    if CURRENT in stages and before not in (None, name):
+        for version in moved.values():
+            version["Stages"] = [stage for stage in version["Stages"] if stage != PREVIOUS]
+        moved[before]["Stages"].append(PREVIOUS)
+    moved[name]["Stages"] = [*moved[name]["Stages"], *stages]
+    return moved
+
+
+# --- values --------------------------------------------------------------------------------------
+
+
+def sealed(call: Any, account: str, arn: str, version: str, value: str | bytes, key_ref: str | None) -> tuple[str, str]:
+    """(the value encrypted, ARN of the key). Raises EncryptionFailure where KMS cannot, AccessDenied where the caller may not."""
+    try:
+        context = _context(arn, version)
+        key, plain, blob = call.platform.kms.data_key(account, call.region, key_ref or DEFAULT_KEY, context, call)
+    except ApiError as problem:
+        raise _of_kms(problem, api.error.EncryptionFailure) from None
+    kind, content = ("s", value.encode()) if isinstance(value, str) else ("b", value)
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    body = nonce + AESGCM(plain).encrypt(nonce, kind.encode() + content, None)
+    return orjson.dumps({"key": base64.b64encode(blob).decode(), "body": base64.b64encode(body).decode()}).decode(), key
+
+
+def opened(call: Any, arn: str, version: str, content: str) -> dict[str, Any]:
+    """{"SecretString"} or {"SecretBinary"}. Raises DecryptionFailure, or AccessDenied."""
+    row = orjson.loads(content)
+    try:
+        plain = call.platform.kms.decrypt(call.account, call.region, base64.b64decode(row["key"]), _context(arn, version), call)[1]
+    except ApiError as problem:
+        raise _of_kms(problem, api.error.DecryptionFailure) from None
+    body = base64.b64decode(row["body"])
+    clear = AESGCM(plain).decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], None)
+    return {"SecretBinary": clear[1:]} if clear[:1] == b"b" else {"SecretString": clear[1:].decode()}
+
+
+def _context(arn: str, version: str) -> dict[str, str]:
+    return {"SecretARN": arn, "SecretVersionId": version}
+
+
+def _of_kms(problem: ApiError, failure: Callable[[str], ApiError]) -> ApiError:
+    if problem.code == "AccessDeniedException":
+        return ApiError("AccessDeniedException", f"Access to KMS is not allowed. {problem.message}", 400)
+    return failure(f"Secrets Manager can't use the secret's KMS key: {problem.message or problem.code}")
