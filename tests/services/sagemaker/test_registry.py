@@ -7,7 +7,9 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from modelyard.config import Settings
 from modelyard.kernel.clock import ManualClock
+from modelyard.runtime.images import ImageStore
 from tests.support.platform import InProcess
 
 PREFIX = "arn:aws:sagemaker:us-east-1:123456789012:"
@@ -20,6 +22,7 @@ SPEC = {
     "SupportedRealtimeInferenceInstanceTypes": ["ml.m5.large"],
 }
 OTHER = "210987654321"
+REGISTRY = IMAGE.partition("/")[0]
 
 
 @pytest.fixture
@@ -42,6 +45,12 @@ def refused(function, **request):
 
 def registered(sm, group="Churn", **more):
     return sm.create_model_package(ModelPackageGroupName=group, InferenceSpecification=SPEC, **more)["ModelPackageArn"]
+
+
+def given(specification):
+    """Without what is filled in."""
+    containers = [{k: v for k, v in c.items() if k != "ImageDigest"} for c in specification["Containers"]]
+    return specification | {"Containers": containers}
 
 
 def test_groups(yard, sm):
@@ -89,7 +98,7 @@ def test_versions_count_up_and_are_not_given_twice(sm):
     there = sm.describe_model_package(ModelPackageName=f"{PREFIX}model-package/Churn/3")
     assert there["ModelPackageGroupName"] == "Churn" and there["ModelPackageVersion"] == 3 and "ModelPackageName" not in there
     assert there["ModelPackageStatus"] == "Completed" and there["ModelApprovalStatus"] == "PendingManualApproval"
-    assert there["InferenceSpecification"] == SPEC and there["CertifyForMarketplace"] is False
+    assert given(there["InferenceSpecification"]) == SPEC and there["CertifyForMarketplace"] is False
     assert there["ModelPackageStatusDetails"] == {"ValidationStatuses": [], "ImageScanStatuses": []}
     gone = ("ValidationException", f"ModelPackage {PREFIX}model-package/churn/2 does not exist.")
     assert refused(sm.describe_model_package, ModelPackageName=f"{PREFIX}model-package/churn/2") == gone
@@ -123,6 +132,7 @@ def test_everything_that_was_registered_comes_back(sm):
     }
     arn = registered(sm, **more)
     there = sm.describe_model_package(ModelPackageName=arn)
+    there["AdditionalInferenceSpecifications"] = [given(one) for one in there["AdditionalInferenceSpecifications"]]
     assert {member: there[member] for member in more} == more
 
 
@@ -133,6 +143,21 @@ def test_artifacts_that_the_caller_may_read_have_their_etag(yard, sm):
     sm.create_model_package_group(ModelPackageGroupName="Churn")
     there = sm.describe_model_package(ModelPackageName=registered(sm))
     assert there["InferenceSpecification"]["Containers"][0]["ModelDataETag"] == etag
+
+
+def test_images_that_are_here_have_their_digest(yard, sm, tmp_path):
+    images = ImageStore(Settings(data=tmp_path))
+    yard.platform.parts["images"] = images
+    sm.create_model_package_group(ModelPackageGroupName="Churn")
+    first, second, other = f"{REGISTRY}/sagemaker-xgboost:1.7-1", f"{REGISTRY}/xgboost:1.7-1", f"{REGISTRY}/sagemaker-xgboost:3.0-5"
+    mine, pinned = f"{REGISTRY}/mine:1", f"{REGISTRY}/mine@sha256:{'a' * 64}"
+    containers = [{"Image": uri} for uri in (first, second, other, mine, pinned)]
+    arn = sm.create_model_package(ModelPackageGroupName="Churn", InferenceSpecification=SPEC | {"Containers": containers})[
+        "ModelPackageArn"
+    ]
+    found = [c.get("ImageDigest") for c in sm.describe_model_package(ModelPackageName=arn)["InferenceSpecification"]["Containers"]]
+    assert found[0] == found[1] != found[2] and found[3:] == [None, "sha256:" + "a" * 64]
+    assert len(found[0]) == 71 and found[0].startswith("sha256:")
 
 
 def test_updates(sm):
@@ -196,7 +221,7 @@ def test_batch_describe(sm):
     sm.create_model_package_group(ModelPackageGroupName="Churn")
     arn, none = registered(sm), f"{PREFIX}model-package/churn/9"
     answer = sm.batch_describe_model_package(ModelPackageArnList=[arn, none])
-    assert answer["ModelPackageSummaries"][arn]["InferenceSpecification"] == SPEC
+    assert given(answer["ModelPackageSummaries"][arn]["InferenceSpecification"]) == SPEC
     assert answer["BatchDescribeModelPackageErrorMap"][none]["ErrorResponse"] == f"ModelPackage {none} does not exist."
 
 

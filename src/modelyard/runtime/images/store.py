@@ -58,11 +58,12 @@ class ImageStore:
 
     def path(self, image: Image) -> Path:
         """Where the environment is, or will be: what goes into `RunSpec.env_path`."""
-        lock, _ = requirements(image.env)
-        aside = apart(image.env)
-        seed = "\n".join([build.FORMAT, sys.version, os.path.realpath(sys.executable), sysconfig.get_platform(), lock.read_text()])
-        seed += aside.read_text() if aside else ""
-        return self._root / f"{image.env}-{hashlib.sha256(seed.encode()).hexdigest()[:16]}"
+        return self._root / f"{image.env}-{hashlib.sha256(_content(image.env).encode()).hexdigest()[:16]}"
+
+    def digest(self, image: Image) -> str:
+        """`sha256:…` of what the image is made of: its packages and its entry points. Two tags with one content have one digest."""
+        parts = [_content(image.env), image.recipe, repr((image.train, image.serve, image.process, sorted(image.variables.items())))]
+        return "sha256:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def look(self, image: Image) -> ImageState:
         target = self.path(image)
@@ -160,6 +161,13 @@ def requirements(env: str) -> tuple[Path, bool]:
     minor = f"py{sys.version_info.major}{sys.version_info.minor}"
     lock = recipes.FOLDER / f"{env}.{minor}.lock"
     return (lock, True) if lock.is_file() else (recipes.FOLDER / f"{env}.in", False)
+
+
+def _content(env: str) -> str:
+    lock, _ = requirements(env)
+    aside = apart(env)
+    seed = "\n".join([build.FORMAT, sys.version, os.path.realpath(sys.executable), sysconfig.get_platform(), lock.read_text()])
+    return seed + (aside.read_text() if aside else "")
 
 
 def apart(env: str) -> Path | None:

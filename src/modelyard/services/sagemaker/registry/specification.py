@@ -73,13 +73,23 @@ def _check_containers(containers: list[dict[str, Any]]) -> None:
 
 
 def completed(call: Any, inference: dict[str, Any]) -> dict[str, Any]:
-    """With the ETag of each artifact as it is now, where the caller may read it. Registering a model does not need the artifact; making a
-    model of it does."""
+    """With the ETag of each artifact as it is now, where the caller may read it, and the digest of each image that is known. Registering a
+    model needs neither; making a model of it does."""
     containers = []
     for container in inference["Containers"]:
         etag = None if container.get("ModelDataETag") else _etag(call, container.get("ModelDataUrl"))
-        containers.append({**container, **({"ModelDataETag": etag} if etag else {})})
+        digest = None if container.get("ImageDigest") else _digest(call, container["Image"])
+        containers.append({**container, **({"ModelDataETag": etag} if etag else {}), **({"ImageDigest": digest} if digest else {})})
     return {**inference, "Containers": containers}
+
+
+def _digest(call: Any, uri: str) -> str | None:
+    """The one that the URI names, else that of the managed image; None of an image that is not here."""
+    if "@sha256:" in uri:
+        return uri.rpartition("@")[2]
+    images = call.platform.parts.get("images")
+    found = images.find(uri) if images is not None else None
+    return images.digest(found) if found is not None else None
 
 
 def _etag(call: Any, url: str | None) -> str | None:
