@@ -200,6 +200,8 @@ def test_listing_and_batches(sm, yard):
     assert names(Filters=[{"Key": "all", "Values": ["OTHER"]}]) == ["Other"]
     assert names(Filters=[{"Key": "tag-value", "Values": ["v"]}, {"Key": "description", "Values": ["one"]}]) == ["app/one"]
     refused("InvalidNextTokenException", sm.list_secrets, NextToken="nothing")
+    for half in ({}, {"Key": "name"}, {"Values": ["a"]}):
+        refused("InvalidParameterException", sm.list_secrets, "a Key and Values", Filters=[half])
     got = sm.batch_get_secret_value(SecretIdList=["app/one", "nothing", "Other"])
     assert [one["SecretString"] for one in got["SecretValues"]] == ["app/one", "Other"]
     assert [(one["SecretId"], one["ErrorCode"]) for one in got["Errors"]] == [("nothing", "ResourceNotFoundException")]
