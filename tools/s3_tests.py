@@ -47,11 +47,13 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, help="keep the results here, a JSON line per test (and write the page from them with --page)"
     )
+    parser.add_argument("--resume", action="store_true", help="leave out what --results has already")
     parser.add_argument("--page", action="store_true", help="only write the page, from --results")
     args = parser.parse_args()
     results = args.results or Path(tempfile.mkdtemp(prefix="s3-tests-")) / "results.jsonl"
     if not args.page:
-        results.unlink(missing_ok=True)
+        if not args.resume:
+            results.unlink(missing_ok=True)
         run(args, results)
     found = read(results)
     page = render(found, tomllib.loads(REASONS.read_text()), args.plain)
@@ -180,7 +182,7 @@ class Platform:
                 "secret_key": one["secret"],
             }
         config["s3 tenant"]["tenant"] = ACCOUNTS["tenant"]
-        config["s3 main"].update({"api_name": "", "storage_classes": "STANDARD_IA", "lc_debug_interval": "10"})
+        config["s3 main"].update({"api_name": "", "storage_classes": "", "lc_debug_interval": "10"})
         for number in ("", "2"):
             if f"kms{number}" in self.users["main"]:
                 config["s3 main"][f"kms_keyid{number}"] = self.users["main"][f"kms{number}"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import product
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelyard.kernel.identity import Principal
+from modelyard.services.iam.conditions import compile_conditions
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.document import PolicySet, compile_policy
 from modelyard.services.iam.evaluate import Policies, evaluate
@@ -58,6 +61,7 @@ FAMILIES = [
         ["arn:aws:s3:::b/*", "arn:*:s3:::b/?", "arn:aws:s*", "arn:aws:s3:::b/${k:text}", *ARNS],
     ),
 ]
+NAMED: list[Any] = ["*", {"AWS": "*"}, {"AWS": A}, {"AWS": [B, ROOT]}, {"AWS": USER}, {"AWS": ROLE}, {"AWS": [SESSION, GUEST]}]
 pick = st.sampled_from
 
 
@@ -88,8 +92,7 @@ def statements(draw: Any, with_principal: bool) -> dict[str, Any]:
         "Condition": draw(conditions()),
     }
     if with_principal:
-        named = ["*", {"AWS": "*"}, {"AWS": A}, {"AWS": [B, ROOT]}, {"AWS": USER}, {"AWS": ROLE}, {"AWS": [SESSION, GUEST]}]
-        made[draw(pick(["Principal"] * 4 + ["NotPrincipal"]))] = draw(pick(named))
+        made[draw(pick(["Principal"] * 4 + ["NotPrincipal"]))] = draw(pick(NAMED))
     return made
 
 
@@ -127,17 +130,67 @@ def compiled(document: Any) -> PolicySet | None:
     return None if document is None else PolicySet(compile_policy(document, "p"))
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_every_operator() -> None:
+    """Each with each qualifier, on each kind of value and on none: all combinations."""
+    tried = 0
+    for names, keys, values, wanted in FAMILIES:
+        contexts: list[dict[str, Any]] = [{"k:text": "a"}, {"k:text": "*"}, *({key: value} for key in keys for value in values)]
+        contexts += [{"k:list": ["a", "b"]}, {"k:list": []}, {"k:arn": "arn:aws:s3:::b/a", "k:text": "*"}]
+        for name, qualifier, rest in product(names, ("", "ForAnyValue:", "ForAllValues:"), ("", "IfExists")):
+            for key, want, told in product(keys, wanted, contexts):
+                [test] = compile_conditions({f"{qualifier}{name}{rest}": {key: want}}, True)
+                expected = reference.condition(f"{qualifier}{name}{rest}", key, [want], told, True)
+                assert test(Context(told)) is expected, (qualifier, name, rest, key, want, told)
+                tried += 1
+    assert tried > 10_000
+
+
+def test_every_way_to_be_named() -> None:
+    """Who is named, by which side, within which limits: all combinations."""
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    nothing, allow, deny = (
+        {"Version": "2012-10-17", "Statement": statements}
+        for statements in ([], [everything], [everything, {**everything, "Effect": "Deny", "Action": "s3:*"}])
+    )
+    seen = Counter()
+    for (principal, more), name, word, effect, owner in product(CALLERS, NAMED, ("Principal", "NotPrincipal"), ("Allow", "Deny"), (A, B)):
+        resource_policy = {"Version": "2012-10-17", "Statement": [{**everything, "Effect": effect, word: name}]}
+        bare = principal.kind in ("root", "anonymous")
+        for identity, boundary, session in product(
+            [nothing] if bare else [nothing, allow, deny], *[[None] if bare else [None, nothing, allow]] * 2
+        ):
+            r = {
+                "caller": {"kind": principal.kind, "account": principal.account, "arn": principal.arn, **more},
+                "action": "s3:GetObject",
+                "resource": ARNS[0],
+                "owner": owner,
+                "context": {},
+                "identity": identity,
+                "boundary": boundary,
+                "session": session,
+                "resource_policy": resource_policy,
+            }
+            if principal.kind == "anonymous" and owner == A:
+                continue
+            assert decide(principal, r) is reference.allowed(r), r
+            seen[principal.kind, reference.allowed(r)] += 1
+    assert len(seen) == 2 * len(CALLERS) and sum(seen.values()) > 4_000
+
+
+def decide(principal: Principal, r: dict[str, Any]) -> bool:
+    policies = Policies(compiled(r["identity"]) or PolicySet(()), compiled(r["boundary"]), compiled(r["session"]))
+    context = Context(r["context"])
+    return evaluate(principal, policies, r["action"], r["resource"], context, compiled(r["resource_policy"]), r["owner"]).allowed
+
+
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(requests())
 def test_the_engine_decides_as_the_reference(case: tuple[Principal, dict[str, Any]]) -> None:
     principal, r = case
-    policies = Policies(compiled(r["identity"]) or PolicySet(()), compiled(r["boundary"]), compiled(r["session"]))
-    context = Context(r["context"])
-    verdict = evaluate(principal, policies, r["action"], r["resource"], context, compiled(r["resource_policy"]), r["owner"])
-    assert verdict.allowed is reference.allowed(r)
+    assert decide(principal, r) is reference.allowed(r)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(requests(), documents())
 def test_more_policies_of_a_limit_never_grant_more(case: tuple[Principal, dict[str, Any]], limit: Any) -> None:
     """A boundary or a session policy takes away, whatever it says; a Deny that is added does too."""
