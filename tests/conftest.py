@@ -15,8 +15,36 @@ DEEPEST = 3
 """How far under the folder of all tests a data folder stands."""
 
 
-LONGEST_FIRST = ()
-"""Files that take long, the longest first: a worker that begins one of them last would let the others wait for it."""
+LONGEST_FIRST = (
+    "tests/journeys/test_tuning.py",
+    "tests/crash/test_real_processes.py",
+    "tests/journeys/test_sdk2_processing.py",
+    "tests/journeys/test_frameworks.py",
+    "tests/algorithms/test_serving.py",
+    "tests/journeys/test_sdk2.py",
+    "tests/journeys/test_sdk3.py",
+    "tests/journeys/test_scaling.py",
+    "tests/journeys/test_mlu_lab1.py",
+    "tests/journeys/test_mlu_lab2c.py",
+    "tests/journeys/test_sdk3_processing.py",
+    "tests/journeys/test_pyspark.py",
+    "tests/journeys/test_examples.py",
+    "tests/journeys/test_sdk2_canary.py",
+    "tests/algorithms/test_script_train.py",
+    "tests/algorithms/test_pytorch.py",
+    "tests/algorithms/test_tensorflow.py",
+    # quick ones
+    "tests/crash/test_endpoint.py",
+    "tests/badinput/test_processing_job.py",
+    "tests/services/sagemaker/test_inference_experiment.py",
+    "tests/badinput/test_model_servers.py",
+    "tests/crash/test_async.py",
+    "tests/services/sagemaker/test_guardrails.py",
+    "tests/services/sagemaker/test_transform_job.py",
+    "tests/crash/test_queues.py",
+)
+"""Files that take long, the longest first: a worker that begins one of them last would let the others wait for it. (xdist's own order,
+by number of tests, would begin the journeys of one long test last.)"""
 
 
 def pytest_collection_modifyitems(items):

@@ -369,6 +369,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     platform.invoker.start(loop)
+    bell.attach(loop, lambda topic: platform.invoker.ring() if topic == "routes" else None)
     await server.start(platform.settings.host, platform.settings.port, listener=listener)
     way_out = await wayout.serve(platform, gateway, authority, own_ports, egress)
     gc.collect()

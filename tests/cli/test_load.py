@@ -116,5 +116,5 @@ def test_times(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "x", "-1s", "1d", "nan", "inf"])
 def test_what_is_no_time(text):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is not a length of time"):
         own.seconds(text)

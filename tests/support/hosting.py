@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if box.models.pop(self.path.removeprefix("/models/"), None) else 404, b"")
 
     def do_POST(self) -> None:
-        """The body says what to do: `sleep S`, `status N text`, `die`, `headers`, `parts a b c`, `who`,
+        """The body says what to do: `sleep S`, `hold PATH` (until that file is there), `status N text`, `die`, `headers`, `parts a b c`, `who`,
         `open ID`, `close ID`, `flood MEGABYTES` (streams so many), `then …` (says the rest); else it comes back."""
         box = self.server.box  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -92,6 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
         if word == "sleep":
             time.sleep(float(rest))
             self._answer(200, b"slept")
+        elif word == "hold":
+            eventually(Path(rest).exists, 30.0)
+            self._answer(200, b"held")
         elif word == "status":
             code, _, text = rest.partition(" ")
             self._answer(int(code), text.encode())

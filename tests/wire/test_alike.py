@@ -164,6 +164,12 @@ def test_a_payload_hash_that_is_said_is_checked(doors):
         assert doors.known == before
 
 
+def test_headers_of_any_name_may_be_signed(doors):
+    raws = [doors.raw(b"x", **SDK, **{"X-%b": "%s  a%%", "X_Amzn_Trace_Id": f"Root=1;Parent={n}"}) for n in range(5)]
+    with line(doors) as ask:
+        assert known(doors, ask, *raws)[-2:] == [True, True]
+
+
 def caller(doors, name: str, **statement) -> Credentials:
     iam = doors.hosting.yard.client("iam")
     iam.create_user(UserName=name)

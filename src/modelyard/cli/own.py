@@ -43,16 +43,13 @@ def client(folder: Path, service: str) -> Any:
 
 
 def seconds(text: str) -> float:
-    """`90`, `90s`, `250ms`, `5m`, `1h` as seconds. Raises ValueError."""
+    """`90`, `90s`, `250ms`, `5m`, `1h` as seconds. Raises ValueError, which says what is wrong."""
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    for unit in ("ms", "s", "m", "h"):
-        if text.endswith(unit):
-            return _positive(text[: -len(unit)]) * units[unit]
-    return _positive(text)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
+    unit = next((unit for unit in units if text.endswith(unit)), "s")
+    try:
+        value = float(text.removesuffix(unit))
+    except ValueError:
+        value = -1.0
     if not 0 <= value < 1e7:
-        raise ValueError(text)
-    return value
+        raise ValueError(f"{text!r} is not a length of time: write 90, 90s, 250ms, 5m or 1h")
+    return value * units[unit]

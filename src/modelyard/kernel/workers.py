@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modelyard.workers")
 LONGEST_NAP_S, SHORTEST_NAP_S, BACK_OFF_S = 1.0, 0.01, 1.0
+QUIET_NAP_S = 2.0
+"""Of a worker that knows of nothing to come; on a fast clock as short as any."""
 
 
 class Workers:
@@ -42,8 +44,12 @@ class Workers:
             bell.clear()
             try:
                 due = drain(self._platform)
-                nap = LONGEST_NAP_S if due is None else self._platform.clock.real_seconds_until(due)
+                clock = self._platform.clock
+                if due is None:
+                    nap = QUIET_NAP_S if clock.speed <= 1 else LONGEST_NAP_S
+                else:
+                    nap = min(clock.real_seconds_until(due), LONGEST_NAP_S)
             except Exception:
                 log.exception("%s failed; it is tried again", drain.__module__)
                 nap = BACK_OFF_S
-            bell.wait(min(max(nap, SHORTEST_NAP_S), LONGEST_NAP_S))
+            bell.wait(max(nap, SHORTEST_NAP_S))

@@ -54,7 +54,7 @@ class Capture:
 
     def __init__(self, folder: Path, put: Put, now: Callable[[], float]) -> None:
         self._folder, self._put, self._now = folder, put, now
-        self._spools: dict[tuple[str, str, str, str | None], Spool] = {}
+        self._spools: dict[tuple[str, ...], Spool] = {}
         self._forms: dict[str, Form] = {}
         self._sample = random.random
 
@@ -105,8 +105,7 @@ class Capture:
                 self._upload(path)
 
     def _spool(self, table: RouteTable, variant: str) -> Spool:
-        capture = table.capture
-        key = (table.key, variant, capture["DestinationS3Uri"], capture.get("KmsKeyId"))
+        key = (table.key, variant, *self._forms[table.key].place)
         found = self._spools.get(key)
         if found is None:
             found = self._spools[key] = self._open(table, variant, datetime.fromtimestamp(self._now(), UTC))
@@ -146,6 +145,7 @@ class Form:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
+        self.place = (config["DestinationS3Uri"], config.get("KmsKeyId") or "")
         modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
         self.input, self.output = bool(modes & {"Input", "InputAndOutput"}), bool(modes & {"Output", "InputAndOutput"})
         self._sides: dict[tuple[str, str], Side] = {}

@@ -19,6 +19,7 @@ from typing import Any
 from modelyard.kernel.unchanged import Unchanged
 from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
+from modelyard.serving.abreast import Abreast
 from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
 from modelyard.serving.flights import Flights
@@ -35,7 +36,7 @@ from modelyard.serving.upstream import Reply, TimedOut, Upstream, UpstreamError
 
 log = logging.getLogger("modelyard.serving")
 POLL_SECONDS = 0.1
-IDLE_POLL_SECONDS = 0.5
+IDLE_POLL_SECONDS = 1.0
 FLUSH_SECONDS = 1.0
 FLUSH_PLATFORM_SECONDS = 10.0
 """Figures and captures are handed over once a second, on a fast clock more often."""
@@ -78,6 +79,7 @@ class Invoker:
         self._notes = Notes(put_metrics or (lambda *_: None), clock.now)
         self._shared_folder = None if meter_folder is None else meter_folder.parent / "flights"
         self._flights = Flights(put_metrics or (lambda *_: None), clock.now, self._shared_folder)
+        self._abreast = Abreast(self._shared_folder)
         self._models = ManyModels(self._notes, shelf_of)
         self._capture = Capture(capture_folder, put_object, clock.now) if capture_folder and put_object else None
         self._rotated = True
@@ -117,6 +119,7 @@ class Invoker:
         self._meter.close()
         self._flights.close()
         self._serverless.close()
+        self._abreast.close()
         self._replicas.close()
 
     def ring(self) -> None:
@@ -185,6 +188,11 @@ class Invoker:
                 if changed:
                     self._loop.call_soon_threadsafe(self._swap, changed)
 
+    def all_caught_up(self) -> None:
+        """As `catch_up`, and the other gateways of this machine have done so too: the next call may come to any of them."""
+        self.catch_up()
+        self._abreast.wait(self._seq)
+
     def _read(self) -> list[Change]:
         with self._read_lock:
             changed = [(seq, key, None if body is None else from_body(body)) for seq, key, body in self._store.routes_since(self._seq)]
@@ -205,6 +213,7 @@ class Invoker:
         if changed:
             self._replicas.adopt(self._tables.values())
             self._serverless.poke()
+            self._abreast.at(changed[-1][0])
 
     async def table(self, account: str, region: str, endpoint: str, component: str | None = None) -> RouteTable | None:
         """The route table of an endpoint in service, or of an inference component of it; None where there is none."""

@@ -57,6 +57,8 @@ class Replicas:
     def pick(self, variant: Variant, without: set[str] | None = None) -> Upstream | None:
         """The replica with the fewest requests under way; one that just refused a connection only if there is
         no other; None where none is left."""
+        if len(variant.replicas) == 1 and not without:
+            return self._pools.get(variant.replicas[0].socket)
         now, best, best_load = monotonic(), None, 0
         for replica in variant.replicas:
             pool = self._pools.get(replica.socket)

@@ -90,25 +90,21 @@ class Likeness:
     """What `body` needs to know a request again. `found` is the taker's: whatever it made of the first one."""
 
     def __init__(self, head: Head, scope: sigv4.Scope, credential: Credential, request: HttpRequest, bounds: tuple[int, int]) -> None:
-        """KeyError: it signs headers that are not there."""
-        self._head, self._pieces, self._end = head, head.pieces, head.end
+        self._pieces, self._end = head.pieces, head.end
+        self._signature, self._moment, self._length, self._payload = head.signature, head.moment, head.length, head.payload
+        self._loose = [(hole.start, hole.stop) for hole in head.loose.values()]
         self._least, self._most = bounds
         self._key, self.expires_at = scope.key(credential.secret_key), credential.expires_at or float("inf")
-        index, canonical, self._signed = request.index, [], []
-        for name in scope.names:
-            hole = (
-                head.moment if name == "x-amz-date" else head.payload if name == "x-amz-content-sha256" else head.loose.get(name.encode())
-            )
-            if name == "content-length":
-                hole = head.length
-            if hole is None:
-                canonical.append(f"{name}:{signing.fold(index[name])}\n".replace("%", "%%"))
-            else:
-                canonical.append(f"{name}:%b\n")
-                self._signed.append(hole)
-        path = signing.canonical_path(request.path, False).replace("%", "%%")
-        front = f"{request.method}\n{path}\n\n{''.join(canonical)}\n{scope.signed_headers}\n%b"
-        self._canonical = front.encode("latin-1")
+        holes = {"x-amz-date": head.moment, "x-amz-content-sha256": head.payload, "content-length": head.length}
+        holes |= {name.decode(): hole for name, hole in head.loose.items()}
+        self._signed = [hole for name in scope.names if (hole := holes.get(name)) is not None]
+        headers = [
+            _plain(f"{name}:{signing.fold(request.index.get(name, ''))}") if holes.get(name) is None else f"{name}:%b"
+            for name in scope.names
+        ]
+        path = signing.canonical_path(request.path, False)
+        lines = (_plain(f"{request.method}\n{path}\n"), *headers, "", _plain(scope.signed_headers), "%b")
+        self._canonical = "\n".join(lines).encode("latin-1")
         self._scope, self._day = scope.text.encode("latin-1"), scope.date.encode("latin-1")
         self._second: tuple[bytes, float, bytes] = (b"", 0.0, b"")
         self.found: Any = None
@@ -119,16 +115,16 @@ class Likeness:
         for piece, at in self._pieces:
             if not startswith(piece, at):
                 return None
-        head, body = self._head, data[self._end :]
-        size, length = len(body), data[head.length]
+        body = data[self._end :]
+        size, length = len(body), data[self._length]
         if not length.isdigit() or int(length) != size or not self._least <= size <= self._most:
             return None
-        for hole in head.loose.values():
-            if not _WORDS(data, hole.start, hole.stop):
+        for begin, stop in self._loose:
+            if not _WORDS(data, begin, stop):
                 return None
         moment, at, front = self._second
-        if data[head.moment] != moment:
-            moment = data[head.moment]
+        if data[self._moment] != moment:
+            moment = data[self._moment]
             if not _MOMENT(moment) or not moment.startswith(self._day):
                 return None
             at = sigv4.epoch(moment.decode(), "json")
@@ -137,11 +133,16 @@ class Likeness:
         if not -sigv4.SKEW_S <= now - at <= sigv4.SKEW_S:
             return None
         payload = sha256(body).hexdigest().encode()
-        if head.payload is not None and data[head.payload] != payload:
+        if self._payload is not None and data[self._payload] != payload:
             return None
         canonical = self._canonical % (*[data[hole] for hole in self._signed], payload)
         signature = signing.sign_bytes(self._key, front + sha256(canonical).hexdigest().encode())
-        return body if hmac.compare_digest(signature.encode(), data[head.signature]) else None
+        return body if hmac.compare_digest(signature.encode(), data[self._signature]) else None
+
+
+def _plain(text: str) -> str:
+    """As a format that gives this very text."""
+    return text.replace("%", "%%")
 
 
 class Likenesses:

@@ -53,6 +53,8 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._client = client = peer[0] if isinstance(peer, tuple) and peer else "127.0.0.1"
         self._reader = Reader(self.server.loop, self.limits, client, self.secure, self._arrived, self._flow, self._go_on)
+        if self.secure and (tls := transport.get_extra_info("ssl_object")) is not None:
+            self._reader.tls = (tls.version() or "").removeprefix("TLSv")
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:

@@ -53,6 +53,7 @@ class Reader:
         self.exchange: Exchange | None = None
         self.in_head = False
         self._whole = WholeReader()
+        self.tls = ""
         self.reset()
 
     def reset(self) -> None:
@@ -79,9 +80,8 @@ class Reader:
             return None
         path, _, query = target.partition("?")
         body = InflowBody.here(self._loop, content, limits.buffered_bytes, self._flow)
-        return Exchange(
-            HttpRequest(method, path, query.partition("#")[0], list(index.items()), body, self._secure, self._client, index, data), body
-        )
+        query = query.partition("#")[0]
+        return Exchange(HttpRequest(method, path, query, list(index.items()), body, self._secure, self._client, index, data, self.tls), body)
 
     def feed(self, data: bytes) -> bytes | None:
         """Parses on. Answers the bytes after a CONNECT (another protocol), else None. Raises Refused."""
@@ -165,7 +165,7 @@ class Reader:
         if "expect" in index and index["expect"].lower() != "100-continue":
             raise Refused(417, "The only expectation here is 100-continue.")
         body = InflowBody(self._loop, length, self._limits.buffered_bytes, self._flow, self._go_on if expects and length != 0 else None)
-        request = HttpRequest(method, path, query, headers, body, self._secure, self._client, index)
+        request = HttpRequest(method, path, query, headers, body, self._secure, self._client, index, tls=self.tls)
         return Exchange(request, body, version, self.parser.should_keep_alive(), authority)
 
     def _target(self, method: str) -> tuple[str, str, str]:

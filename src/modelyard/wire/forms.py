@@ -17,6 +17,7 @@ from modelyard.kernel.identity import ANONYMOUS, Principal
 from modelyard.kernel.service import Body, Call, Form, RawResponse
 from modelyard.wire import signing
 from modelyard.wire.autherrors import auth_error
+from modelyard.wire.browsers import refuse_strangers_pages
 from modelyard.wire.codec import error_response
 from modelyard.wire.crossorigin import bucket_of
 from modelyard.wire.http import HttpRequest, HttpResponse
@@ -50,6 +51,8 @@ class Forms:
             return error_response("rest-xml", error, request_id, "s3")
 
     def _post(self, request: HttpRequest, request_id: str, progress: Any) -> HttpResponse:
+        if self._gateway.open:
+            refuse_strangers_pages(request)
         s3, bucket = self._platform.services.get("s3"), bucket_of(request)
         if s3 is None or s3.form_function is None or not bucket:
             raise ApiError("MethodNotAllowed", "The specified method is not allowed against this resource.", 405)

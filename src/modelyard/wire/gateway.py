@@ -248,7 +248,7 @@ class Gateway:
             header("user-agent", ""),
             request.secure,
             header("host", ""),
-            {"aws:Referer": request.index["referer"]} if "referer" in request.index else {},
+            _of_transport(request) if request.tls or "referer" in request.index else {},
             who.claim,
         )
 
@@ -304,6 +304,12 @@ class _Progress:
     @property
     def name(self) -> str:
         return f"{self.route.service}:{self.route.operation}" if self.route is not None else "-"
+
+
+def _of_transport(request: HttpRequest) -> dict[str, str]:
+    """Condition keys that few requests have."""
+    found = {"s3:TlsVersion": request.tls} if request.tls else {}
+    return {**found, "aws:Referer": request.index["referer"]} if "referer" in request.index else found
 
 
 def _read_all(body: Body, limit: int) -> bytes:

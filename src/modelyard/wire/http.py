@@ -40,6 +40,8 @@ class HttpRequest:
     _index: dict[str, str] | None = field(default=None, repr=False)
     raw: bytes = field(default=b"", repr=False)
     """Head and body as they came, where they came in one piece (`wire/whole.py`)."""
+    tls: str = ""
+    """The version of TLS it came by: `1.2`, `1.3`."""
 
     def header(self, name: str, default: str = "") -> str:
         """The (last) value of a header by its lower-case name."""

@@ -58,23 +58,14 @@ def wait(execution):
     return execution.describe()
 
 
-began = time.monotonic()
-few = pipeline.start()
-many = pipeline.start(parameters={"Rows": 5})
-for name, execution in (("few", few), ("many", many)):
-    said = wait(execution)
-    steps = execution.list_steps()
-    facts[name] = {
-        "status": said["PipelineExecutionStatus"],
-        "experiment": said["PipelineExperimentConfig"],
-        "steps": {one["StepName"]: [one["StepStatus"], one.get("FailureReason", "")] for one in steps},
-        "load": execution.result("load"),
-        "total": execution.result("total"),
-        "parameters": execution.list_parameters()["PipelineParameters"],
-    }
-facts["seconds"] = time.monotonic() - began
+execution = pipeline.start(parameters={"Rows": 5})
+said = wait(execution)
+facts["status"], facts["experiment"] = said["PipelineExecutionStatus"], said["PipelineExperimentConfig"]
+facts["steps"] = {one["StepName"]: [one["StepStatus"], one.get("FailureReason", "")] for one in execution.list_steps()}
+facts["load"], facts["total"] = execution.result("load"), execution.result("total")
+facts["parameters"] = execution.list_parameters()["PipelineParameters"]
 try:
-    many.result("boom")
+    execution.result("boom")
 except RemoteFunctionError as problem:
     facts["raised"] = str(problem)
 pipeline.delete()

@@ -53,7 +53,7 @@ def test_pages_context_and_boundary(yard: Yard) -> None:
     first = yard("iam", "SimulateCustomPolicy", MaxItems=2, **ask)
     rest = yard("iam", "SimulateCustomPolicy", MaxItems=2, Marker=first["Marker"], **ask)
     assert first["IsTruncated"] and [r["EvalActionName"] for r in rest["EvaluationResults"]] == ["s3:ListBucket"]
-    assert first["EvaluationResults"][0]["MissingContextValues"] == ["aws:requesttag/team"]
+    assert first["EvaluationResults"][0]["MissingContextValues"] == ["aws:RequestTag/team"]
     entry = {"ContextKeyName": "aws:RequestTag/team", "ContextKeyValues": ["red"], "ContextKeyType": "string"}
     told = yard("iam", "SimulateCustomPolicy", ContextEntries=[entry], **ask)
     assert {r["EvalDecision"] for r in told["EvaluationResults"]} == {"allowed"}
@@ -62,6 +62,42 @@ def test_pages_context_and_boundary(yard: Yard) -> None:
     )
     assert [r["EvalDecision"] for r in limited["EvaluationResults"]] == ["allowed", "implicitDeny", "implicitDeny"]
     assert limited["EvaluationResults"][1]["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}
+
+
+def test_members_of_results(yard: Yard) -> None:
+    """Positions of every policy, resources by themselves, both sides of a cross-account request."""
+    inside, far = "arn:aws:s3:::b/x", "999999999999"
+    resource_policy = policy({"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"})
+    ask = {
+        "PolicyInputList": [policy(allow("s3:*"))],
+        "ActionNames": ["s3:GetObject", "s3:PutObject"],
+        "ResourceArns": [inside],
+        "ResourcePolicy": resource_policy,
+        "CallerArn": f"arn:aws:iam::{ACCOUNT}:user/ann",
+    }
+    got, put = yard("iam", "SimulateCustomPolicy", ResourceOwner=f"arn:aws:iam::{far}:root", **ask)["EvaluationResults"]
+    assert (got["EvalDecision"], put["EvalDecision"]) == ("allowed", "implicitDeny")
+    assert got["EvalDecisionDetails"] == {"IAM Policy": "allowed", "Resource Policy": "allowed"}
+    assert put["EvalDecisionDetails"] == {"IAM Policy": "allowed", "Resource Policy": "implicitDeny"}
+    assert [m["SourcePolicyId"] for m in got["MatchedStatements"]] == ["PolicyInputList.1", "ResourcePolicy"]
+    assert all(m["StartPosition"]["Line"] == 1 for m in got["MatchedStatements"])
+    [one] = got["ResourceSpecificResults"]
+    assert (one["EvalResourceName"], one["EvalResourceDecision"]) == (inside, "allowed")
+    at_home = yard("iam", "SimulateCustomPolicy", **ask)["EvaluationResults"]
+    assert [r["EvalDecision"] for r in at_home] == ["allowed", "allowed"] and "EvalDecisionDetails" not in at_home[0]
+    del ask["CallerArn"]
+    for wrong in ({}, {"ActionNames": ["s3:*"]}, {"PolicyInputList": ["{"]}):
+        with pytest.raises(ApiError) as caught:
+            yard("iam", "SimulateCustomPolicy", **{**ask, **wrong})
+        assert caught.value.code == "InvalidInput"
+
+
+def test_context_keys_as_they_are_written(yard: Yard) -> None:
+    text = policy(allow("s3:*", "arn:aws:s3:::b/${aws:username}/*", Condition={"Bool": {"aws:SecureTransport": "true"}}))
+    assert yard("iam", "GetContextKeysForCustomPolicy", PolicyInputList=[text])["ContextKeyNames"] == [
+        "aws:SecureTransport",
+        "aws:username",
+    ]
 
 
 def test_bad_sources(yard: Yard) -> None:

@@ -125,6 +125,17 @@ def test_the_encryption_context_is_a_condition(kms, user):
     refused("AccessDeniedException", blue.encrypt, KeyId=key, Plaintext=b"x", EncryptionContext={"team": "blue", "more": "y"})
 
 
+def test_encrypting_anew_asks_for_both_keys(kms, user):
+    key, other = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    same = {"Bool": {"kms:ReEncryptOnSameKey": "true"}}
+    inside, _ = user("inside", allow("kms:ReEncrypt*", Condition=same))
+    inside.re_encrypt(CiphertextBlob=blob, DestinationKeyId=key)
+    refused("AccessDeniedException", inside.re_encrypt, "kms:ReEncryptFrom", CiphertextBlob=blob, DestinationKeyId=other)
+    source, _ = user("source", allow("kms:ReEncryptFrom"))
+    refused("AccessDeniedException", source.re_encrypt, "kms:ReEncryptTo", CiphertextBlob=blob, DestinationKeyId=other)
+
+
 def test_facts_of_the_key_and_its_aliases_are_conditions(kms, user):
     key, other = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
     kms.create_alias(AliasName="alias/app", TargetKeyId=key)

@@ -213,7 +213,7 @@ def test_aliases(kms):
     assert kms.decrypt(CiphertextBlob=blob)["KeyId"].endswith(first)
     assert [one["AliasName"] for one in kms.list_aliases(KeyId=second)["Aliases"]] == ["alias/a"]
     assert kms.list_aliases(KeyId=first)["Aliases"] == []
-    refused("InvalidArnException", kms.disable_key, KeyId="alias/a")
+    refused("NotFoundException", kms.disable_key, "Invalid keyId 'alias/a'", KeyId="alias/a")
     signer = make(kms, KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     refused("ValidationException", kms.update_alias, AliasName="alias/a", TargetKeyId=signer)
     kms.delete_alias(AliasName="alias/a")

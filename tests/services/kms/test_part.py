@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,3 +78,9 @@ def test_sealed_material_opens_for_its_own_purpose_only(tmp_path):
     assert root.open(sealed, "one") == b"material"
     with pytest.raises(WrongRoot):
         root.open(sealed, "two")
+
+
+def test_one_root_key_however_many_begin_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        roots = list(pool.map(lambda _: Root(tmp_path), range(8)))
+    assert {root.open(roots[0].seal(b"x", "p"), "p") for root in roots} == {b"x"}

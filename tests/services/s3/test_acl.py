@@ -138,3 +138,34 @@ def test_owner_of_each_listed_object(s3, other, shared):
     other.put_object(Bucket=shared, Key="b", Body=b"")
     listed = s3.list_objects_v2(Bucket=shared, FetchOwner=True)["Contents"]
     assert [one["Owner"]["DisplayName"] for one in listed] == [ACCOUNT, OTHER]
+
+
+def test_a_copy_reads_the_very_version(s3, other, shared, refused):
+    """Reading the newest version is no leave to copy an older one."""
+    s3.put_bucket_versioning(Bucket=shared, VersioningConfiguration={"Status": "Enabled"})
+    old = s3.put_object(Bucket=shared, Key="k", Body=b"closed")["VersionId"]
+    new = s3.put_object(Bucket=shared, Key="k", Body=b"open", ACL="public-read")["VersionId"]
+    target = f"acl-{uuid.uuid4().hex[:20]}"
+    other.create_bucket(Bucket=target)
+    source = {"Bucket": shared, "Key": "k"}
+    other.copy_object(Bucket=target, Key="c", CopySource={**source, "VersionId": new})
+    refused(lambda: other.copy_object(Bucket=target, Key="c", CopySource={**source, "VersionId": old}), "AccessDenied", 403)
+    s3.put_object_acl(Bucket=shared, Key="k", ACL="private")
+    s3.put_object_acl(Bucket=shared, Key="k", VersionId=old, ACL="public-read")
+    other.copy_object(Bucket=target, Key="c", CopySource={**source, "VersionId": old})
+    refused(lambda: other.copy_object(Bucket=target, Key="c", CopySource={**source, "VersionId": new}), "AccessDenied", 403)
+
+
+def test_policies_may_name_canonical_users(s3, other, bucket, refused):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"CanonicalUser": identity(other)},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    assert read(other, bucket) == b"x"
+    statement["Principal"]["CanonicalUser"] = "f" * 64
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    refused(lambda: read(other, bucket), "AccessDenied", 403)

@@ -130,3 +130,26 @@ def test_forms_that_are_none(yard, s3, bucket):
     anonymous = {"url": url, "fields": {"key": "k"}}
     assert (post(anonymous).status_code, code(post(anonymous))) == (403, "AccessDenied")
     assert code(requests.post(f"{yard.url()}/no-such-bucket-here", data={"key": "k"}, files={"file": b"x"}, timeout=10)) == "NoSuchBucket"
+
+
+def test_open_mode_takes_no_forms_of_strangers(tmp_path):
+    """A page of another site can make a browser post a form here; where any key will do, that must not write."""
+    import asyncio
+
+    from modelyard.kernel.service import BytesBody
+    from modelyard.wire.http import HttpRequest
+    from tests.support.platform import InProcess
+
+    yard = InProcess(tmp_path, auth="open")
+    try:
+        yard.client("s3").create_bucket(Bucket="open-mode")
+        body = b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+
+        def answer(**headers):
+            sent = [("host", "127.0.0.1"), ("content-type", "multipart/form-data; boundary=b"), *headers.items()]
+            return asyncio.run(yard.gateway.handle(HttpRequest("POST", "/open-mode", "", sent, BytesBody(body)))).status
+
+        assert answer(origin="https://evil.example") == 403
+        assert answer() == 204
+    finally:
+        yard.close()

@@ -227,6 +227,27 @@ def test_capture_is_on_unless_the_configuration_says_otherwise(hosting, member, 
     assert bool(from_body(body).capture) is (status == "Started")
 
 
+def test_what_describe_tells_as_it_was_given(hosting):
+    hosting.model("told")
+    told = {
+        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+        "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 2},
+    }
+    row = {"VariantName": "v", "ModelName": "told", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large", **told}
+    metrics = {"EnableEnhancedMetrics": True, "MetricPublishFrequencyInSeconds": 10}
+    hosting.sm.create_endpoint_config(EndpointConfigName="told", ProductionVariants=[row], MetricsConfig=metrics)
+    hosting.sm.create_endpoint(EndpointName="told", EndpointConfigName="told")
+    there = hosting.until("InService", "told")
+    variant = there["ProductionVariants"][0]
+    assert {member: variant[member] for member in told} == told and there["MetricsConfig"] == metrics
+    made = variant["DeployedImages"][0]["ResolutionTime"]
+    hosting.sm.update_endpoint(EndpointName="told", EndpointConfigName="told")
+    assert hosting.until("InService", "told")["ProductionVariants"][0]["DeployedImages"][0]["ResolutionTime"] > made
+    row["ManagedInstanceScaling"] = {"Status": "ENABLED", "MinInstanceCount": 3, "MaxInstanceCount": 2}
+    with pytest.raises(ClientError, match="must not be more than its MaxInstanceCount"):
+        hosting.sm.create_endpoint_config(EndpointConfigName="told-2", ProductionVariants=[row])
+
+
 def test_who_saw_the_end_of_an_update_is_served_by_it(hosting, monkeypatch):
     """Also by a gateway that heard no bell and is not due to look."""
     hosting.deploy("swap", "before")

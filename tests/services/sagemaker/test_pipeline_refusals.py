@@ -145,6 +145,7 @@ def test_parameters_of_an_execution(yard):
     assert "is not of its type Integer" in refused(start, N="one")[1]
     assert "none of its EnumValues [a, b]" in refused(start, N="1", S="c")[1]
     assert '[string "" is too short (length: 0, required minimum: 1)]' in refused(start, N="1", S="")[1]
+    assert "not built yet" in refused(lambda: yard.start("parameters", {"N": "1"}, MlflowExperimentName="x"))[1]
     execution = start(N="7", B="true")
     told = yard.sm.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution)["PipelineParameters"]
     assert {one["Name"]: one["Value"] for one in told} == {"N": "7", "S": "a", "B": "true"}

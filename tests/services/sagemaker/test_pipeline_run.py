@@ -183,6 +183,9 @@ def test_stop_waits_for_the_jobs(yard):
     assert yard.statuses(execution) == {"A": "Stopped"} and yard.status(execution) == "Stopped"
     with pytest.raises(yard.sm.exceptions.ConflictException):
         yard.sm.stop_pipeline_execution(PipelineExecutionArn=execution)
+    yard.sm.retry_pipeline_execution(PipelineExecutionArn=execution)
+    yard.go()
+    assert yard.statuses(execution) == {"A": "Executing"} and yard.status(execution) == "Executing"
 
 
 def test_at_most_so_many_steps_at_once(yard):

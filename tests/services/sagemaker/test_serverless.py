@@ -93,16 +93,25 @@ def test_use_keeps_an_instance(hosting):
     assert len(hosting.runtime.starts) == 1, "the same instance all the time"
 
 
-def test_an_instance_for_each_call_and_no_more_than_allowed(hosting):
+@pytest.fixture
+def go(tmp_path):
+    """A file that lets the calls go that are held until it is there; in the end it is."""
+    path = tmp_path / "go"
+    yield path
+    path.touch()
+
+
+def test_an_instance_for_each_call_and_no_more_than_allowed(hosting, go):
     create(hosting, MaxConcurrency=3)
     with ThreadPoolExecutor(8) as pool:
-        busy = [pool.submit(call, hosting, b"sleep 1.5") for _ in range(3)]
-        eventually(lambda: running(hosting) == 3)
+        busy = [pool.submit(call, hosting, f"hold {go}".encode()) for _ in range(3)]
+        eventually(lambda: [box.requests for box in hosting.runtime.running()] == [1, 1, 1])
         with pytest.raises(ClientError) as problem:
             call(hosting, b"x", impatient(hosting))
         assert problem.value.response["Error"]["Code"] == "ThrottlingException"
         assert problem.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
-        assert [f.result() for f in busy] == [b"slept"] * 3
+        go.touch()
+        assert [f.result() for f in busy] == [b"held"] * 3
     counted = eventually(lambda: [b for b in metric(hosting, "Invocation4XXErrors") if b.total])
     assert sum(b.total for b in counted) == 1 and not any(b.total for b in metric(hosting, "Invocation5XXErrors")), "the caller's error"
     assert call(hosting) == b"m:x"
@@ -127,7 +136,7 @@ def test_many_callers_lose_nothing(hosting):
     assert sorted(answers) == sorted(f"m:b{n}".encode() for n in range(40)) and 1 <= running(hosting) <= 4
 
 
-def test_provisioned_concurrency(hosting):
+def test_provisioned_concurrency(hosting, go):
     create(hosting, MaxConcurrency=5, ProvisionedConcurrency=2)
     assert running(hosting) == 2
     idle(hosting, 3600.0)
@@ -136,7 +145,10 @@ def test_provisioned_concurrency(hosting):
     assert metric(hosting, "ServerlessProvisionedConcurrencyUtilization")[0].high == 0.5
     assert metric(hosting, "ServerlessProvisionedConcurrencyInvocations")[0].total == 1.0
     with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(lambda _: call(hosting, b"sleep 0.5"), range(3))) == [b"slept"] * 3
+        held = [pool.submit(call, hosting, f"hold {go}".encode()) for _ in range(3)]
+        eventually(lambda: running(hosting) == 3)
+        go.touch()
+        assert [f.result() for f in held] == [b"held"] * 3
     spilled = eventually(lambda: metric(hosting, "ServerlessProvisionedConcurrencySpilloverInvocations"))
     assert spilled[0].total == 1.0
     wish = {"VariantName": "v", "ServerlessUpdateConfig": {"MaxConcurrency": 6, "ProvisionedConcurrency": 4}}

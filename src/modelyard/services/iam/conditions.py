@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from modelyard.services.iam.context import Context, as_values
-from modelyard.services.iam.patterns import fill, glob, glob_with, has_variables
+from modelyard.services.iam.patterns import LITERAL, fill, glob, glob_with, has_variables
 
 Test = Callable[[Context], bool]
 Compare = Callable[[str, str], bool]  # (value of the request, value of the policy) -> matches
@@ -182,6 +182,15 @@ def _matcher(positive: str, wanted: tuple[str, ...], variables: bool) -> Callabl
             return any(found is not None and found(value) for found in (glob_with(want, context) for want in wanted))
 
         return like
+
+    if positive.startswith("arn"):
+
+        def arn(value: str, context: Context) -> bool:
+            """Wildcards of the policy are wildcards, those in the values of variables are not."""
+            have = value.translate(LITERAL)
+            return any(want is not None and compare(have, want) for want in (fill(want, context, LITERAL) for want in wanted))
+
+        return arn
 
     def filled(value: str, context: Context) -> bool:
         return any(want is not None and compare(value, want) for want in (fill(want, context) for want in wanted))

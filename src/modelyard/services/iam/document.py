@@ -21,7 +21,7 @@ class Statement:
     """One compiled statement. `policy` is the policy's name for messages, `number` counts from 1.
 
     `resources` are patterns without variables, `resource_templates` those with; `not_resource` says that they are NotResource.
-    `keys` are the condition keys (lower case) that conditions and variables read.
+    `keys` are the condition keys (lower case) that conditions and variables read, `spelled` says how the document writes them.
     """
 
     policy: str
@@ -36,6 +36,7 @@ class Statement:
     any_resource: bool
     conditions: tuple[Test, ...]
     keys: frozenset[str]
+    spelled: Mapping[str, str]
     principal: Any
     not_principal: Any
 
@@ -113,7 +114,11 @@ def _compile(text: str, name: str) -> tuple[Statement, ...]:
 def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool) -> Statement:
     not_resource = "NotResource" in raw
     patterns = [p for p in as_list(raw["NotResource"] if not_resource else raw.get("Resource", "*")) if p is not None]
+    patterns = [
+        f"{p}:*" if p.startswith("arn:") and p.count(":") < 5 and not has_variables(p) else p for p in patterns
+    ]  # parts that lack are any
     templates = [p for p in patterns if variables and has_variables(p)]
+    spelled = _keys(raw, patterns, variables)
     return Statement(
         policy=policy,
         number=number,
@@ -126,18 +131,21 @@ def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool
         not_resource=not_resource,
         any_resource=not not_resource and "*" in patterns,
         conditions=compile_conditions(raw.get("Condition", {}), variables),
-        keys=_keys(raw, patterns, variables),
+        keys=frozenset(spelled),
+        spelled=spelled,
         principal=raw.get("Principal"),
         not_principal=raw.get("NotPrincipal"),
     )
 
 
-def _keys(raw: Mapping[str, Any], resources: list[str], variables: bool) -> frozenset[str]:
+def _keys(raw: Mapping[str, Any], resources: list[str], variables: bool) -> dict[str, str]:
+    """Condition keys in lower case → as they are written."""
     texts = list(resources)
-    found = set()
+    found: dict[str, str] = {}
     for keys in raw.get("Condition", {}).values():
-        found.update(key.lower() for key in keys)
+        found.update((key.lower(), key) for key in keys)
         texts += [value for values in keys.values() for value in as_list(values) if isinstance(value, str)]
     if variables:
-        found.update(name for text in texts for name in variable_names(text))
-    return frozenset(found)
+        for name in (name for text in texts for name in variable_names(text)):
+            found.setdefault(name.lower(), name)
+    return found

@@ -103,7 +103,8 @@ class IamIdentity:
 
     def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
         if not self._open:
-            self._check(call, Need(action, resource), {}, condition)
+            asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
+            self._check(call, Need(action, resource), asked, condition)
 
     def mark(self) -> Any:
         return self.directory.version()

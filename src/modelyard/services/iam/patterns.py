@@ -8,7 +8,7 @@ brings is literal text, never a wildcard; a variable without a value (and withou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from modelyard.services.iam.context import Context
@@ -64,27 +64,29 @@ def has_variables(text: str) -> bool:
 
 
 def variable_names(text: str) -> list[str]:
-    """The condition keys (lower case) that the variables in `text` read."""
+    """The condition keys that the variables in `text` read."""
     return [_split(body)[0] for body in _VARIABLE.findall(text) if body not in ("*", "?", "$")]
 
 
 def _split(body: str) -> tuple[str, str | None]:
     found = _DEFAULT.match(body)
-    return (found[1].strip().lower(), found[2]) if found else (body.strip().lower(), None)
+    return (found[1].strip(), found[2]) if found else (body.strip(), None)
 
 
-def fill(text: str, context: Context) -> str | None:
-    """`text` with its variables replaced by plain values; None where one has no (single) value."""
+LITERAL = str.maketrans({"*": "\ue000", "?": "\ue001"})
+"""Stands for wildcard signs that are meant as they are: those that a value of the request brings."""
+
+
+def fill(text: str, context: Context, signs: Mapping[int, str] | None = None) -> str | None:
+    """`text` with its variables replaced by plain values (their characters by `signs`); None where one has no (single) value."""
     missing = False
 
     def value(found: re.Match[str]) -> str:
         nonlocal missing
         body = found[1]
-        if body in ("*", "?", "$"):
-            return body
-        got = _value(body, context)
+        got = body if body in ("*", "?", "$") else _value(body, context)
         missing = missing or got is None
-        return got or ""
+        return (got or "").translate(signs or {})
 
     filled = _VARIABLE.sub(value, text)
     return None if missing else filled
@@ -107,5 +109,5 @@ def glob_with(text: str, context: Context) -> Matcher | None:
 
 def _value(body: str, context: Context) -> str | None:
     key, default = _split(body)
-    values = context.get(key)
+    values = context.get(key.lower())
     return values[0] if values and len(values) == 1 else default

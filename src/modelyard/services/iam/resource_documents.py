@@ -26,11 +26,11 @@ VERSIONS = ("2008-10-17", "2012-10-17")
 @dataclass(frozen=True)
 class PoliciesOf:
     """In `parts["resource_policies"]`: a service of whose resources only some have policies. `about` are pieces of their ARNs; `find(arn)`
-    answers (policy document or None, account that owns the resource). `must_grant`: within the account too, nobody may do anything
+    answers (policy document, parsed or as text, or None, account that owns the resource). `must_grant`: within the account too, nobody may do anything
     that the resource's policy does not allow, be it by naming the account (key policies)."""
 
     about: tuple[str, ...]
-    find: Callable[[str], tuple[Mapping[str, Any] | None, str | None]]
+    find: Callable[[str], tuple[Mapping[str, Any] | str | None, str | None]]
     must_grant: bool = False
 
 

@@ -5,9 +5,12 @@ Source: API reference of SimulatePrincipalPolicy and SimulateCustomPolicy. One r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Principal
@@ -16,8 +19,8 @@ from modelyard.kernel.service import Call
 from modelyard.services.iam import api, names
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.directory import Directory
-from modelyard.services.iam.document import PolicySet, Statement, compile_policy
-from modelyard.services.iam.evaluate import BOUNDARY, RESOURCE, SESSION, Policies, Verdict, evaluate
+from modelyard.services.iam.document import PolicySet, Statement, as_list, compile_policy
+from modelyard.services.iam.evaluate import RESOURCE, Policies, Verdict, evaluate, first_match
 from modelyard.services.iam.membership import groups_of
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.positions import statement_positions
@@ -25,6 +28,7 @@ from modelyard.services.iam.request_context import of_principal
 from modelyard.services.iam.validate import identity_policy
 
 MAX_RESULTS = 100
+_ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+").fullmatch
 # The simulator knows the caller; what a statement asks of transport and time it must be told (ContextEntries).
 _IMPLIED = ("aws:principal", "aws:userid", "aws:username")
 
@@ -40,30 +44,52 @@ class Sources:
         self.texts[name] = text
         self.statements += compile_policy(text, name)
 
+    def add_inputs(self, member: str, texts: list[str]) -> None:
+        for number, text in enumerate(texts, 1):
+            self.add(f"{member}.{number}", _valid(text))
+
+    def matched(self, statement: Statement) -> dict[str, Any]:
+        start, end = statement_positions(self.texts[statement.policy])[statement.number - 1]
+        kind = "Resource Policy" if statement.policy == "ResourcePolicy" else "IAM Policy"
+        return {"SourcePolicyId": statement.policy, "SourcePolicyType": kind, "StartPosition": start, "EndPosition": end}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What all results of one simulation share."""
+
+    caller: Principal
+    policies: Policies
+    context: Context
+    given: frozenset[str]
+    resource_policy: PolicySet | None
+    owner: str | None
+    sources: Sources
+
 
 @api.operation
 def simulate_principal_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     record = find_entity(call, request["PolicySourceArn"])
     directory: Directory = call.platform.identity.directory
     sources = entity_sources(call, directory, record)
-    for number, text in enumerate(request.get("PolicyInputList", []), 1):
-        identity_policy(text)
-        sources.add(f"PolicyInputList.{number}", text)
+    sources.add_inputs("PolicyInputList", request.get("PolicyInputList", []))
     boundary = request.get("PermissionsBoundaryPolicyInputList")
     own = record.spec.get("PermissionsBoundary")
     if not boundary and own:
         boundary = [directory.managed_document(call.account, own) or "{}"]
-    return _simulate(call, request, sources, boundary, _principal_of(record))
+    caller = _principal_of(find_entity(call, request["CallerArn"])) if request.get("CallerArn") else _principal_of(record)
+    return _simulate(call, request, sources, boundary, caller, call.store.tags(record.arn))
 
 
 @api.operation
 def simulate_custom_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     sources = Sources()
-    for number, text in enumerate(request["PolicyInputList"], 1):
-        identity_policy(text)
-        sources.add(f"PolicyInputList.{number}", text)
-    caller = Principal("user", call.account, request.get("CallerArn") or f"arn:aws:iam::{call.account}:user/simulated", "AIDASIMULATED")
-    return _simulate(call, request, sources, request.get("PermissionsBoundaryPolicyInputList"), caller)
+    sources.add_inputs("PolicyInputList", request["PolicyInputList"])
+    if request.get("ResourcePolicy") and not request.get("CallerArn"):
+        raise api.error.InvalidInputException("CallerArn must be specified when a resource policy is included.")
+    arn = request.get("CallerArn") or f"arn:aws:iam::{call.account}:user/simulated"
+    caller = Principal("user", arn.split(":")[4] if arn.count(":") >= 5 else call.account, arn, "AIDASIMULATED")
+    return _simulate(call, request, sources, request.get("PermissionsBoundaryPolicyInputList"), caller, {})
 
 
 @api.operation
@@ -96,49 +122,109 @@ def entity_sources(call: Call, directory: Directory, record: Record) -> Sources:
     return sources
 
 
-def _simulate(call: Call, request: dict[str, Any], sources: Sources, boundary: list[str] | None, caller: Principal) -> dict[str, Any]:
-    limit = PolicySet(tuple(s for text in boundary for s in compile_policy(text, "boundary"))) if boundary else None
-    policies = Policies(PolicySet(tuple(sources.statements)), limit)
-    given = _context_entries(request)
-    context = Context(of_principal(caller, {}), given)
-    resource_policy = PolicySet(compile_policy(request["ResourcePolicy"], "ResourcePolicy")) if request.get("ResourcePolicy") else None
-    owner = request["ResourceOwner"].split(":")[4] if request.get("ResourceOwner") else None
+def _simulate(
+    call: Call, request: dict[str, Any], sources: Sources, boundary: list[str] | None, caller: Principal, tags: Mapping[str, str]
+) -> dict[str, Any]:
+    limits, resource, given = Sources(), Sources(), _context_entries(request)
+    limits.add_inputs("PermissionsBoundaryPolicyInputList", boundary or [])
+    if request.get("ResourcePolicy"):
+        resource.add("ResourcePolicy", _json(request["ResourcePolicy"]))
+    case = Case(
+        caller,
+        Policies(PolicySet(tuple(sources.statements)), PolicySet(tuple(limits.statements)) if boundary else None),
+        Context(of_principal(caller, tags), given),
+        frozenset(key.lower() for key in given),
+        PolicySet(tuple(resource.statements)) if resource.texts else None,
+        _account(request.get("ResourceOwner")),
+        Sources({**sources.texts, **limits.texts, **resource.texts}),
+    )
     results = []
-    for number, (action, resource) in enumerate((a, r) for a in request["ActionNames"] for r in request.get("ResourceArns") or ["*"]):
-        if ":" not in action and action != "*":
+    specific = bool(request.get("ResourceArns")) and request["ResourceArns"] != ["*"]
+    for number, (action, arn) in enumerate((a, r) for a in request["ActionNames"] for r in request.get("ResourceArns") or ["*"]):
+        if not _ACTION(action):
             raise api.error.InvalidInputException(f"Invalid Action name: {action}")
-        verdict = evaluate(caller, policies, action, resource, context, resource_policy, owner)
-        result = _result(action, resource, verdict, sources, policies, context, given)
-        results.append((f"{number:06d}", result))
+        results.append((f"{number:06d}", _result(case, action, arn, specific)))
     shown, more = page(results, request, lambda item: item[0], MAX_RESULTS)
     return {"EvaluationResults": [result for _, result in shown], **more}
 
 
-def _result(
-    action: str, resource: str, verdict: Verdict, sources: Sources, policies: Policies, context: Context, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    decision = "allowed" if verdict.allowed else "explicitDeny" if verdict.explicit else "implicitDeny"
-    denying, allowing = policies.identity.for_action(action.lower())
-    wanted = denying if verdict.explicit else allowing
-    matched = [s for s in wanted if s.for_resource(resource, context) and s.for_conditions(context)]
-    asked = {key for s in (*denying, *allowing) for key in s.keys if not key.startswith(_IMPLIED)}
+def _result(case: Case, action: str, resource: str, specific: bool) -> dict[str, Any]:
+    """The result of one action on one resource; where resources were asked for, they are told of by themselves too."""
+    verdict = evaluate(case.caller, case.policies, action, resource, case.context, case.resource_policy, case.owner)
+    decision, matched = _decision(verdict), [case.sources.matched(s) for s in _deciding(case, action, resource, verdict)]
+    missing = _missing(case, action)
+    more: dict[str, Any] = {}
+    if case.policies.boundary is not None:
+        more["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": _within(case, action, resource)}
+    if case.owner not in (None, case.caller.account):
+        more["EvalDecisionDetails"] = _both_sides(case, action, resource)
     result = {
         "EvalActionName": action,
         "EvalResourceName": resource,
         "EvalDecision": decision,
-        "MatchedStatements": [_matched(s, sources) for s in matched],
-        "MissingContextValues": sorted(asked - {key.lower() for key in given}),
+        "MatchedStatements": matched,
+        "MissingContextValues": missing,
+        **more,
     }
-    if policies.boundary is not None:
-        result["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": verdict.kind != BOUNDARY}
-    if verdict.kind in (RESOURCE, SESSION) and verdict.statement is not None:
-        result["MatchedStatements"].append({"SourcePolicyId": "ResourcePolicy", "SourcePolicyType": "Resource Policy"})
+    if specific:
+        one = {
+            "EvalResourceName": resource,
+            "EvalResourceDecision": decision,
+            "MatchedStatements": matched,
+            "MissingContextValues": missing,
+        }
+        result["ResourceSpecificResults"] = [{**one, **more}]
     return result
 
 
-def _matched(statement: Statement, sources: Sources) -> dict[str, Any]:
-    start, end = statement_positions(sources.texts[statement.policy])[statement.number - 1]
-    return {"SourcePolicyId": statement.policy, "SourcePolicyType": "IAM Policy", "StartPosition": start, "EndPosition": end}
+def _decision(verdict: Verdict) -> str:
+    return "allowed" if verdict.allowed else "explicitDeny" if verdict.explicit else "implicitDeny"
+
+
+def _speaking(case: Case) -> list[PolicySet]:
+    return [policies for policies in (case.policies.identity, case.policies.boundary, case.resource_policy) if policies is not None]
+
+
+def _deciding(case: Case, action: str, resource: str, verdict: Verdict) -> list[Statement]:
+    """The statements that made the decision: every denying one, or every allowing one of the caller's and the resource's policies."""
+    found = []
+    for policies in _speaking(case):
+        if policies is case.policies.boundary and not verdict.explicit:
+            continue
+        for statement in policies.for_action(action.lower())[0 if verdict.explicit else 1]:
+            named = policies is not case.resource_policy or statement.for_principal(case.caller) is not None
+            if named and statement.for_resource(resource, case.context) and statement.for_conditions(case.context):
+                found.append(statement)
+    return found
+
+
+def _missing(case: Case, action: str) -> list[str]:
+    asked: dict[str, str] = {}
+    for one in _speaking(case):
+        for statement in (s for side in one.for_action(action.lower()) for s in side):
+            asked.update(statement.spelled)
+    return sorted(spelled for key, spelled in asked.items() if key not in case.given and not key.startswith(_IMPLIED))
+
+
+def _within(case: Case, action: str, resource: str) -> bool:
+    assert case.policies.boundary is not None
+    denying, allowing = case.policies.boundary.for_action(action.lower())
+    return first_match(denying, resource, case.context) is None and first_match(allowing, resource, case.context) is not None
+
+
+def _both_sides(case: Case, action: str, resource: str) -> dict[str, str]:
+    """What each side of a cross-account request says by itself."""
+    mine = evaluate(case.caller, case.policies, action, resource, case.context)
+    theirs = evaluate(
+        case.caller, Policies(PolicySet(())), action, resource, case.context, case.resource_policy, case.caller.account, must_grant=True
+    )
+    # Naming the account is enough for this side: whether the caller's own policies say so too is the other side's answer.
+    granted = case.resource_policy is not None and not theirs.explicit and theirs.kind != RESOURCE
+    return {"IAM Policy": _decision(mine), "Resource Policy": "allowed" if granted else _decision(theirs)}
+
+
+def _account(owner: str | None) -> str | None:
+    return owner.split(":")[4] if owner and owner.count(":") >= 4 else owner
 
 
 def _context_entries(request: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +258,22 @@ def _principal_of(record: Record) -> Principal:
     return Principal("user", record.account, record.arn, record.spec.get("UserId", record.name))
 
 
+def _json(text: str) -> str:
+    """A resource policy, as far as it must be one to be evaluated."""
+    try:
+        return dumped_if_sound(text)
+    except ValueError:
+        raise api.error.InvalidInputException("Syntax errors in policy.") from None
+
+
+def dumped_if_sound(text: str) -> str:
+    document = orjson.loads(text)
+    statements = as_list(document["Statement"]) if isinstance(document, dict) and document.get("Statement") else None
+    if not statements or not all(isinstance(s, dict) and ("Principal" in s or "NotPrincipal" in s) for s in statements):
+        raise ValueError
+    return text
+
+
 def _valid(text: str) -> str:
     try:
         identity_policy(text)
@@ -181,4 +283,7 @@ def _valid(text: str) -> str:
 
 
 def _keys(statements: list[Statement]) -> list[str]:
-    return sorted({key for statement in statements for key in statement.keys})
+    asked: dict[str, str] = {}
+    for statement in statements:
+        asked.update(statement.spelled)
+    return sorted(asked.values())

@@ -7,14 +7,15 @@ facts of that key. Source: "Condition keys for AWS KMS" in the KMS developer gui
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Store
 from modelyard.services.kms import api
-from modelyard.services.kms.aliases import ALIAS, aliases_of
+from modelyard.services.kms.aliases import ALIAS, alias_names
 from modelyard.services.kms.keyring import KEY, no_key
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z|mrk-[0-9a-f]{32}\Z")
@@ -45,7 +46,7 @@ def the_key(call: Call, ref: str, request: Mapping[str, Any], *, own: bool = Fal
     """The key that `ref` means, once the caller may do this operation (or `action`) with it. `own`: managing it takes the key's
     id or ARN, no alias, and its own account."""
     if own and (ref.startswith("alias/") or ":alias/" in ref):
-        raise api.error.InvalidArnException(f"{ref} is not valid: this operation takes a key ID or key ARN, not an alias.")
+        raise api.error.NotFoundException(f"Invalid keyId '{ref}': this operation takes a key ID or key ARN, not an alias.")
     key = find_key(call.store, call.account, call.region, ref)
     condition = of_request(call, request)
     if ref.startswith("alias/") or ":alias/" in ref:
@@ -61,8 +62,28 @@ def the_key(call: Call, ref: str, request: Mapping[str, Any], *, own: bool = Fal
 
 def authorize(call: Call, key: Record, action: str, condition: Mapping[str, Any]) -> None:
     """Raises AccessDenied, in the dialect of the service that the caller talks to."""
-    own_account = {"kms:CallerAccount": call.principal.account or None}
-    call.authorize(f"kms:{action}", key.arn, {**own_account, **of_key(call.store, key), **condition})
+    facts = Lazily(lambda: {"kms:CallerAccount": call.principal.account or None, **of_key(call.store, key), **call.condition, **condition})
+    call.platform.identity.require(call, f"kms:{action}", key.arn, facts)
+
+
+class Lazily(Mapping[str, Any]):
+    """Condition keys that are computed when a policy first reads one: most policies read none, and this is on the path of every object."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _all(self) -> dict[str, Any]:
+        return self._make()
+
+    def __getitem__(self, key: str) -> Any:
+        return self._all[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
 def of_key(store: Store, key: Record) -> dict[str, Any]:
@@ -73,7 +94,7 @@ def of_key(store: Store, key: Record) -> dict[str, Any]:
         "kms:CustomerMasterKeyUsage": key.spec["KeyUsage"],
         "kms:KeyOrigin": key.spec["Origin"],
         "kms:MultiRegion": False,
-        "kms:ResourceAliases": [alias.name for alias in aliases_of(store, key)] or None,
+        "kms:ResourceAliases": alias_names(store, key) or None,
     }
 
 

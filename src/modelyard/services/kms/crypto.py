@@ -9,7 +9,7 @@ from typing import Any
 from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
 from modelyard.services.kms import api, ciphers
-from modelyard.services.kms.access import authorize, check_dry, of_context, the_key
+from modelyard.services.kms.access import authorize, check_dry, find_key, of_context, the_key
 from modelyard.services.kms.keyring import algorithms_of, check_state, materials, spec_of
 from modelyard.services.kms.specs import ENCRYPT, SYMMETRIC
 
@@ -44,8 +44,10 @@ def decrypt(call, request):
 def re_encrypt(call, request):
     """The plaintext never leaves: decrypted under one key and encrypted under another, or in another context."""
     old, new = request.get("SourceEncryptionContext"), request.get("DestinationEncryptionContext")
-    source = _source(call, request, request.get("SourceKeyId"), "ReEncryptFrom", old, {"kms:ReEncryptOnSameKey": False})
-    target = the_key(call, request["DestinationKeyId"], {**request, "EncryptionContext": new}, action="ReEncryptTo")
+    to = find_key(call.store, call.account, call.region, request["DestinationKeyId"])
+    source = _source(call, request, request.get("SourceKeyId"), "ReEncryptFrom", old, to)
+    same = {"kms:ReEncryptOnSameKey": source.uid == to.uid}
+    target = the_key(call, request["DestinationKeyId"], {**request, "EncryptionContext": new}, action="ReEncryptTo", **same)
     read = check_use(call, source, request.get("SourceEncryptionAlgorithm"), old)
     write = check_use(call, target, request.get("DestinationEncryptionAlgorithm"), new)
     plaintext, material = _decrypted(call, source, read, _blob(request), old)
@@ -92,11 +94,17 @@ def _source(
     ref: str | None,
     action: str,
     context: Mapping[str, str] | None,
-    more: Mapping[str, Any] | None = None,
+    to: Record | None = None,
 ) -> Record:
-    """The key to decrypt with, authorised: the one that is named, which must be the one of the ciphertext, or that one."""
+    """The key to decrypt with, authorised: the one that is named, which must be the one of the ciphertext, or that one. `to` is the
+    key that encrypts anew."""
+
+    def more(key: Record) -> dict[str, Any]:
+        return {} if to is None else {"kms:ReEncryptOnSameKey": key.uid == to.uid}
+
     if ref is not None:
-        key = the_key(call, ref, {**request, "EncryptionContext": context}, action=action)
+        named = more(find_key(call.store, call.account, call.region, ref))
+        key = the_key(call, ref, {**request, "EncryptionContext": context}, action=action, **named)
         if spec_of(key).family == SYMMETRIC and ciphers.key_of_blob(call.store, call.region, _blob(request)).uid != key.uid:
             raise api.error.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
         return key
@@ -104,7 +112,7 @@ def _source(
     if algorithm != DEFAULT:
         raise validation("A KeyId is required to decrypt what an asymmetric key encrypted.")
     key = ciphers.key_of_blob(call.store, call.region, _blob(request))
-    authorize(call, key, action, {**of_context(context), "kms:EncryptionAlgorithm": algorithm, **(more or {})})
+    authorize(call, key, action, {**of_context(context), "kms:EncryptionAlgorithm": algorithm, **more(key)})
     return key
 
 

@@ -51,16 +51,16 @@ def _account_may(account: str, sid: str, actions: Any) -> dict[str, Any]:
 def policies_of(platform: Any) -> PoliciesOf:
     """For `parts["resource_policies"]`."""
 
-    def find(arn: str) -> tuple[Mapping[str, Any] | None, str | None]:
+    def find(arn: str) -> tuple[Mapping[str, Any] | str | None, str | None]:
         key = platform.store.by_arn(arn)
         if key is None or key.kind != KEY.kind:
             return None, None
-        document = json.loads(key.spec["Policy"])
         given = [statement for grant in platform.store.children(key.uid, "kms-grant") for statement in statement_of(grant)]
-        if given:
-            statements = document["Statement"]
-            document = {**document, "Statement": [*(statements if isinstance(statements, list) else [statements]), *given]}
-        return document, key.account
+        if not given:
+            return key.spec["Policy"], key.account
+        document = json.loads(key.spec["Policy"])
+        statements = document["Statement"]
+        return {**document, "Statement": [*(statements if isinstance(statements, list) else [statements]), *given]}, key.account
 
     return PoliciesOf((":key/",), find, must_grant=True)
 

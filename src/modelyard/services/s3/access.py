@@ -46,9 +46,27 @@ def _policy(call: Any, home: Bucket) -> Document | None:
     from modelyard.services.s3.policy import is_public
 
     document = json.loads(home.policy) if home.policy else None
+    if document and "CanonicalUser" in home.policy:
+        document = _with_canonical_users(call, document)
     if document and call.principal.account != home.account and block(home.settings, "RestrictPublicBuckets") and is_public(document):
         return None
     return document
+
+
+def _with_canonical_users(call: Any, document: Document) -> Document:
+    """Principals named by canonical user are accounts: the caller's is put by its number."""
+    statements = document["Statement"]
+    mine, named = acl.canonical_id(call.principal.account), []
+    for one in [statements] if isinstance(statements, dict) else statements:
+        principal = one.get("Principal")
+        if isinstance(principal, dict) and mine in _listed(principal.get("CanonicalUser")):
+            one = {**one, "Principal": {**principal, "AWS": [*_listed(principal.get("AWS")), call.principal.account]}}
+        named.append(one)
+    return {**document, "Statement": named}
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def _with_acls(call: Any, request: dict[str, Any], home: Bucket, document: Document | None) -> tuple[Document | None, str]:
@@ -84,8 +102,19 @@ def _for_what_is_not_there(call: Any, statement: dict[str, Any]) -> dict[str, An
 
 def _object(call: Any, request: dict[str, Any]) -> Version | None:
     index, bucket, key = depot_of(call).index, request["Bucket"], request["Key"]
-    version = request.get("VersionId")
+    version = request.get("VersionId") or _version_of_source(request, bucket, key)
     return index.version(bucket, key, version) if version else index.latest(bucket, key)
+
+
+def _version_of_source(request: dict[str, Any], bucket: str, key: str) -> str | None:
+    """Of a copy, the version that is read, where the object at hand is its source."""
+    from modelyard.services.s3.copy import read_source
+
+    source = request.get("CopySource")
+    if source is None or not request.get("Action", "").lower().startswith("s3:getobject"):
+        return None
+    named = read_source(source)
+    return named[2] if named[:2] == (bucket, key) else None
 
 
 def _only_denials(document: Document | None) -> Document | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelyard.services.s3 import api
 from modelyard.services.s3.depot import depot_of, owned_bucket
-from modelyard.services.s3.errors import not_found, s3_error
+from modelyard.services.s3.errors import invalid_argument, not_found, s3_error
 
 _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
@@ -48,7 +48,13 @@ def delete_public_access_block(call, request):
 
 @api.operation
 def put_bucket_encryption(call, request):
-    return _set(call, request, "Encryption", request["ServerSideEncryptionConfiguration"])
+    asked = request["ServerSideEncryptionConfiguration"]
+    if len(asked.get("Rules") or ()) != 1:
+        raise s3_error("MalformedXML")
+    default = asked["Rules"][0].get("ApplyServerSideEncryptionByDefault") or {}
+    if default.get("SSEAlgorithm") == "AES256" and default.get("KMSMasterKeyID"):
+        raise invalid_argument("a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms", "KMSMasterKeyID", "")
+    return _set(call, request, "Encryption", asked)
 
 
 @api.operation

@@ -18,11 +18,19 @@ _WITHOUT_KEY_CASE = {
     "s3:authtype",
     "s3:signatureversion",
     "s3:signatureage",
-    "s3:tlsversion",
     "s3:x-amz-content-sha256",
     "s3:object-lock-remaining-retention-days",
     "s3:object-lock-retain-until-date",
 }
+
+
+_FROM_REQUEST: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "s3:x-amz-grant-read-acp": lambda request: request.get("GrantReadACP"),
+    "s3:x-amz-grant-write-acp": lambda request: request.get("GrantWriteACP"),
+    "s3:object-lock-mode": lambda request: (request.get("Retention") or {}).get("Mode"),
+    "s3:object-lock-legal-hold": lambda request: (request.get("LegalHold") or {}).get("Status"),
+}
+"""Where more than one member of requests brings a key, or the data of the IAM service has none."""
 
 
 def further_keys(call: Any, resource: str, request: Mapping[str, Any]) -> Callable[[str], Any]:
@@ -36,6 +44,8 @@ def further_keys(call: Any, resource: str, request: Mapping[str, Any]) -> Callab
             return kept["existing"].get(key[len(_EXISTING) :])
         if key.startswith(_REQUESTED):
             return {name.lower(): text for name, text in _tags_of_request(request).items()}.get(key[len(_REQUESTED) :])
+        if key in _FROM_REQUEST:
+            return _FROM_REQUEST[key](request)
         if key == _REQUESTED_KEYS:
             return list(_tags_of_request(request)) or None
         return _of_transport(call, key) if key in _WITHOUT_KEY_CASE else None
@@ -67,8 +77,6 @@ def _tags_of_request(request: Mapping[str, Any]) -> dict[str, str]:
 def _of_transport(call: Any, key: str) -> Any:
     claim = call.auth
     match key:
-        case "s3:tlsversion":
-            return "1.3" if call.secure else None
         case "s3:x-amz-content-sha256":
             return getattr(claim, "payload", None) or None
         case "s3:authtype":

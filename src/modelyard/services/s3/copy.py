@@ -54,7 +54,10 @@ def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
     """The source of a copy and its bytes, permitted and with its conditions checked."""
     depot, customer = depot_of(call), customer_key(request, "CopySource")
     bucket, key, version = read_source(request["CopySource"])
-    call.authorize("s3:GetObjectVersion" if version else "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+    if version:
+        call.authorize("s3:GetObjectVersion", f"arn:aws:s3:::{bucket}/{key}", {"s3:VersionId": version})
+    else:
+        call.authorize("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
     check_owner(depot.bucket(bucket), request.get("ExpectedSourceBucketOwner"))
 
     def check(found: Version) -> None:

@@ -153,6 +153,9 @@ def _check_variant(call, variant: dict[str, Any], where: str, role: str | None) 
         model = the_model(call, variant["ModelName"])
         if role is None:
             needs_role(model)
+    scaling = variant.get("ManagedInstanceScaling") or {}
+    if scaling.get("MinInstanceCount", 0) > scaling.get("MaxInstanceCount", scaling.get("MinInstanceCount", 0)):
+        raise validation(f"MinInstanceCount of ManagedInstanceScaling of {where} must not be more than its MaxInstanceCount.")
     for member in ("InstanceType", "InitialInstanceCount"):
         if not variant.get(member) and not variant.get("ServerlessConfig"):
             raise validation(f"{member} is required for {where}, as it has no ServerlessConfig.")

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.records import Record
+from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.secret import SECRET
 
 
 def matching(call: Any, filters: Sequence[Mapping[str, Any]]) -> list[Record]:
-    """Secrets of the caller's account and region that pass every filter; one value of each is enough."""
+    """Secrets of the caller's account and region that pass every filter; one value of each is enough. Raises InvalidParameterException."""
+    if any(not one.get("Key") or not one.get("Values") for one in filters):
+        raise api.error.InvalidParameterException("Each filter needs a Key and Values.")
     found = call.store.list(SECRET.kind, call.account, call.region, order_by="name")
     if not filters:
         return found

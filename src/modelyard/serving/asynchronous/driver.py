@@ -29,7 +29,7 @@ from modelyard.serving.replicas import hold
 from modelyard.serving.routes import RouteTable, from_body, use_file
 
 log = logging.getLogger("modelyard.async")
-LOOK_SECONDS, QUIET_LOOK_SECONDS = 0.2, 1.0
+LOOK_SECONDS, QUIET_LOOK_SECONDS = 0.2, 2.0
 ORPHANS_SECONDS = 1.0
 MOST_AT_ONCE = 256
 """Requests under way in one engine: each may hold an input, a connection and a file."""
@@ -126,7 +126,7 @@ class Driver:
     async def _tell(self) -> None:
         """Figures once a second, beside the queue."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(QUIET_LOOK_SECONDS if self._idle and not self.tables else 1.0)
             if self._reports.still() and not self.tables and not (self._capture is not None and self._capture.open):
                 continue
             try:

@@ -21,6 +21,8 @@ STARTUP_SECONDS = 480.0
 """ContainerStartupHealthCheckTimeoutInSeconds where the variant names none: AWS's 8 minutes, real time."""
 ASYNC_DRAIN_SECONDS = 3700.0
 """What a replica of an asynchronous endpoint may take to finish what it works on: an invocation may last an hour."""
+TOLD = ("ManagedInstanceScaling", "RoutingConfig")
+"""Members of a variant that DescribeEndpoint tells as they were given."""
 KEPT_PROPERTIES = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
 
 
@@ -113,6 +115,7 @@ def _size(variant: dict[str, Any]) -> dict[str, Any]:
         "serverless": None,
         "count": variant["InitialInstanceCount"],
         "instance_type": variant["InstanceType"],
+        "told": {member: variant[member] for member in TOLD if variant.get(member)},
         **volume,
     }
 

@@ -43,6 +43,8 @@ def describe(endpoint: Record, replicas: Sequence[Record]) -> dict[str, Any]:
         answer["PendingDeploymentSummary"] = _pending(endpoint, replicas)
     if shown.get("asynchronous"):
         answer["AsyncInferenceConfig"] = {k: v for k, v in shown["asynchronous"].items() if k in ("ClientConfig", "OutputConfig")}
+    if shown.get("metrics"):
+        answer["MetricsConfig"] = shown["metrics"]
     capture = shown["capture"]
     if capture:
         answer["DataCaptureConfig"] = {
@@ -67,6 +69,7 @@ def _variant(endpoint: Record, variant: Mapping[str, Any], replicas: Sequence[Re
         "DesiredWeight": desired["weight"],
         "CurrentInstanceCount": variant["count"] if _hosts(variant) else min(_healthy(replicas, variant), variant["count"]),
         "DesiredInstanceCount": desired["count"],
+        **variant.get("told", {}),
     }
     if not serving:
         answer["VariantStatus"] = [_status("Creating", f"Launching {variant['count']} instance(s).", endpoint.created_at)]
@@ -112,6 +115,7 @@ def _pending_variant(
         "CurrentInstanceCount": min(healthy, wanted_count(variant, held["active"])) if share > 0 else healthy,
         "DesiredInstanceCount": variant["count"],
         **({"InstanceType": variant["instance_type"]} if variant.get("instance_type") else {}),
+        **variant.get("told", {}),
         "VariantStatus": [_stage(endpoint, variant, rollout)],
     }
     return serverless.described(answer, variant, variant)

@@ -109,9 +109,9 @@ def describe_endpoint(call, request):
 
 
 def know_routes(platform) -> None:
-    """Who reads here that a change is through is served by it in the next call: this gateway has read the table that was out before."""
+    """Who reads here that a change is through is served by it in the next call: gateways have read the table that was out before."""
     if (invoker := platform.parts.get("invoker")) is not None:
-        invoker.catch_up()
+        invoker.all_caught_up()
 
 
 def _in_steps(endpoint: Record) -> bool:

@@ -32,6 +32,8 @@ def start_pipeline_execution(call, request):
     pipeline = the_pipeline(call, request["PipelineName"])
     if request.get("RoleArn"):
         raise validation("RoleArn cannot be specified for this pipeline: its executions use the role of the pipeline.")
+    if request.get("MlflowExperimentName"):
+        raise validation("MlflowExperimentName is not built yet on this platform, and nothing was started.")
     version = versions.asked(call.store, pipeline, request)
     definition = read(version.spec["definition"])
     digest = hashlib.sha256(f"{pipeline.uid}\0{request['ClientRequestToken']}".encode()).digest()
@@ -65,6 +67,7 @@ def start_pipeline_execution(call, request):
             state={"steps": states}, owner=pipeline.uid, uid=digest.hex()[:24],
             detail={"eventbridge": _began(call, pipeline, arn, spec)},
         )  # fmt: skip
+    versions.note_execution(call, version.uid, arn)
     call.platform.ring(EXECUTION.kind)
     return {"PipelineExecutionArn": arn}
 

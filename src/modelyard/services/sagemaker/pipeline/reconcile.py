@@ -12,11 +12,11 @@ from typing import Any
 
 from modelyard.kernel.reconcile import Step as Move
 from modelyard.kernel.records import Record
-from modelyard.kernel.store import Moved
 from modelyard.kernel.tasks import ABSENT, TaskState
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, reason_of
-from modelyard.services.sagemaker.pipeline import caching, children, events, plan, retries, starting
+from modelyard.services.sagemaker.pipeline import children, events, plan, retries, starting
+from modelyard.services.sagemaker.pipeline.actions import Begin, Forget, Prepare, Remember, StopJob, TellStopping, prepare_key, start_key
 from modelyard.services.sagemaker.pipeline.definition import Definition, Step, read
 from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, FINAL, RUNNING
 
@@ -69,7 +69,7 @@ def observe(execution: Record, world: Any) -> Seen:
                 answers[name] = callback.spec["answer"]
         elif state["status"] in RUNNING:
             jobs[name] = _child(world.store, definition.steps[name], state)
-    return Seen(definition, starts, made, jobs, answers, world.tasks.look(f"{execution.uid}-prepare"))
+    return Seen(definition, starts, made, jobs, answers, world.tasks.look(prepare_key(execution)))
 
 
 def _child(store: Any, step: Step, state: Mapping[str, Any]) -> Child:
@@ -252,7 +252,7 @@ def _prepare(execution: Record, seen: Seen, now: float) -> Move:
     reason = reason_of(prepared.error) if prepared.state == "failed" else prepared.result.get("failed")
     if reason:
         return _to(execution, "Failed", {"ended_at": now, "reason": reason[:CHARACTERS]}, now)
-    return Move(execution.status, {"prepared": True}, do=[Forget(f"{execution.uid}-prepare")], wake_at=now)
+    return Move(execution.status, {"prepared": True}, do=[Forget(prepare_key(execution))], wake_at=now)
 
 
 def _is_wanted_again(execution: Record) -> bool:
@@ -263,83 +263,3 @@ def _again(execution: Record, now: float) -> Move:
     """RetryPipelineExecution: what succeeded stays, all else is done again."""
     kept = {name: one for name, one in execution.state.get("steps", {}).items() if one["status"] == "Succeeded"}
     return _to(execution, "Executing", {"steps": kept, "retries": execution.spec["retries"], "reason": None, "ended_at": None}, now)
-
-
-# --- actions: ensure-shaped, done before the write -----------------------------------------------------
-
-
-def start_key(execution: Record, step: str, launch: int) -> str:
-    return f"{execution.uid}-step-{step}-{launch}"
-
-
-@dataclass(frozen=True)
-class Prepare:
-    execution: Record
-
-    def perform(self, world: Any) -> None:
-        execution = self.execution
-        key = f"{execution.uid}-prepare"
-        world.tasks.ensure(key, lambda: starting.prepare(world, execution), lambda: world.wake(execution.uid))
-
-
-@dataclass(frozen=True)
-class Begin:
-    execution: Record
-    step: str
-    launch: int
-
-    def perform(self, world: Any) -> None:
-        execution = self.execution
-        definition = read(world.store.by_uid(execution.spec["version"]).spec["definition"])
-        step = definition.steps[self.step]
-        work = lambda: starting.begin(world, execution, definition, step, self.launch)  # noqa: E731
-        world.tasks.ensure(start_key(execution, self.step, self.launch), work, lambda: world.wake(execution.uid))
-
-
-@dataclass(frozen=True)
-class Forget:
-    key: str
-
-    def perform(self, world: Any) -> None:
-        world.tasks.forget(self.key)
-
-
-@dataclass(frozen=True)
-class StopJob:
-    arn: str
-
-    def perform(self, world: Any) -> None:
-        job = world.store.by_arn(self.arn)
-        kind = next((k for k in children.KINDS.values() if job is not None and k.kind == job.kind), None)
-        if job is None or kind is None or not kind.stops or job.spec.get("stop") or job.status in kind.ended:
-            return
-        try:
-            world.store.request(job, {"stop": True}, detail={"wish": "stop"})
-        except Moved:
-            return self.perform(world)
-        world.ring(job.kind)
-
-
-@dataclass(frozen=True)
-class TellStopping:
-    execution: Record
-    token: str
-    queue: str
-
-    def perform(self, world: Any) -> None:
-        session = starting.session_of(world, self.execution, "")
-        try:
-            starting.send(session, self.execution, self.queue, self.token, "Stopping", {})
-        except starting.Refused:
-            return  # the queue is gone or closed; the step waits for its answer as it did
-
-
-@dataclass(frozen=True)
-class Remember:
-    execution: Record
-    step: Step
-    digest: str
-    result: dict[str, Any]
-
-    def perform(self, world: Any) -> None:
-        caching.remember(world.store, self.execution, self.step, self.digest, self.result)

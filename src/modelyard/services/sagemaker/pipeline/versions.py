@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.kernel.records import Record, new_uid
+from modelyard.kernel.store import Moved
 from modelyard.services.sagemaker import api
 from modelyard.services.sagemaker.common import PAGE, changed
-from modelyard.services.sagemaker.pipeline.lifecycle import EXECUTION, VERSION
+from modelyard.services.sagemaker.pipeline.lifecycle import VERSION
 from modelyard.services.sagemaker.pipeline.lookup import the_pipeline
 
 MOST_ALIASES = 10
@@ -29,11 +31,8 @@ def list_pipeline_versions(call, request):
     if request.get("SortOrder", "Descending") == "Descending":
         found.reverse()
     start, size = decode_token(request.get("NextToken"), validation, 0) or 0, request.get("MaxResults", PAGE)
-    last = {}
-    for execution in call.store.list(EXECUTION.kind, pipeline.account, pipeline.region, owner=pipeline.uid):
-        last[execution.spec["version"]] = execution.arn
     rows = [
-        summary(version) | ({"LastExecutionPipelineExecutionArn": last[version.uid]} if version.uid in last else {})
+        summary(version) | ({"LastExecutionPipelineExecutionArn": version.spec["last"]} if "last" in version.spec else {})
         for version in found[start : start + size]
     ]
     more = {"NextToken": encode_token(start + size)} if start + size < len(found) else {}
@@ -73,6 +72,14 @@ def add(call: Any, pipeline_uid: str, arn: str, number: int, text: str, aliases:
         owner=pipeline_uid,
         uid=uid,
     )
+
+
+def note_execution(call: Any, uid: str, arn: str) -> None:
+    """The newest execution of a version, for its list."""
+    with contextlib.suppress(Moved):  # another start at the same moment, or the pipeline was deleted: either is as new
+        version = call.store.by_uid(uid)
+        if version is not None:
+            call.store.request(version, {"last": arn}, due=False)
 
 
 def latest(store: Any, pipeline: Record) -> Record:
