@@ -135,7 +135,12 @@ def test_every_operator() -> None:
     tried = 0
     for names, keys, values, wanted in FAMILIES:
         contexts: list[dict[str, Any]] = [{"k:text": "a"}, {"k:text": "*"}, *({key: value} for key in keys for value in values)]
-        contexts += [{"k:list": ["a", "b"]}, {"k:list": []}, {"k:arn": "arn:aws:s3:::b/a", "k:text": "*"}]
+        contexts += [
+            {"k:list": ["a", "b"]},
+            {"k:list": []},
+            {"k:arn": "arn:aws:s3:::b/a", "k:text": "*"},
+            {"k:arn": "arn:aws:s3:::b/*", "k:text": "*"},
+        ]
         for name, qualifier, rest in product(names, ("", "ForAnyValue:", "ForAllValues:"), ("", "IfExists")):
             for key, want, told in product(keys, wanted, contexts):
                 [test] = compile_conditions({f"{qualifier}{name}{rest}": {key: want}}, True)

@@ -1,6 +1,6 @@
 """AWS-managed policies: real ARNs, documents after AWS's public documentation, as data (`data/managed_policies.json`).
 
-The long ones are shortened to the services that matter here; docs/design/identity.md says which.
+The long ones are condensed, and say so (`ManagedPolicy.condensed`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ CREATED_AT = 1423247977.0
 
 @dataclass(frozen=True)
 class ManagedPolicy:
-    """`version` is the id of the default version, such as v19; only that one's document is kept."""
+    """`version` is the id of the default version, such as v19; only that one's document is kept. `condensed` says that the document grants the
+    same services and verbs as AWS's, but not line by line."""
 
     name: str
     path: str
@@ -29,6 +30,7 @@ class ManagedPolicy:
     version: str
     description: str
     document: str
+    condensed: bool = False
 
     @property
     def arn(self) -> str:
@@ -46,6 +48,7 @@ def _policies() -> dict[str, ManagedPolicy]:
             r.get("version", "v1"),
             r["description"],
             orjson.dumps(r["document"]).decode(),
+            r.get("condensed", False),
         )
         for r in rows
     ]
