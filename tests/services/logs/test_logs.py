@@ -112,7 +112,7 @@ def test_bad_input_gets_the_error_of_aws(stream):
     calls = {
         "order": lambda: stream.put_log_events(logGroupName="/g", logStreamName="s", logEvents=backwards),
         "token": lambda: stream.get_log_events(logGroupName="/g", logStreamName="s", nextToken="nonsense"),
-        "json": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="{ $.a = 1 }"),
+        "json": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="{ $.a = }"),
         "retention": lambda: stream.put_retention_policy(logGroupName="/g", retentionInDays=6),
         "both": lambda: stream.filter_log_events(logGroupName="/g", logStreamNames=["s"], logStreamNamePrefix="s"),
     }
