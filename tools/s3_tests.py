@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="an interpreter with the suite's requirements")
     parser.add_argument("--select", default="", help="pytest's -k; the page is not written then")
     parser.add_argument("--modules", nargs="*", default=MODULES)
+    parser.add_argument("--workers", default="2", help="processes that run tests (default 2)")
     parser.add_argument("--plain", action="store_true", help="buckets as AWS makes them today, without ACLs")
     parser.add_argument("--speed", type=float, default=1.0, help="speed of the platform's clock")
     parser.add_argument(
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace, results: Path) -> None:
                 "HOME": folder,
             }
             together = [name for name in args.modules if name not in ALONE]
-            for modules, workers in ((together, "2"), ([name for name in args.modules if name in ALONE], "0")):
+            for modules, workers in ((together, args.workers), ([name for name in args.modules if name in ALONE], "0")):
                 if modules:
                     paths = [f"s3tests/functional/{name}" for name in modules]
                     words = [
@@ -186,14 +187,9 @@ class Platform:
         for number in ("", "2"):
             if f"kms{number}" in self.users["main"]:
                 config["s3 main"][f"kms_keyid{number}"] = self.users["main"][f"kms{number}"]
-        for section, user in {"iam root": "root", "iam alt root": "alt root"}.items():
-            one = self.users[user]
-            config[section] = {
-                "access_key": one["key"],
-                "secret_key": one["secret"],
-                "user_id": ACCOUNTS[user],
-                "email": f"{user[:3]}@example.com",
-            }
+        for section, user, name in (("iam root", "root", ACCOUNTS["root"]), ("iam alt root", "alt root", self.users["alt root"]["id"])):
+            one = self.users[user]  # the suite takes the one's ID for its account, the other's for its canonical user
+            config[section] = {"access_key": one["key"], "secret_key": one["secret"], "user_id": name, "email": f"{user[:3]}@example.com"}
         return config
 
 
@@ -225,10 +221,10 @@ def cases(results: Path) -> dict[str, dict[str, Any]]:
 
 def unexplained(results: Path, reasons: dict[str, Any]) -> list[str]:
     """Failed tests that nothing is known of, as pytest names them."""
-    known = {**reasons["failures"], **reasons["not-applicable"]["names"]}
+    told = {**reasons["failures"], **reasons["not-applicable"]["names"]}
     marks = reasons["not-applicable"]["marks"]
     failed = (one for one in cases(results).values() if one["outcome"] == "failed" and not set(one["marks"]) & set(marks))
-    return [f"s3tests/functional/{one['name']}" for one in failed if one["name"].partition("::")[2].partition("[")[0] not in known]
+    return [f"s3tests/functional/{one['name']}" for one in failed if not known(told, one["name"].partition("::")[2].partition("[")[0])]
 
 
 def render(found: dict[str, dict[str, Any]], reasons: dict[str, Any], plain: bool) -> str:
@@ -239,7 +235,7 @@ def render(found: dict[str, dict[str, Any]], reasons: dict[str, Any], plain: boo
     failed: dict[str, list[str]] = defaultdict(list)
     for name, one in sorted(found.items()):
         short = name.partition("::")[2]
-        why = names.get(short) or next((text for mark, text in marks.items() if mark in one["marks"]), None)
+        why = known(names, short) or next((text for mark, text in marks.items() if mark in one["marks"]), None)
         if one["outcome"] == "skipped" and not why:
             why = f"The suite itself skips it: {one['why']}"
         outcome = "passed" if one["outcome"] == "passed" else "not applicable" if why else "failed"
@@ -247,8 +243,14 @@ def render(found: dict[str, dict[str, Any]], reasons: dict[str, Any], plain: boo
         if outcome == "not applicable":
             left_out[why].append(short)
         elif outcome == "failed":
-            failed[failures.get(short, "Not looked into yet.")].append(short)
+            failed[known(failures, short) or "Not looked into yet."].append(short)
     return _page(areas, left_out, failed)
+
+
+def known(reasons: dict[str, str], name: str) -> str | None:
+    """The reason of a test: by its name, else by a beginning of it (`test_lifecycle*`)."""
+    fits = (text for key, text in reasons.items() if key.endswith("*") and name.startswith(key[:-1]))
+    return reasons.get(name) or next(fits, None)
 
 
 def area(name: str, marks: list[str], areas: dict[str, str]) -> str:

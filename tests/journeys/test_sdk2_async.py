@@ -30,5 +30,5 @@ def test_capture(sdk):
         "encoding": "JSON",
     }
     assert line["captureData"]["endpointOutput"]["data"] == "[10]"
-    assert sdk["after disable"] is None
+    assert sdk["after disable"]["EnableCapture"] is False and sdk["after disable"]["CaptureStatus"] == "Stopped"
     assert sdk["captured after"] == [{"rows": [5]}, {"rows": [7]}]

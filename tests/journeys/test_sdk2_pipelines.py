@@ -4,7 +4,7 @@ from tests.journeys.conftest import HERE
 
 
 def test_functions_are_steps(yard):
-    """About 25 s on a quiet machine: three jobs, each of which checks its requirements and imports the SDK."""
+    """About 40 s on a quiet machine: three jobs, each of which checks its requirements and imports the SDK twice."""
     told = yard.python("client-sdk2", "sdk2_step.py", timeout=300)
     assert told["created"] == told["updated"] and told["created"].endswith(":pipeline/functionpipeline")
     assert (told["load"], told["total"]) == ({"rows": [0, 1, 2, 3, 4], "name": "numbers"}, 100)

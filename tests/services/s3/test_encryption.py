@@ -108,6 +108,16 @@ def test_copies_from_one_encryption_to_another(s3, bucket, kms_key, refused):
     assert (got["SSEKMSKeyId"], got["Body"].read()) == (kms_key, BIG)
 
 
+def test_reads_do_not_ask_for_encryption(yard, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=SMALL, ServerSideEncryption="AES256")
+    asking = yard.client(user_agent_extra="asks")
+    asking.meta.events.register(
+        "before-sign.s3.GetObject", lambda request, **_: request.headers.add_header("x-amz-server-side-encryption", "AES256")
+    )
+    with pytest.raises(asking.exceptions.ClientError, match="not supported for this operation"):
+        asking.get_object(Bucket=bucket, Key="k")
+
+
 def test_default_encryption_of_a_bucket(s3, bucket, kms_key):
     s3.put_object(Bucket=bucket, Key="before", Body=SMALL)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": kms_key}, "BucketKeyEnabled": True}

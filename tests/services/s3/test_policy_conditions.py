@@ -1,5 +1,6 @@
 """Conditions of bucket policies: S3's own keys, each allowing and refusing."""
 
+import datetime
 import json
 import uuid
 
@@ -144,3 +145,66 @@ def test_requester_pays(s3, other, bucket, refused):
     other.get_object(Bucket=bucket, Key="k", RequestPayer="requester")
     s3.get_object(Bucket=bucket, Key="k")
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "Requester"
+
+
+@pytest.fixture
+def limited(yard):
+    """`limited(actions)`: a client of a new user of the account who may do just these, on everything."""
+    iam = yard.client("iam")
+
+    def make(*actions):
+        name = f"u-{uuid.uuid4().hex[:12]}"
+        iam.create_user(UserName=name)
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]}
+        iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return boto3.client(
+            "s3", "us-east-1", endpoint_url=yard.url(), aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"],
+            config=Config(retries={"max_attempts": 0}),
+        )  # fmt: skip
+
+    return make
+
+
+def test_what_comes_along_needs_its_own_permission(s3, limited, refused):
+    name, soon = f"acl-{uuid.uuid4().hex[:20]}", datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    s3.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter", ObjectLockEnabledForBucket=True)
+    writer = limited("s3:PutObject", "s3:CreateBucket")
+    key = {"Bucket": name, "Key": "k"}
+    writer.put_object(**key)
+    lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": soon}
+    everybody = {"GrantRead": 'uri="http://acs.amazonaws.com/groups/global/AllUsers"'}
+    for call in (
+        lambda: writer.put_object(**key, ACL="public-read"),
+        lambda: writer.put_object(**key, **everybody),
+        lambda: writer.create_multipart_upload(**key, **everybody),
+        lambda: writer.put_object(**key, Tagging="a=b"),
+        lambda: writer.put_object(**key, **lock),
+        lambda: writer.create_multipart_upload(**key, **lock),
+        lambda: writer.create_multipart_upload(**key, ObjectLockLegalHoldStatus="ON"),
+        lambda: writer.create_bucket(Bucket=f"{name}-x", ObjectOwnership="ObjectWriter", ACL="public-read"),
+        lambda: writer.create_bucket(Bucket=f"{name}-x", ObjectLockEnabledForBucket=True),
+    ):
+        refused(call, "AccessDenied", 403)
+    writer.create_bucket(Bucket=f"{name}-x")
+    limited("s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectRetention").put_object(**key, **lock, **everybody)
+
+
+def test_locks_in_policies(s3, limited, refused):
+    """A policy can bound what locks are put."""
+    name, soon = f"lock-{uuid.uuid4().hex[:20]}", datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    s3.put_object(Bucket=name, Key="k", Body=b"x")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObjectRetention", "Resource": f"arn:aws:s3:::{name}/*"}
+    conditions = [
+        {"StringEquals": {"s3:object-lock-mode": "COMPLIANCE"}},
+        {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "5"}},
+    ]
+    policy = {"Version": "2012-10-17", "Statement": [{**deny, "Condition": condition} for condition in conditions]}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    user = limited("s3:*")
+    put = lambda mode, until: user.put_object_retention(Bucket=name, Key="k", Retention={"Mode": mode, "RetainUntilDate": until})  # noqa: E731
+    refused(lambda: put("COMPLIANCE", soon), "AccessDenied", 403)
+    refused(lambda: put("GOVERNANCE", soon + datetime.timedelta(days=10)), "AccessDenied", 403)
+    put("GOVERNANCE", soon)
+    refused(lambda: user.put_object(Bucket=name, Key="n", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=soon), "AccessDenied", 403)

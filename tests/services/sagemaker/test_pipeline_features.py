@@ -407,6 +407,23 @@ def test_callers_need_permission(yard):
     for action, call in calls.items():
         with pytest.raises(ClientError, match=f"not authorized to perform: {action} on resource: {arn}"):
             call()
+    others = [
+        lambda: ann.create_pipeline(PipelineName="new", PipelineDefinition="{}", RoleArn=yard.role),
+        lambda: ann.list_pipelines(),
+        lambda: ann.list_pipeline_versions(PipelineName="mine"),
+        lambda: ann.update_pipeline_version(PipelineArn=arn, PipelineVersionId=1),
+        lambda: ann.list_pipeline_executions(PipelineName="mine"),
+        lambda: ann.list_pipeline_parameters_for_execution(PipelineExecutionArn=execution),
+        lambda: ann.describe_pipeline_definition_for_execution(PipelineExecutionArn=execution),
+        lambda: ann.update_pipeline_execution(PipelineExecutionArn=execution),
+        lambda: ann.retry_pipeline_execution(PipelineExecutionArn=execution),
+        lambda: ann.send_pipeline_execution_step_success(CallbackToken="0123456789"),
+        lambda: ann.send_pipeline_execution_step_failure(CallbackToken="0123456789"),
+        lambda: ann.delete_pipeline(PipelineName="mine"),
+    ]
+    for call in others:
+        with pytest.raises(ClientError, match="not authorized to perform: sagemaker:"):
+            call()
     allow(*calls)
     for call in calls.values():
         call()

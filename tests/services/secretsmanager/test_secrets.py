@@ -6,6 +6,7 @@ import base64
 import json
 import string
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -131,6 +132,20 @@ def test_a_stage_is_on_one_version(moves):
         assert set(stages) <= set(versions[name]["Stages"])
         if "AWSCURRENT" in stages and before not in (None, name):
             assert "AWSPREVIOUS" in versions[before]["Stages"]
+
+
+def test_writers_at_the_same_time_lose_nothing(sm, yard):
+    sm.create_secret(Name="w", SecretString="0")
+    clients = [yard.client("secretsmanager") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        ids = list(pool.map(lambda n: clients[n % 4].put_secret_value(SecretId="w", SecretString=str(n))["VersionId"], range(1, 17)))
+    assert [sm.get_secret_value(SecretId="w", VersionId=one)["SecretString"] for one in ids] == [str(n) for n in range(1, 17)]
+    held = [stage for stages in sm.describe_secret(SecretId="w")["VersionIdsToStages"].values() for stage in stages]
+    assert sorted(held) == ["AWSCURRENT", "AWSPREVIOUS"]
+    with ThreadPoolExecutor(4) as pool:
+        same = list(pool.map(lambda c: c.put_secret_value(SecretId="w", SecretString="same", ClientRequestToken=TOKENS[6]), clients))
+    assert {one["VersionId"] for one in same} == {TOKENS[6]}
+    assert yard.platform.store.db.read("SELECT count(*) FROM secret_values") == [(18,)]
 
 
 def test_a_hundred_versions(sm, yard):

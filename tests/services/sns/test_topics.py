@@ -251,6 +251,8 @@ def test_a_queue_without_a_policy_gets_nothing(yard, sns, sqs):
     assert received(sqs, url) == []
     (event,) = yard.client("logs").filter_log_events(logGroupName=f"sns/us-east-1/{ACCOUNT}/t/Failure")["events"]
     assert "is not authorized to perform: sqs:SendMessage" in event["message"]
+    said = json.loads(event["message"])
+    assert '{"Service":"sns.amazonaws.com"}' in json.dumps(said).replace("\\", ""), "the statement that would allow it can be pasted"
     allow(sqs, url, arn, topic)
     sns.publish(TopicArn=topic, Message="m2")
     yard.settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -143,6 +144,18 @@ def test_a_hundred_versions_are_kept_and_labels_hold_them(ssm, yard):
     ssm.delete_parameter(Name="/v")
     yard.settle({"ssm-parameter"})
     assert yard.platform.store.db.read("SELECT count(*) FROM parameter_history") == [(0,)]
+
+
+def test_writers_at_the_same_time_lose_nothing(ssm, yard):
+    ssm.put_parameter(Name="/w", Value="0", Type="String")
+    clients = [yard.client("ssm") for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(lambda n: clients[n % 4].put_parameter(Name="/w", Value=str(n), Overwrite=True)["Version"], range(1, 25)))
+    assert sorted(numbers) == list(range(2, 26))
+    history = ssm.get_parameter_history(Name="/w")["Parameters"]
+    assert [one["Version"] for one in history] == list(range(1, 26))
+    assert sorted(int(one["Value"]) for one in history) == list(range(25))
+    assert all(one["Value"] == str(numbers.index(one["Version"]) + 1) for one in history[1:])
 
 
 def test_by_path(ssm):

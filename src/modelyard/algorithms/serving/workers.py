@@ -96,7 +96,8 @@ class Workers:
 
     def run(self) -> int:
         if not self.failure:
-            logging.info("Model server started: %s worker(s) answer /ping and /invocations", self.wanted)
+            ready = "answer /ping and /invocations" if self.preloaded else "load the model"
+            logging.info("Model server started: %s worker(s) %s", self.wanted, ready)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         sys.stdout.flush()

@@ -13,7 +13,8 @@ from .options import conf, configured, parse, spark_options
 
 MESSAGE = "/opt/ml/output/message"
 NO_JAVA = "there is no Java on this machine: Spark needs a Java runtime 8, 11 or 17 (Debian: apt install openjdk-17-jre-headless)"
-NO_S3 = "Spark reads files here, no s3:// or s3a:// URIs: give S3 data as ProcessingInput, and write to ProcessingOutput folders."
+PORT_OF_CLUSTER = 7099
+"""Where each host of a cluster, in a network of its own, answers for S3: the executors of all hosts get the same options."""
 
 
 def main(arguments: list[str]) -> int:
@@ -27,18 +28,24 @@ def main(arguments: list[str]) -> int:
 def _run(options) -> int:
     if not shutil.which("java"):
         return _fail(NO_JAVA)
+    import boto3
     import pyspark
+
+    from . import s3_server
 
     home = os.path.dirname(pyspark.__file__)
     properties, variables, unused = configured()
     me, all_hosts = hosts()
+    port = s3_server.serve(boto3.client("s3"), PORT_OF_CLUSTER if len(all_hosts) > 1 else 0).server_address[1]
+    os.environ.update(s3_server.settings(Path("/tmp/spark-conf")))
     os.environ.update(variables, SPARK_HOME=home, PYSPARK_PYTHON="python3", SPARK_LOCAL_HOSTNAME=me)
+    properties = s3_server.properties(port) | properties
     os.environ.setdefault("SPARK_LOCAL_DIRS", "/tmp/spark")
     if unused:
         print(f"[modelyard] not used here: {', '.join(unused)}", flush=True)
     if options.events_s3:
         print("[modelyard] --spark-event-logs-s3-uri is not built; use spark_event_logs_s3_uri of the processor's run()", flush=True)
-    print(f"[modelyard] Spark {pyspark.__version__}. {NO_S3}", flush=True)
+    print(f"[modelyard] Spark {pyspark.__version__}", flush=True)
     if me != all_hosts[0]:
         work(home, me, all_hosts[0])
         return 0

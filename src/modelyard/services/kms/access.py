@@ -15,7 +15,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Store
 from modelyard.services.kms import api
-from modelyard.services.kms.aliases import ALIAS, aliases_of
+from modelyard.services.kms.aliases import ALIAS, alias_names
 from modelyard.services.kms.keyring import KEY, no_key
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z|mrk-[0-9a-f]{32}\Z")
@@ -94,7 +94,7 @@ def of_key(store: Store, key: Record) -> dict[str, Any]:
         "kms:CustomerMasterKeyUsage": key.spec["KeyUsage"],
         "kms:KeyOrigin": key.spec["Origin"],
         "kms:MultiRegion": False,
-        "kms:ResourceAliases": [alias.name for alias in aliases_of(store, key)] or None,
+        "kms:ResourceAliases": alias_names(store, key) or None,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from typing import Any
 
@@ -16,19 +15,16 @@ from modelyard.services.kms.policy import service_policy
 from modelyard.services.kms.root import Root
 
 _SPACE = uuid.UUID("5d3f9c52-6f0e-4c1b-9c69-3a6a1c0b7e11")
-_TEXTS = {
-    "s3": "Default key that protects my S3 objects when no other key is defined",
-    "ssm": "Default key that protects my SSM parameters when no other key is defined",
-    "secretsmanager": "Default key that protects my Secrets Manager data when no other key is defined",
-}
-KEPT = tuple(_TEXTS)
+_HOLDS = {"s3": "S3 objects", "ssm": "SSM parameters", "secretsmanager": "Secrets Manager data", "sqs": "SQS messages", "sns": "SNS messages",
+          "lambda": "Lambda functions", "ebs": "EBS volumes", "ecr": "ECR images", "dynamodb": "DynamoDB tables", "codecommit": "CodeCommit repositories",
+          "kinesis": "Kinesis data", "glue": "Glue data", "rds": "RDS data", "elasticfilesystem": "EFS file systems"}  # fmt: skip
 PREFIX = "alias/aws/"
 
 
 def managed_alias(ref: str, account: str, region: str) -> str | None:
     """`alias/aws/…` where `ref` is one that this platform makes, else None."""
     name = ref.removeprefix(alias_arn(account, region, ""))
-    return name if name.startswith(PREFIX) and re.fullmatch(r"[a-z0-9-]+", name[len(PREFIX) :]) and name[len(PREFIX) :] in KEPT else None
+    return name if name.startswith(PREFIX) and name[len(PREFIX) :] in _HOLDS else None
 
 
 def ensure_managed(platform: Any, root: Root, account: str, region: str, alias: str) -> Record:
@@ -50,11 +46,12 @@ def ensure_managed(platform: Any, root: Root, account: str, region: str, alias: 
 def _make(platform: Any, root: Root, account: str, region: str, name: str, alias: str) -> Record:
     service, arn, now = alias[len(PREFIX) :], key_arn(account, region, name), platform.clock.now()
     spec = {
-        "Description": _TEXTS[service],
+        "Description": f"Default key that protects my {_HOLDS[service]} when no other key is defined",
         "KeyUsage": "ENCRYPT_DECRYPT",
         "KeySpec": "SYMMETRIC_DEFAULT",
         "Origin": "AWS_KMS",
         "Manager": "AWS",
+        "Alias": alias,
         "Enabled": True,
         "Policy": json.dumps(service_policy(account, region, service), indent=2),
         "Rotation": {"Period": 365, "From": now},

@@ -36,6 +36,8 @@ def acl_of_new_object(call: Any, home: Bucket, request: Mapping[str, Any]) -> di
         if acl.said(request) and request.get("ACL") != "bucket-owner-full-control":
             raise not_supported()
         return {}
+    if acl.said(request) and not request.get("ACL"):  # a canned ACL was looked at with the other permissions of the operation
+        call.authorize("s3:PutObjectAcl", f"arn:aws:s3:::{home.name}/{request['Key']}")
     owner = call.principal.account
     preferred = acl.ownership(home) == "BucketOwnerPreferred" and request.get("ACL") == "bucket-owner-full-control"
     if preferred:

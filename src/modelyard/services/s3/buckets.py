@@ -97,6 +97,7 @@ def create_bucket(call, request):
 
 def _settings(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Ownership, ACL and object lock of a new bucket."""
+    _authorize_settings(call, request)
     settings: dict[str, Any] = {"Ownership": request["ObjectOwnership"]} if request.get("ObjectOwnership") else {}
     grants = acl.of_request(call, request, call.account, call.account)
     if grants is not None:
@@ -106,6 +107,19 @@ def _settings(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     if request.get("ObjectLockEnabledForBucket"):
         settings["ObjectLock"] = {"Enabled": True}
     return settings
+
+
+def _authorize_settings(call: Any, request: dict[str, Any]) -> None:
+    """What a new bucket is made with needs the permission to set it, beside s3:CreateBucket."""
+    needed = []
+    if request.get("ObjectOwnership"):
+        needed.append("s3:PutBucketOwnershipControls")
+    if acl.said(request):
+        needed.append("s3:PutBucketAcl")
+    if request.get("ObjectLockEnabledForBucket"):
+        needed += ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"]
+    for action in needed:
+        call.authorize(action, f"arn:aws:s3:::{request['Bucket']}")
 
 
 @api.operation

@@ -24,6 +24,15 @@ _WITHOUT_KEY_CASE = {
 }
 
 
+_FROM_REQUEST: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "s3:x-amz-grant-read-acp": lambda request: request.get("GrantReadACP"),
+    "s3:x-amz-grant-write-acp": lambda request: request.get("GrantWriteACP"),
+    "s3:object-lock-mode": lambda request: (request.get("Retention") or {}).get("Mode"),
+    "s3:object-lock-legal-hold": lambda request: (request.get("LegalHold") or {}).get("Status"),
+}
+"""Where more than one member of requests brings a key, or the data of the IAM service has none."""
+
+
 def further_keys(call: Any, resource: str, request: Mapping[str, Any]) -> Callable[[str], Any]:
     """A look-up of condition keys (in lower case) for one resource of one request; None: the request has no such key."""
     kept: dict[str, dict[str, str]] = {}
@@ -35,6 +44,8 @@ def further_keys(call: Any, resource: str, request: Mapping[str, Any]) -> Callab
             return kept["existing"].get(key[len(_EXISTING) :])
         if key.startswith(_REQUESTED):
             return {name.lower(): text for name, text in _tags_of_request(request).items()}.get(key[len(_REQUESTED) :])
+        if key in _FROM_REQUEST:
+            return _FROM_REQUEST[key](request)
         if key == _REQUESTED_KEYS:
             return list(_tags_of_request(request)) or None
         return _of_transport(call, key) if key in _WITHOUT_KEY_CASE else None

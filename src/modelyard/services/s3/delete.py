@@ -78,4 +78,5 @@ def _conditions(one: dict[str, Any]) -> dict[str, Any]:
 def _authorize(call: Any, bucket: str, one: dict[str, Any]) -> None:
     """The keys of DeleteObjects are in its body, so each is checked here."""
     action = "s3:DeleteObjectVersion" if one.get("VersionId") else "s3:DeleteObject"
-    call.authorize(action, f"arn:aws:s3:::{bucket}/{one['Key']}")
+    condition = {"s3:VersionId": one["VersionId"]} if one.get("VersionId") else None
+    call.authorize(action, f"arn:aws:s3:::{bucket}/{one['Key']}", condition)

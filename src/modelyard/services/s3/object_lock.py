@@ -38,6 +38,9 @@ def lock_of_new_object(call: Any, home: Bucket, request: Mapping[str, Any]) -> d
             "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied", "x-amz-object-lock-mode", mode
         )
     meta: dict[str, Any] = {}
+    for asked, action in ((mode, "s3:PutObjectRetention"), (hold, "s3:PutObjectLegalHold")):
+        if asked:
+            call.authorize(action, f"arn:aws:s3:::{home.name}/{request['Key']}", _conditions(request))
     if mode:
         meta["lock"] = _retention(call, mode, until)
     elif default := (home.settings["ObjectLock"].get("Rule") or {}).get("DefaultRetention"):
@@ -46,6 +49,11 @@ def lock_of_new_object(call: Any, home: Bucket, request: Mapping[str, Any]) -> d
     if hold:
         meta["hold"] = _held(hold)
     return meta
+
+
+def _conditions(request: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"s3:object-lock-mode": request.get("ObjectLockMode"), "s3:object-lock-legal-hold": request.get("ObjectLockLegalHoldStatus")}
+    return {key: value for key, value in found.items() if value}
 
 
 def check_unlocked(call: Any, version: Version | None, bypass: bool) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelyard.kernel.errors import ApiError
+from modelyard.kernel.service import Body
 from modelyard.wire.codecs import eventstream, scalars, xml
 from modelyard.wire.codecs.common import Compiled, error_headers, error_shape
 from modelyard.wire.codecs.rest import RestCodec, error_bindings, has_body
-from modelyard.wire.http import Headers, HttpResponse
+from modelyard.wire.http import Headers, HttpRequest, HttpResponse
 from modelyard.wire.shapes import Model, Shape
+
+if TYPE_CHECKING:
+    from modelyard.wire.routing import Route
 
 S3_NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -46,6 +50,10 @@ S3_ROOTS = {
 clients read any root, others do not."""
 
 
+ENCRYPTION = "x-amz-server-side-encryption"
+"""What makes an object, not what reads it: S3 refuses it there."""
+
+
 class RestXmlCodec(RestCodec):
     protocol = "rest-xml"
 
@@ -53,6 +61,7 @@ class RestXmlCodec(RestCodec):
         super().__init__(model, operation)
         self.is_s3 = model.name == "s3"
         self.hoisted_headers = self.is_s3
+        self._reads_object = self.is_s3 and operation in ("GetObject", "HeadObject")
 
     @cached_property
     def _read(self) -> Compiled:
@@ -72,6 +81,12 @@ class RestXmlCodec(RestCodec):
         if payload:
             return {strict: self._writer(strict).compile(shape) for strict in (False, True)}
         return {strict: self._writer(strict).structure(shape, self._namespace) for strict in (False, True)}
+
+    def read(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
+        if self._reads_object and ENCRYPTION in request.index:
+            text = f"{ENCRYPTION} header is not supported for this operation."
+            raise ApiError("InvalidArgument", text, 400, fields={"ArgumentName": ENCRYPTION, "ArgumentValue": request.index[ENCRYPTION]})
+        return super().read(route, request, body)
 
     def read_body(self, body: bytes) -> dict[str, Any]:
         return self._read(xml.parse(body)) if body else {}
