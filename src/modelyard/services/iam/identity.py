@@ -17,7 +17,7 @@ from modelyard.services.iam.actions import Need, needs
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.directory import Directory
-from modelyard.services.iam.document import PolicySet, compile_policy
+from modelyard.services.iam.document import PolicySet, compile_set
 from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.last_used import LastUsed
 from modelyard.services.iam.request_context import of_call, of_principal
@@ -86,7 +86,7 @@ class IamIdentity:
     ) -> Decision:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
-        policy = PolicySet(compile_policy(resource_policy, "the resource's policy")) if resource_policy is not None else None
+        policy = compile_set(resource_policy, "the resource's policy") if resource_policy is not None else None
         verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account, must_grant)
         if verdict.allowed:
             return Decision(True)
@@ -146,14 +146,14 @@ class IamIdentity:
             return None, _account_of(need.resource)
         if isinstance(lookup, PoliciesOf):
             document, account = lookup.find(need.resource)
-            return (PolicySet(compile_policy(document, "the resource's policy")) if document else None), account
+            return (compile_set(document, "the resource's policy") if document else None), account
         service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
             request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
-        return (PolicySet(compile_policy(document, f"the {service} resource policy")) if document else None), account
+        return (compile_set(document, f"the {service} resource policy") if document else None), account
 
     # --- roles for work done in their name --------------------------------------------------------------
 
