@@ -37,6 +37,7 @@ class IamIdentity:
         self._open = platform.settings.auth == "open"
         self.credentials = Credentials(platform.store.db, Vault(platform.settings.secrets), platform.clock)
         self.directory = Directory(platform.store)
+        self.mark = self.directory.version
         self.last_used = LastUsed(platform.store.db)
         self._lock = threading.Lock()
         self._known: dict[str, Credential] = {}
@@ -105,9 +106,6 @@ class IamIdentity:
         if not self._open:
             asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
             self._check(call, Need(action, resource), asked, condition)
-
-    def mark(self) -> Any:
-        return self.directory.version()
 
     def steady(self, call: Call, request: Mapping[str, Any]) -> Any:
         mark, caller = self.directory.version(), self.directory.caller(call.principal)
