@@ -9,9 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from modelyard.kernel.errors import ApiError
 from modelyard.serving.capture import Capture, Form
 from modelyard.serving.routes import RouteTable
 from modelyard.serving.spool import STEP_BYTES, SpoolFile
@@ -171,6 +173,23 @@ def test_a_full_disk_loses_the_capture_not_the_call(tmp_path, monkeypatch):
     ours.upload()
     [data] = bucket.values()
     assert [json.loads(row)["captureData"]["endpointInput"]["data"] for row in data.splitlines()] == ["1", "3"]
+
+
+@pytest.mark.parametrize(("code", "stored"), [("KMS.NotFoundException", True), ("KMS.DisabledException", False)])
+def test_a_key_that_is_not_there_is_recorded_and_one_that_may_not_be_used_is_waited_for(tmp_path, code, stored):
+    put = []
+
+    def store(account, bucket, key, data, kms=None, metadata=None):
+        if kms:
+            raise ApiError(code, f"{kms} cannot be used", 400)
+        put.append((data, metadata))
+
+    made = Capture(tmp_path, store, lambda: 1_700_000_000.25)
+    made.record(replace(TABLE, capture={**CONFIG, "KmsKeyId": "alias/elsewhere"}), "v", ("text/csv", b"1"), ("text/csv", b"2"), None, None)
+    made.rotate(everything=True)
+    made.upload()
+    assert [metadata for _, metadata in put] == ([{"kms-key-id": "alias/elsewhere"}] if stored else [])
+    assert bool(list(tmp_path.glob("*.jsonl"))) is not stored, "what cannot be stored yet stays"
 
 
 def test_the_kms_key_goes_with_the_object(tmp_path):

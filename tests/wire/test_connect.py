@@ -187,7 +187,7 @@ async def test_git_lands_here(authority, tmp_path):
         server.proxy.inner.handle = git_server
         environment = {**os.environ, **env_of(server, authority), "GIT_TERMINAL_PROMPT": "0"}
         url = "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/demo"
-        done = await asyncio.to_thread(subprocess.run, ["git", "ls-remote", url], env=environment, capture_output=True, timeout=20)
+        done = await asyncio.to_thread(subprocess.run, ["git", "ls-remote", url], env=environment, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert seen[0] == ("git-codecommit.us-east-1.amazonaws.com", "/v1/repos/demo/info/refs")
 
@@ -197,9 +197,9 @@ async def test_curl_and_plain_python_by_the_environment_alone(authority, tmp_pat
     async with door(authority, tmp_path) as server:
         environment = {**os.environ, **env_of(server, authority)}
         url = "https://bucket.s3.us-east-1.amazonaws.com/_modelyard/health"
-        curl = await asyncio.to_thread(subprocess.run, ["curl", "-sS", url], env=environment, capture_output=True, timeout=20)
+        curl = await asyncio.to_thread(subprocess.run, ["curl", "-sS", url], env=environment, capture_output=True, timeout=120)
         program = f"import urllib.request as u, requests as r; print(u.urlopen('{url}').status, r.get('{url}').status_code)"
-        python = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], env=environment, capture_output=True, timeout=20)
+        python = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], env=environment, capture_output=True, timeout=120)
     assert b'"version"' in curl.stdout, curl.stderr
     assert python.stdout.split() == [b"200", b"200"], python.stderr
 

@@ -68,12 +68,15 @@ def uv_env() -> dict[str, str]:
         env["UV_FIND_LINKS"] = ",".join(known["find-links"].split())
     if "trusted-host" in known:
         env["UV_INSECURE_HOST"] = " ".join(known["trusted-host"].split())
-    if known.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        env["UV_NO_INDEX"] = "1"
     if "cert" in known:
         env["SSL_CERT_FILE"] = known["cert"]
     seconds = known.get("timeout") or known.get("default-timeout")
     return env | ({"UV_HTTP_TIMEOUT": seconds} if seconds else {})
+
+
+def no_index() -> list[str]:
+    """The words that tell uv to ask no index (it has no variable for this), where pip is told so."""
+    return ["--no-index"] if settings().get("no-index", "").lower() in ("1", "true", "yes", "on") else []
 
 
 def paths() -> list[str]:

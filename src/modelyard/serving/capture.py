@@ -25,6 +25,7 @@ from uuid import uuid4
 
 import orjson
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.ids import new_uuid
 from modelyard.serving.routes import RouteTable
 from modelyard.serving.spool import SpoolFile
@@ -38,6 +39,8 @@ ROLL_BYTES = 32 << 20
 
 Put = Callable[..., Any]
 """(account, bucket, key, data), and `kms` where the configuration names a KmsKeyId: writes an object."""
+NO_SUCH_KEY = ("KMS.NotFoundException", "NotImplemented")
+KEY_METADATA = "kms-key-id"
 SHADOW = "ShadowExperiment"
 """The invocationSource of a shadow's record."""
 
@@ -130,14 +133,27 @@ class Capture:
                 head, _, body = file.read().partition(b"\n")
                 lines = body[: body.rfind(b"\n") + 1]  # a line that a crash cut in half was never answered
                 if lines:
-                    target = orjson.loads(head)
-                    kms = {"kms": target["kms"]} if target.get("kms") else {}
-                    self._put(target["account"], target["bucket"], target["key"], lines, **kms)
+                    self._write(orjson.loads(head), lines)
                 path.unlink()
         except (FileNotFoundError, BlockingIOError):
             return
         except Exception:
             log.exception("captured data %s was not uploaded; it is tried again", path.name)
+
+    def _write(self, target: Mapping[str, Any], lines: bytes) -> None:
+        """Under the key of the configuration. A key that this platform does not have (a configuration brought from elsewhere) is recorded with the
+        object, which is then kept as its bucket keeps objects; one that is there and may not be used is waited for."""
+        place, kms = (target["account"], target["bucket"], target["key"], lines), target.get("kms")
+        if not kms:
+            self._put(*place)
+            return
+        try:
+            self._put(*place, kms=kms)
+        except ApiError as problem:
+            if problem.code not in NO_SUCH_KEY:
+                raise
+            log.warning("captured data %s is not encrypted with %s: %s", target["key"], kms, problem.message)
+            self._put(*place, metadata={KEY_METADATA: kms})
 
 
 class Form:

@@ -15,6 +15,7 @@ DOCUMENT = {
         {"ChannelName": "test", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/test"}}},
     ],
     "Tags": [{"Key": "team", "Value": "red"}],
+    "Parameters": {"lr": {"NumberValue": 0.1}, "model": {"StringValue": "adam"}},
 }
 
 
@@ -33,6 +34,10 @@ DOCUMENT = {
         ("Metrics.absent", "LessThan", "5", False),
         ("Tags.team", "Equals", "red", True),
         ("Tags.Key", "Equals", "team", True),
+        ("Parameters.lr", "LessThan", "0.2", True),
+        ("Parameters.lr.NumberValue", "Equals", "0.1", True),
+        ("Parameters.model", "Equals", "adam", True),
+        ("Parameters.none", "Exists", None, False),
         ("FailureReason", "NotExists", None, True),
         ("TrainingJobName", "Exists", None, True),
         ("InputDataConfig.DataSource.S3DataSource.S3Uri", "Contains", "test", True),

@@ -99,6 +99,9 @@ def test_the_share_that_is_copied_is_the_weight_over_the_production_weight(hosti
 
 def test_captured_records_are_pairs(hosting):
     hosting.s3.create_bucket(Bucket="captured")
+    kms = hosting.yard.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/captures", TargetKeyId=key)
     serve(hosting, DataCaptureConfig={**CAPTURE, "KmsKeyId": "alias/captures"})
     for number in range(5):
         invoke(hosting, f"{number}".encode(), InferenceId=f"call-{number}")
@@ -124,7 +127,7 @@ def test_captured_records_are_pairs(hosting):
         assert twin["eventMetadata"]["invocationSource"] == "ShadowExperiment" and "invocationSource" not in record["eventMetadata"]
     place = hosting.s3.list_objects_v2(Bucket="captured", Prefix="here/e/live/")["Contents"][0]["Key"]
     head = hosting.s3.head_object(Bucket="captured", Key=place)
-    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "alias/captures")
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
 def test_errors_and_streams_are_copied_too(hosting):

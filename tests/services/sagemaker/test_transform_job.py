@@ -421,12 +421,16 @@ def test_outputs_are_encrypted_with_the_key_that_was_named(yard):
     request = yard.request(
         "echo", yard.put(("a.csv", b"1\n")), DataCaptureConfig={"DestinationS3Uri": "s3://data/keyed", "KmsKeyId": "alias/capture"}
     )
+    kms = yard.yard.client("kms")
+    mine = kms.create_key()["KeyMetadata"]["Arn"]
+    for alias in ("alias/mine", "alias/capture"):
+        kms.create_alias(AliasName=alias, TargetKeyId=mine)
     request["TransformOutput"]["KmsKeyId"] = "alias/mine"
     yard.sm.create_transform_job(**request)
     job = yard.end(request["TransformJobName"])
     assert job["TransformJobStatus"] == "Completed" and job["TransformOutput"]["KmsKeyId"] == "alias/mine"
     head = yard.s3.head_object(Bucket="data", Key=yard.keys(job)[0])
-    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"].rsplit("/", 1)[-1]) == ("aws:kms", "mine")
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", mine)
 
 
 def test_instances_are_measured(yard):

@@ -24,11 +24,13 @@ SETTINGS = {
     "hadoop.security.token.service.use_ip": "false",
     "dfs.webhdfs.socket.connect-timeout": "60s",
     "dfs.webhdfs.socket.read-timeout": "1800s",
-    "mapreduce.fileoutputcommitter.algorithm.version": "2",
-    "mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.mapreduce.lib.output.FileOutputCommitterFactory",
 }
-"""Version 2 of the committer: the files of a task are moved once, and not again at the end of the job. By default s3a has a
-committer of AWS's connector."""
+COMMITS = {
+    "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+    "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.mapreduce.lib.output.FileOutputCommitterFactory",
+}
+"""Version 2 of the committer: the files of a task are moved once, and not again at the end of the job. By default s3a has a committer of
+AWS's connector."""
 QUIET = ("SETPERMISSION", "SETOWNER", "SETTIMES", "SETREPLICATION", "CHECKACCESS")
 PROBLEMS = {403: "org.apache.hadoop.security.AccessControlException", 404: "java.io.FileNotFoundException"}
 
@@ -58,10 +60,10 @@ def settings(folder: Path) -> dict[str, str]:
     return {"HADOOP_CONF_DIR": str(folder)}
 
 
-def java_options(port: int) -> dict[str, str]:
-    """Properties of Spark, beside the options that a user may set."""
+def properties(port: int) -> dict[str, str]:
+    """Properties of Spark; the options of the JVM come beside those that a user may set."""
     words = f"-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort={port} -Dhttp.nonProxyHosts=localhost|127.*|algo-*"
-    return {"spark.driver.defaultJavaOptions": words, "spark.executor.defaultJavaOptions": words}
+    return {**COMMITS, "spark.driver.defaultJavaOptions": words, "spark.executor.defaultJavaOptions": words}
 
 
 class _Handler(BaseHTTPRequestHandler):

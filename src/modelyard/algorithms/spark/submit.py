@@ -39,7 +39,7 @@ def _run(options) -> int:
     port = s3_server.serve(boto3.client("s3"), PORT_OF_CLUSTER if len(all_hosts) > 1 else 0).server_address[1]
     os.environ.update(s3_server.settings(Path("/tmp/spark-conf")))
     os.environ.update(variables, SPARK_HOME=home, PYSPARK_PYTHON="python3", SPARK_LOCAL_HOSTNAME=me)
-    properties = s3_server.java_options(port) | properties
+    properties = s3_server.properties(port) | properties
     os.environ.setdefault("SPARK_LOCAL_DIRS", "/tmp/spark")
     if unused:
         print(f"[modelyard] not used here: {', '.join(unused)}", flush=True)

@@ -35,7 +35,8 @@ def build(target: Path, requirements: Path, hashed: bool, lock: int, log: Callab
     tool = uv.find_uv_bin()
     base = os.path.realpath(sys.executable)
     _run([tool, "venv", "--no-project", "--no-config", "--quiet", "--python", base, str(target)], lock, log)
-    install = [tool, "pip", "install", "--no-config", "--python", str(target / "bin/python"), "-r", str(requirements)]
+    python = ["--python", str(target / "bin/python")]
+    install = [tool, "pip", "install", "--no-config", *index_config.no_index(), *python, "-r", str(requirements)]
     _run([*install, *(["--require-hashes"] if hashed else [])], lock, log)
     if apart is not None:
         _install_apart(target, apart.read_text().split(), lock, log)
@@ -60,7 +61,7 @@ def _install_apart(target: Path, lines: list[str], lock: int, log: Callable[[str
     that fits the others'.
     """
     python = str(target / "bin/python")
-    install = [uv.find_uv_bin(), "pip", "install", "--no-config", "--python", python]
+    install = [uv.find_uv_bin(), "pip", "install", "--no-config", *index_config.no_index(), "--python", python]
     wanted, optional = [line for line in lines if line[0] != "?"], [line[1:] for line in lines if line[0] == "?"]
     if not _is_cuda(python, wanted, lock):
         _run([*install, "--no-deps", *wanted], lock, log)
@@ -71,7 +72,7 @@ def _install_apart(target: Path, lines: list[str], lock: int, log: Callable[[str
     else:
         log("The package index has only the CUDA build of PyTorch: trying PyTorch's own index of CPU builds")
         try:
-            if "UV_NO_INDEX" in index_config.uv_env():
+            if index_config.no_index():
                 raise Failed("This machine is told to use no index")
             aside = {"UV_HTTP_TIMEOUT": "20", "UV_HTTP_RETRIES": "1"}
             _run([*install, "--no-deps", *wanted, *optional, "--torch-backend", "cpu"], lock, lambda line: None, more=aside)
@@ -89,7 +90,8 @@ def _is_cuda(python: str, wanted: list[str], lock: int) -> bool:
     with tempfile.NamedTemporaryFile("w", suffix=".in") as file:
         file.write("\n".join(wanted))
         file.flush()
-        command = [uv.find_uv_bin(), "pip", "compile", "--no-config", "--no-deps", "--no-header", "--python", python, file.name]
+        aside = ["--no-config", *index_config.no_index(), "--no-deps", "--no-header"]
+        command = [uv.find_uv_bin(), "pip", "compile", *aside, "--python", python, file.name]
         _run(command, lock, found.append)
     return any(line.startswith(("torch==", "torchvision==")) and "+cpu" not in line for line in found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Values = tuple[str, ...]
@@ -60,6 +61,11 @@ def as_text(value: Any) -> str:
 
 
 def iso(epoch: float) -> str:
+    return _second(int(epoch // 1))
+
+
+@lru_cache(maxsize=1024)
+def _second(epoch: int) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

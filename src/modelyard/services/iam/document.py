@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import commonprefix
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ import orjson
 from modelyard.kernel.identity import Principal
 from modelyard.services.iam.conditions import Test, compile_conditions
 from modelyard.services.iam.context import Context
-from modelyard.services.iam.patterns import glob, glob_with, has_variables, variable_names
+from modelyard.services.iam.patterns import glob, glob_with, has_variables, literal_start, variable_names
 from modelyard.services.iam.principals import matches
 
 
@@ -20,7 +21,7 @@ from modelyard.services.iam.principals import matches
 class Statement:
     """One compiled statement. `policy` is the policy's name for messages, `number` counts from 1.
 
-    `resources` are patterns without variables, `resource_templates` those with; `not_resource` says that they are NotResource.
+    `resources` are patterns without variables, `resource_templates` those with (what they begin with, whole); `not_resource` says that they are NotResource.
     `keys` are the condition keys (lower case) that conditions and variables read, `spelled` says how the document writes them.
     """
 
@@ -31,7 +32,7 @@ class Statement:
     actions: tuple[str, ...]
     not_actions: tuple[str, ...]
     resources: tuple[Any, ...]
-    resource_templates: tuple[str, ...]
+    resource_templates: tuple[tuple[str, str], ...]
     not_resource: bool
     any_resource: bool
     conditions: tuple[Test, ...]
@@ -39,6 +40,8 @@ class Statement:
     spelled: Mapping[str, str]
     principal: Any
     not_principal: Any
+    start: str = ""
+    """What every resource that it is about begins with: most statements are told apart by it."""
 
     def for_action(self, action: str) -> bool:
         """`action` in lower case."""
@@ -49,11 +52,13 @@ class Statement:
     def for_resource(self, resource: str, context: Context) -> bool:
         if self.any_resource:
             return True
-        found = any(pattern(resource) for pattern in self.resources)
-        if not found and self.resource_templates:
-            filled = (glob_with(template, context) for template in self.resource_templates)
-            found = any(pattern is not None and pattern(resource) for pattern in filled)
-        return found is not self.not_resource
+        for pattern in self.resources:
+            if pattern(resource):
+                return not self.not_resource
+        for start, template in self.resource_templates:
+            if resource.startswith(start) and (filled := glob_with(template, context)) is not None and filled(resource):
+                return not self.not_resource
+        return self.not_resource
 
     def for_conditions(self, context: Context) -> bool:
         return all(test(context) for test in self.conditions)
@@ -104,6 +109,16 @@ def compile_policy(document: str | Mapping[str, Any], name: str) -> tuple[Statem
     return _compile(text, name)
 
 
+def compile_set(document: str | Mapping[str, Any], name: str) -> PolicySet:
+    """The same as a set of its own, kept by its text: resource policies are asked again and again."""
+    return _compile_set(document if isinstance(document, str) else orjson.dumps(dict(document)).decode(), name)
+
+
+@lru_cache(maxsize=1024)
+def _compile_set(text: str, name: str) -> PolicySet:
+    return PolicySet(_compile(text, name))
+
+
 @lru_cache(maxsize=4096)
 def _compile(text: str, name: str) -> tuple[Statement, ...]:
     document = orjson.loads(text)
@@ -127,7 +142,7 @@ def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool
         actions=tuple(a.lower() for a in as_list(raw.get("Action", []))),
         not_actions=tuple(a.lower() for a in as_list(raw.get("NotAction", []))),
         resources=tuple(glob(p) for p in patterns if p not in templates),
-        resource_templates=tuple(templates),
+        resource_templates=tuple((literal_start(p), p) for p in templates),
         not_resource=not_resource,
         any_resource=not not_resource and "*" in patterns,
         conditions=compile_conditions(raw.get("Condition", {}), variables),
@@ -135,6 +150,7 @@ def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool
         spelled=spelled,
         principal=raw.get("Principal"),
         not_principal=raw.get("NotPrincipal"),
+        start="" if not_resource else commonprefix([literal_start(p) for p in patterns]),
     )
 
 

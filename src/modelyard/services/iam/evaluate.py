@@ -139,6 +139,6 @@ def _lacking_limit(policies: Policies, action: str, resource: str, context: Cont
 
 def first_match(statements: tuple[Statement, ...], resource: str, context: Context) -> Statement | None:
     for statement in statements:
-        if statement.for_resource(resource, context) and statement.for_conditions(context):
+        if resource.startswith(statement.start) and statement.for_resource(resource, context) and statement.for_conditions(context):
             return statement
     return None

@@ -83,6 +83,7 @@ def update_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation
 def add_user_to_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    find_user(call, request["UserName"])
     group = find_group(call, request["GroupName"])
 
     def change(user: Record) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from modelyard.services.iam.actions import Need, needs
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.directory import Directory
-from modelyard.services.iam.document import PolicySet, compile_policy
+from modelyard.services.iam.document import PolicySet, compile_set
 from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.last_used import LastUsed
 from modelyard.services.iam.request_context import of_call, of_principal
@@ -38,6 +38,7 @@ class IamIdentity:
         self._open = platform.settings.auth == "open"
         self.credentials = Credentials(platform.store.db, Vault(platform.settings.secrets), platform.clock)
         self.directory = Directory(platform.store)
+        self.mark = self.directory.version
         self.last_used = LastUsed(platform.store.db)
         self.uses = Uses()
         self._lock = threading.Lock()
@@ -88,7 +89,7 @@ class IamIdentity:
     ) -> Decision:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
-        policy = PolicySet(compile_policy(resource_policy, "the resource's policy")) if resource_policy is not None else None
+        policy = compile_set(resource_policy, "the resource's policy") if resource_policy is not None else None
         verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account, must_grant)
         if verdict.allowed:
             return Decision(True)
@@ -114,9 +115,6 @@ class IamIdentity:
         if not self._open:
             asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
             self._check(call, Need(action, resource), asked, condition)
-
-    def mark(self) -> Any:
-        return self.directory.version()
 
     def steady(self, call: Call, request: Mapping[str, Any]) -> Any:
         mark, caller = self.directory.version(), self.directory.caller(call.principal)
@@ -157,14 +155,14 @@ class IamIdentity:
             return None, _account_of(need.resource)
         if isinstance(lookup, PoliciesOf):
             document, account = lookup.find(need.resource)
-            return (PolicySet(compile_policy(document, "the resource's policy")) if document else None), account
+            return (compile_set(document, "the resource's policy") if document else None), account
         service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
             request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
-        return (PolicySet(compile_policy(document, f"the {service} resource policy")) if document else None), account
+        return (compile_set(document, f"the {service} resource policy") if document else None), account
 
     # --- roles for work done in their name --------------------------------------------------------------
 

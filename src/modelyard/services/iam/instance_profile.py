@@ -29,7 +29,7 @@ def describe(call: Call, record: Record) -> dict[str, Any]:
         "Arn": record.arn,
         "CreateDate": record.created_at,
         "Roles": [describe_role(call, role)] if role is not None else [],
-        **({"Tags": tags} if tags else {}),
+        "Tags": tags,
     }
 
 

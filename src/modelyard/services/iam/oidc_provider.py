@@ -89,7 +89,11 @@ def list_open_id_connect_providers(call: Call, request: dict[str, Any]) -> dict[
 
 @api.operation
 def delete_open_id_connect_provider(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    call.store.delete(_find(call, request["OpenIDConnectProviderArn"]))
+    """Deleting what is not there is no error, as the API reference says."""
+    arn = request["OpenIDConnectProviderArn"]
+    record = call.store.get(names.OIDC_PROVIDER.kind, call.account, names.GLOBAL, arn.partition(":oidc-provider/")[2])
+    if record is not None and record.arn == arn:
+        call.store.delete(record)
     return {}
 
 

@@ -92,16 +92,33 @@ def fill(text: str, context: Context, signs: Mapping[int, str] | None = None) ->
     return None if missing else filled
 
 
+def literal_start(text: str) -> str:
+    """What every value that matches `text` begins with: up to its first variable or wildcard."""
+    return re.split(r"[*?]|\$\{", text, maxsplit=1)[0]
+
+
 def glob_with(text: str, context: Context) -> Matcher | None:
     """As `glob`, with the variables in `text` filled in; None where one has no value."""
-    tokens: list[str | None] = []
-    at = 0
-    for found in _VARIABLE.finditer(text):
-        tokens += _tokens(text[at : found.start()])
-        body = found[1]
+    values = []
+    for body in _bodies(text):
         value = body if body in ("*", "?", "$") else _value(body, context)
         if value is None:
             return None
+        values.append(value)
+    return _filled(text, tuple(values))
+
+
+@lru_cache(maxsize=4096)
+def _bodies(text: str) -> tuple[str, ...]:
+    return tuple(_VARIABLE.findall(text))
+
+
+@lru_cache(maxsize=16384)
+def _filled(text: str, values: tuple[str, ...]) -> Matcher:
+    tokens: list[str | None] = []
+    at = 0
+    for found, value in zip(_VARIABLE.finditer(text), values, strict=True):
+        tokens += _tokens(text[at : found.start()])
         tokens.append(re.escape(value))
         at = found.end()
     return _matcher(tokens + _tokens(text[at:]))

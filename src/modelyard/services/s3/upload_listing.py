@@ -103,10 +103,14 @@ def _page(rows: list[Upload], prefix: str, delimiter: str, marker: str, most: in
 def _about(home: Bucket, upload: Upload) -> dict[str, Any]:
     owner = acl.user(home.account if acl.enforced(home) else upload.meta.get("owner", home.account))
     about: dict[str, Any] = {
-        "Initiator": {"ID": upload.initiator, "DisplayName": upload.initiator.rsplit("/", 1)[-1].rsplit(":", 1)[-1]},
+        "Initiator": owner if upload.initiator == owner["ID"] else {"ID": upload.initiator, "DisplayName": _name_in(upload.initiator)},
         "Owner": owner,
         "StorageClass": upload.meta.get("storage", "STANDARD"),
     }
     if upload.meta["asked"]:
         about |= {"ChecksumAlgorithm": upload.meta["algorithm"], "ChecksumType": upload.meta["checksum_type"]}
     return about
+
+
+def _name_in(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1].rsplit(":", 1)[-1]

@@ -64,7 +64,7 @@ def _values(item: Any, path: str) -> Iterator[Any]:
             yield from _values(one, path)
         return
     if not path:
-        yield item
+        yield _parameter(item)
         return
     if not isinstance(item, dict):
         return
@@ -75,6 +75,13 @@ def _values(item: Any, path: str) -> Iterator[Any]:
             yield from found
         else:
             yield from _values(value, rest)
+
+
+def _parameter(item: Any) -> Any:
+    """`Parameters.lr` of a trial component means its value, as `Parameters.lr.NumberValue` does."""
+    if isinstance(item, dict) and len(item) == 1 and (found := item.get("NumberValue", item.get("StringValue"))) is not None:
+        return found
+    return item
 
 
 def _steps(item: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
