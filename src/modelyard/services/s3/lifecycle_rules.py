@@ -123,9 +123,9 @@ def _large_enough(document: Mapping[str, Any], rule: Mapping[str, Any], version:
 def upload_goes(document: Mapping[str, Any], upload: Upload, now: float) -> bool:
     for rule in document["Rules"]:
         said = rule.get("AbortIncompleteMultipartUpload")
-        if said and rule["Status"] == "Enabled" and upload.key.startswith(prefix_of(rule)):
-            if midnight_after(upload.initiated, said["DaysAfterInitiation"]) <= now:
-                return True
+        wanted = said and rule["Status"] == "Enabled" and upload.key.startswith(prefix_of(rule))
+        if wanted and midnight_after(upload.initiated, said["DaysAfterInitiation"]) <= now:
+            return True
     return False
 
 
