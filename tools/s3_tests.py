@@ -238,7 +238,8 @@ def render(found: dict[str, dict[str, Any]], reasons: dict[str, Any], plain: boo
         why = known(names, short) or next((text for mark, text in marks.items() if mark in one["marks"]), None)
         if one["outcome"] == "skipped" and not why:
             why = f"The suite itself skips it: {one['why']}"
-        outcome = "passed" if one["outcome"] == "passed" else "not applicable" if why else "failed"
+        passed = one["outcome"] == "passed" and not set(one["marks"]) & set(reasons["not-applicable"]["always"])
+        outcome = "passed" if passed else "not applicable" if why else "failed"
         areas[area(name, one["marks"], reasons["areas"])][outcome] += 1
         if outcome == "not applicable":
             left_out[why].append(short)

@@ -8,6 +8,7 @@ import pytest
 
 from modelyard.services.sagemaker.training_job import run as job_run
 from tests.support.boxes import Boxes
+from tests.support.patience import SLOWNESS
 
 pytestmark = pytest.mark.slow
 NEIGHBOUR = "import time\nfor n in range(100):\n    time.sleep(.05)\nprint('well')"
@@ -68,7 +69,7 @@ def test_a_million_lines_and_binary_output(boxes):
     )["logStreams"][0]["logStreamName"]  # fmt: skip
     tail = boxes.logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=False, limit=200)["events"]
     assert any(event["message"] == "line 999999" for event in tail)
-    assert took < 180
+    assert took < 180 * SLOWNESS
 
 
 def test_a_gpu_is_told_at_once(boxes):

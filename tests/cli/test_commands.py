@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from modelyard import processes
+from modelyard.cli.parser import build
 from tests.cli.conftest import ROOT, wait
 
 pytestmark = pytest.mark.slow
@@ -186,3 +188,9 @@ def test_reset_leaves_other_folders_alone(tmp_path):
     (tmp_path / "precious").write_text("x")
     assert modelyard("reset", "--yes", data=tmp_path).returncode == 1
     assert (tmp_path / "precious").exists()
+
+
+def test_the_data_folder_may_stand_behind_an_action_of_spot():
+    for words in (["spot", "--data", "/d", "interrupt", "job"], ["spot", "interrupt", "job", "--data", "/d"]):
+        assert build().parse_args(words).data == Path("/d")
+    assert build().parse_args(["spot", "interrupt", "job"]).data is None

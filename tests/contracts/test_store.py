@@ -199,3 +199,15 @@ def test_a_newer_format_is_refused(database, clock):
         tx.execute("UPDATE migrations SET version = 99 WHERE component = 'kernel'")
     with pytest.raises(RuntimeError, match="newer release"):
         Store(database, clock)
+
+
+def test_a_record_takes_another_name_with_its_tags(store):
+    job, _ = make(store, tags={"k": "v"}), make(store, "taken")
+    with pytest.raises(Taken):
+        store.rename(job, "taken", "arn:x", {})
+    new = store.rename(job, "new", "arn:new", {"b": 2})
+    assert (new.uid, new.name, new.arn, new.spec, new.revision) == (job.uid, "new", "arn:new", {"n": 1, "b": 2}, 2)
+    assert store.get("job", *PLACE.values(), "a") is None and store.tags("arn:new") == {"k": "v"} and store.tags(job.arn) == {}
+    assert store.events_of(job.uid)[-1].detail == {"renamed_from": "a"}
+    with pytest.raises(Moved):
+        store.rename(job, "again", "arn:again", {})

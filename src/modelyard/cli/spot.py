@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from pathlib import Path
 from typing import Any
 
 from modelyard.cli import exits, output
@@ -36,6 +37,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--outage-for", metavar="TIME", help="how long it lasts: running jobs are interrupted at its start, none starts before its end"
     )
     market.add_argument("--no-outages", action="store_true", help="forget all outages")
+    for action in (interrupt, market):  # also behind the action, where one writes it
+        action.add_argument("--data", metavar="DIR", type=Path, default=argparse.SUPPRESS, help="as above")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ def test_members_of_results(yard: Yard) -> None:
     at_home = yard("iam", "SimulateCustomPolicy", **ask)["EvaluationResults"]
     assert [r["EvalDecision"] for r in at_home] == ["allowed", "allowed"] and "EvalDecisionDetails" not in at_home[0]
     del ask["CallerArn"]
-    for wrong in ({}, {"ActionNames": ["s3:*"]}, {"PolicyInputList": ["{"]}):
+    for wrong in ({}, {"ActionNames": ["GetObject"]}, {"PolicyInputList": ["{"]}):
         with pytest.raises(ApiError) as caught:
             yard("iam", "SimulateCustomPolicy", **{**ask, **wrong})
         assert caught.value.code == "InvalidInput"

@@ -146,7 +146,8 @@ def test_a_copy_reads_the_very_version(s3, other, shared, refused):
     old = s3.put_object(Bucket=shared, Key="k", Body=b"closed")["VersionId"]
     new = s3.put_object(Bucket=shared, Key="k", Body=b"open", ACL="public-read")["VersionId"]
     target = f"acl-{uuid.uuid4().hex[:20]}"
-    other.create_bucket(Bucket=target)
+    s3.create_bucket(Bucket=target, ObjectOwnership="ObjectWriter")
+    s3.put_bucket_acl(Bucket=target, ACL="public-read-write")
     source = {"Bucket": shared, "Key": "k"}
     other.copy_object(Bucket=target, Key="c", CopySource={**source, "VersionId": new})
     refused(lambda: other.copy_object(Bucket=target, Key="c", CopySource={**source, "VersionId": old}), "AccessDenied", 403)

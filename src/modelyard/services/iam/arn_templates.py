@@ -106,11 +106,13 @@ class Hole:
 class MemberPath:
     """`A.B`, `A[].B`, or `**B` at any depth."""
 
-    __slots__ = ("_anywhere", "_steps")
+    __slots__ = ("_anywhere", "_steps", "member")
 
     def __init__(self, text: str) -> None:
         self._anywhere = text.startswith("**")
         self._steps = text.removeprefix("**").split(".")
+        self.member = None if self._anywhere else self._steps[0].removesuffix("[]")
+        """The member of the request without which there are no values; None: any may have them."""
 
     def values(self, request: Request) -> list[Any]:
         if not self._anywhere and len(self._steps) == 1 and not self._steps[0].endswith("[]"):

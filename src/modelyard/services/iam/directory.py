@@ -33,11 +33,9 @@ class Caller:
 class Directory:
     def __init__(self, store: Store) -> None:
         self._store, self._changes = store, Changes(store.db)
+        self.version = self._changes.version
         self._lock = threading.Lock()
         self._version, self._callers = -1, {}
-
-    def version(self) -> int:
-        return self._changes.version()
 
     def caller(self, principal: Principal) -> Caller:
         """Always as of a moment after this call began: what IAM answered before it is in force."""

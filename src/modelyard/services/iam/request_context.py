@@ -111,6 +111,8 @@ def of_request(request: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if request.get(member):
             keys["aws:TagKeys"] = list(request[member])
     for key, path in condition_keys(prefix).items():
+        if path.member is not None and path.member not in request:
+            continue
         found = path.values(request)
         if found:
             keys[key] = found

@@ -28,7 +28,7 @@ from modelyard.services.iam.request_context import of_principal
 from modelyard.services.iam.validate import identity_policy
 
 MAX_RESULTS = 100
-_ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+").fullmatch
+_ACTION = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+").fullmatch
 # The simulator knows the caller; what a statement asks of transport and time it must be told (ContextEntries).
 _IMPLIED = ("aws:principal", "aws:userid", "aws:username")
 
