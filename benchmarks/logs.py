@@ -137,13 +137,21 @@ def lost(folder: str, acknowledged: set[int], batch: int) -> int:
 def first_pages(gateway: Gateway, rounds: int = 5) -> None:
     client = gateway.client()
     client.describe_log_groups()
-    for name, pattern in (("every line", ""), ("1 line in 100,000", "NEEDLE"), ("no line", "nowhere"), ("columns", "[time, level=NEEDLE, ...]")):
+    for name, pattern in (
+        ("every line", ""),
+        ("1 line in 100,000", "NEEDLE"),
+        ("no line", "nowhere"),
+        ("columns", "[time, level=NEEDLE, ...]"),
+    ):
         took, events = [], 0
         for _ in range(rounds):
             began = time.monotonic()
             events = len(client.filter_log_events(logGroupName=GROUP, filterPattern=pattern)["events"])
             took.append((time.monotonic() - began) * 1000)
-        print(f"{'first page':<12} {name:<18}: {sorted(took)[len(took) // 2]:6.0f} ms median, {max(took):6.0f} ms longest   ({events} events)", flush=True)
+        print(
+            f"{'first page':<12} {name:<18}: {sorted(took)[len(took) // 2]:6.0f} ms median, {max(took):6.0f} ms longest   ({events} events)",
+            flush=True,
+        )
 
 
 def whole(gateway: Gateway) -> float:

@@ -176,3 +176,21 @@ def test_two_engines_that_follow_one_file_write_each_line_once(tmp_path):
     (stream,) = stores[0].streams(stores[0].group("1", "r", "/g"), prefix="", limit=10)
     events = stores[0].events([stream.id], limit=10_000)
     assert [event.message for event in events] == [f"line {n}" for n in range(written)]
+
+
+def test_a_filter_over_many_lines_of_many_streams_comes_in_pages_and_misses_none(stream, monkeypatch):
+    monkeypatch.setattr("modelyard.services.logs.log_store.LOOK_ROWS", 640)
+    monkeypatch.setattr("modelyard.services.logs.events.PAGE_SECONDS", 0.0)
+    for n in range(12):
+        stream.create_log_stream(logGroupName="/g", logStreamName=f"t{n:02}")
+        put(stream, [f"{'needle' if i % 50 == n else 'hay'} {n} {i}" for i in range(200)], stream=f"t{n:02}", later_ms=n)
+    for pattern in ("needle", "[word = needle, n, i]"):
+        seen, pages, more = [], 0, {}
+        while True:
+            page = stream.filter_log_events(logGroupName="/g", filterPattern=pattern, **more)
+            seen, pages = seen + page["events"], pages + 1
+            if "nextToken" not in page:
+                break
+            more = {"nextToken": page["nextToken"]}
+        assert pages > 3 and len(seen) == len({e["eventId"] for e in seen}) == 12 * 4
+        assert [e["timestamp"] for e in seen] == sorted(e["timestamp"] for e in seen)

@@ -92,12 +92,14 @@ def filter_log_events(call, request):
     start, end = max(request.get("startTime", 0), group.oldest_ms(int(call.now() * 1000))), request.get("endTime")
     names = {stream.id: stream.name for stream in streams}
     found, size, answer = [], 0, {"searchedLogStreams": []}
-    for count, event in enumerate(call.platform.logs.scan(streams, after=place, start_ms=start, end_ms=end), 1):
-        if len(found) >= limit or size >= PAGE_BYTES or (count % LOOK_EVERY == 0 and monotonic() > until):
+    scan = call.platform.logs.scan(streams, after=place, start_ms=start, end_ms=end, contains=matches.terms)
+    for count, event in enumerate(scan, 1):
+        look = count % LOOK_EVERY == 0 or event.message is None
+        if count > 1 and (len(found) >= limit or size >= PAGE_BYTES or (look and monotonic() > until)):
             answer["nextToken"] = encode_token([*place])
             break
         place = (event.at_ms, event.seq)
-        if matches(event.message):
+        if event.message is not None and matches(event.message):
             found.append(_filtered(event, names[event.stream_id]))
             size += len(event.message) + EVENT_OVERHEAD
     return {"events": found, **answer}

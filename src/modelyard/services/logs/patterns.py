@@ -29,6 +29,8 @@ class Pattern:
     value: Callable[[str, str], str | None]
     kind: str
     names: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    """Texts that every message has that matches."""
 
     def __call__(self, message: str) -> bool:
         return self.match(message) is not None
@@ -42,7 +44,8 @@ def matcher(pattern: str, error: Failure) -> Pattern:
     if text.startswith("["):
         return _columns(text, error)
     matches = _terms(text, error)
-    return Pattern(lambda message: {} if matches(message) else None, lambda message, selector: None, "text")
+    terms = tuple(term for found in _TERM.finditer(text) if not found[1] and found[3] is None and "\0" not in (term := _term(found)))
+    return Pattern(lambda message: {} if matches(message) else None, lambda message, selector: None, "text", terms=terms)
 
 
 # --- text ------------------------------------------------------------------------------------------
@@ -78,8 +81,12 @@ def _test(found: re.Match[str], error: Failure) -> Callable[[str], bool]:
     if found[3] is not None:
         expression = compiled(found[3], error)
         return lambda message: search(expression, message, error)
-    term = re.sub(r"\\(.)", r"\1", found[2]) if found[2] is not None else found[4]
+    term = _term(found)
     return lambda message: term in message
+
+
+def _term(found: re.Match[str]) -> str:
+    return re.sub(r"\\(.)", r"\1", found[2]) if found[2] is not None else found[4]
 
 
 # --- JSON ------------------------------------------------------------------------------------------
