@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from botocore.config import Config
 
 from modelyard.kernel.clock import ManualClock, SystemClock
 from modelyard.kernel.database import SQLite
+from modelyard.services.logs import live_tail
 from modelyard.services.logs.follow import Followed, LogFollower
 from modelyard.services.logs.log_store import LogStore
 from tests.support import inproc
@@ -283,21 +285,18 @@ def test_a_principal_that_may_not_is_denied(yard):
         assert code(call) == "AccessDeniedException"
 
 
-def test_live_tail_tells_what_arrives(stream, yard):
-    from botocore.config import Config
-
+def test_live_tail_tells_what_arrives_until_its_time_is_up(stream, yard, monkeypatch):
+    """In process an answer comes whole, so the session is short and begins before the events."""
+    monkeypatch.setattr(live_tail, "LONGEST_S", 0.0)
+    monkeypatch.setattr(LogStore, "last_seq", lambda store: 1)
     keys = yard.secrets["root"]
     tail = inproc.client(
         yard.gateway, "logs", key=keys["AccessKeyId"], secret=keys["SecretAccessKey"], config=Config(inject_host_prefix=False)
     )
     arn = stream.describe_log_groups()["logGroups"][0]["logGroupArn"]
-    put(stream, ["before"])
+    put(stream, ["ERROR before", "fine", "ERROR disk"])
     events = iter(tail.start_live_tail(logGroupIdentifiers=[arn], logEventFilterPattern="ERROR")["responseStream"])
     assert next(events)["sessionStart"]["logGroupIdentifiers"] == [arn]
-    put(stream, ["fine", "ERROR disk"])
-    for _ in range(10):
-        update = next(events)["sessionUpdate"]
-        if update["sessionResults"]:
-            break
-    (found,) = update["sessionResults"]
+    (found,) = next(events)["sessionUpdate"]["sessionResults"]
     assert (found["message"], found["logStreamName"], found["logGroupIdentifier"]) == ("ERROR disk", "s", arn)
+    assert "SessionTimeoutException" in next(events)

@@ -35,9 +35,11 @@ async def start_live_tail(call, request):
 async def _session(call: Any, request: dict, groups: list[Group], pattern: Pattern, seq: int) -> AsyncIterator[dict]:
     yield {"sessionStart": {**request, "requestId": call.request_id, "sessionId": new_uuid()}}
     until = monotonic() + LONGEST_S
-    while monotonic() < until:
+    while True:
         seq, found = await asyncio.to_thread(partial(_news, call, request, groups, pattern, seq))
         yield {"sessionUpdate": {"sessionMetadata": {"sampled": len(found) > MOST_EVENTS}, "sessionResults": found[:MOST_EVENTS]}}
+        if monotonic() >= until:
+            break
         await asyncio.sleep(EVERY_S)
     yield {"SessionTimeoutException": {"message": "Your session has timed out."}}
 
