@@ -1,4 +1,4 @@
-"""Metrics: put, list, statistics."""
+"""Metrics: list, statistics, queries."""
 
 from __future__ import annotations
 
@@ -7,38 +7,21 @@ import re
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
-from modelyard.services.cloudwatch import api, statistic
+from modelyard.services.cloudwatch import api, labels, periods, statistic
 from modelyard.services.cloudwatch.expressions import ExpressionError, Series, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions
 from modelyard.services.cloudwatch.expressions.parse import names
 from modelyard.services.cloudwatch.query import Queries
 
 LIST_PAGE, DATA_PAGE, STATISTICS_LIMIT = 500, 100_800, 1_440
-RECENT_SECONDS = 3 * 3600
-OLDEST_SECONDS, NEWEST_SECONDS = 14 * 86_400, 2 * 3_600
-HIGH_RESOLUTION, LONGEST_PERIOD, MOST_QUERIES = (1, 5, 10, 20, 30), 86_400, 500
+RECENT_SECONDS, LISTED_SECONDS = 3 * 3600, 14 * 86_400
+MOST_QUERIES = 500
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 
 
 @api.operation
-def put_metric_data(call, request):
-    if not request.get("MetricData") and not request.get("EntityMetricData"):
-        raise api.error.MissingRequiredParameterException("The parameter MetricData is required.")
-    if request["Namespace"].startswith("AWS/"):
-        raise api.error.InvalidParameterValueException("The value AWS/ for parameter Namespace is invalid: it is reserved.")
-    data = list(request.get("MetricData", []))
-    for entity in request.get("EntityMetricData", []):
-        data += entity.get("MetricData", [])
-    now = call.now()
-    for place, datum in enumerate(data, 1):
-        _check_datum(datum, f"MetricData.member.{place}", now)
-    call.platform.metrics.put(call.account, call.region, request["Namespace"], [_at_its_resolution(datum, now) for datum in data])
-    return {}
-
-
-@api.operation
 def list_metrics(call, request):
-    since = call.now() - RECENT_SECONDS if request.get("RecentlyActive") == "PT3H" else 0.0
+    since = call.now() - (RECENT_SECONDS if request.get("RecentlyActive") == "PT3H" else LISTED_SECONDS)
     wanted = request.get("Dimensions", [])
     after = decode_token(request.get("NextToken"), api.error.InvalidParameterValueException, 0) or 0
     found = [
@@ -63,6 +46,7 @@ def get_metric_statistics(call, request):
         _check_statistic(name)
     start, end, period = request["StartTime"], request["EndTime"], request["Period"]
     _check_period(period)
+    start = periods.rounded(start, period, call.now())
     if start >= end:
         raise api.error.InvalidParameterValueException("The parameter StartTime must be less than the parameter EndTime.")
     if (end - start) / period > STATISTICS_LIMIT:
@@ -73,7 +57,7 @@ def get_metric_statistics(call, request):
     points = []
     for bucket in call.platform.metrics.buckets(
         call.account, call.region, request["Namespace"], request["MetricName"], request.get("Dimensions", []),
-        start - start % period, end, period, request.get("Unit"),
+        start, end, period, request.get("Unit"), anchor=start, exact=bool(extended),
     ):  # fmt: skip
         point = {"Timestamp": bucket.start, "Unit": bucket.unit} | {name: bucket.statistic(name) for name in plain}
         known = {name: bucket.statistic(name) for name in extended}
@@ -91,7 +75,13 @@ def get_metric_data(call, request):
     queries = request["MetricDataQueries"]
     check_queries(queries)
     place = decode_token(request.get("NextToken"), api.error.InvalidNextToken, 0) or 0
-    asked = Queries(call.platform.metrics, call.account, call.region, queries, start, end)
+    zone = request.get("LabelOptions", {}).get("Timezone", "+0000")
+    if not labels.is_zone(zone):
+        raise _bad(f"The value {zone} for parameter LabelOptions.Timezone must be + or - and four digits, as in +0130.")
+    most = request.get("MaxDatapoints", DATA_PAGE)
+    if not 1 <= most <= DATA_PAGE:
+        raise _bad(f"The parameter MaxDatapoints must be between 1 and {DATA_PAGE}.")
+    asked = Queries(call.platform.metrics, call.account, call.region, queries, start, end, now=call.now(), zone=zone)
     results = []
     for query in queries:
         if not query.get("ReturnData", True):
@@ -100,7 +90,7 @@ def get_metric_data(call, request):
             results += [_result(query, series, request) for series in asked.series(query["Id"])]
         except ExpressionError as problem:
             raise _bad(f"Error in expression '{query['Id']}': {problem}") from None
-    return _page(results, place, request.get("MaxDatapoints", DATA_PAGE))
+    return _page(results, place, most) | {"Messages": asked.messages}
 
 
 # --- helpers -------------------------------------------------------------------------------------
@@ -125,7 +115,7 @@ def check_queries(queries: list[dict]) -> None:
             stat, period = query["MetricStat"]["Stat"], query["MetricStat"]["Period"]
             if not statistic.is_known(stat):
                 raise _bad(f"The value {stat} for parameter {where}.MetricStat.Stat is not supported.")
-            if (problem := period_problem(period)) is not None:
+            if (problem := periods.problem(period)) is not None:
                 raise _bad(problem)
             continue
         try:
@@ -160,13 +150,7 @@ def _page(results: list[dict], place: int, most: int) -> dict:
             cut = {"Timestamps": result["Timestamps"][first:last], "Values": result["Values"][first:last]}
             page.append({**result, **cut, "StatusCode": "Complete" if last >= count else "PartialData"})
         passed += count
-    return {"MetricDataResults": page, "Messages": []} | ({"NextToken": encode_token(end)} if passed > end else {})
-
-
-def _at_its_resolution(datum: dict, now: float) -> dict:
-    """Without StorageResolution 1 a metric has data points of whole minutes only."""
-    at = datum.get("Timestamp", now)
-    return {**datum, "Timestamp": at if datum.get("StorageResolution") == 1 else at - at % 60}
+    return {"MetricDataResults": page} | ({"NextToken": encode_token(end)} if passed > end else {})
 
 
 def _bad(message: str):
@@ -174,38 +158,8 @@ def _bad(message: str):
     return ApiError("ValidationError", message, 400)
 
 
-def _check_datum(datum: dict, where: str, now: float) -> None:
-    if "Value" not in datum and "StatisticValues" not in datum and "Values" not in datum:
-        raise api.error.MissingRequiredParameterException(
-            f"At least one of the parameters {where}.Value or {where}.StatisticValues must be specified."
-        )
-    if "Value" in datum and ("Values" in datum or "StatisticValues" in datum):
-        raise api.error.InvalidParameterCombinationException(
-            f"The parameters {where}.Value and {where}.Values are mutually exclusive and you have specified both."
-        )
-    counts = datum.get("Counts")
-    if counts is not None and len(counts) != len(datum.get("Values", [])):
-        raise api.error.InvalidParameterValueException(f"The parameters {where}.Values and {where}.Counts must be of the same size.")
-    numbers = [datum["Value"]] if "Value" in datum else list(datum.get("Values", [])) + list(datum.get("StatisticValues", {}).values())
-    if any(math.isnan(n) or math.isinf(n) for n in numbers):
-        raise api.error.InvalidParameterValueException(f"The value NaN or Infinity for parameter {where}.Value is invalid.")
-    if datum.get("StorageResolution", 60) not in (1, 60):
-        raise api.error.InvalidParameterValueException(f"The parameter {where}.StorageResolution must be 1 or 60.")
-    at = datum.get("Timestamp", now)
-    if not now - OLDEST_SECONDS <= at <= now + NEWEST_SECONDS:
-        raise api.error.InvalidParameterValueException(
-            f"The parameter {where}.Timestamp must specify a time within the past two weeks and not more than two hours in the future."
-        )
-
-
-def period_problem(period: int) -> str | None:
-    if period in HIGH_RESOLUTION or (period % 60 == 0 and period > 0):
-        return None
-    return f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60; it is {period}."
-
-
 def _check_period(period: int) -> None:
-    if (problem := period_problem(period)) is not None:
+    if (problem := periods.problem(period)) is not None:
         raise api.error.InvalidParameterValueException(problem)
 
 

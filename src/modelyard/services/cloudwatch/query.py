@@ -7,30 +7,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from modelyard.services.cloudwatch import statistic
+from modelyard.services.cloudwatch import labels, periods, statistic
 from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions, result
 from modelyard.services.cloudwatch.expressions.parse import functions, names
 from modelyard.services.cloudwatch.expressions.search import Metric, matcher
 from modelyard.services.cloudwatch.metric_store import Bucket, MetricStore
 
-MOST_FOUND = 100
+MOST_FOUND = 500
 """Series that one SEARCH gives."""
 DEFAULT_PERIOD = 300
+SEARCHED_SECONDS = 14 * 86_400.0
+"""SEARCH finds metrics that have had data within two weeks."""
 
 Query = Mapping[str, Any]
 
 
 class Queries:
-    """The queries of one request over [start, end). `anchor` shifts the periods from multiples of their length (alarms look at
-    windows that end now). `searching` is False for alarms."""
+    """The queries of one request over [start, end) at `now`. Periods begin at the start as CloudWatch rounds it, or with an `anchor` at
+    it (alarms look at windows that end now). `searching` is False for alarms. `messages` is what the whole answer has to say."""
 
     def __init__(
         self, metrics: MetricStore, account: str, region: str, queries: Sequence[Query], start: float, end: float,
-        *, anchor: float = 0.0, searching: bool = True,
+        *, now: float = 0.0, anchor: float | None = None, searching: bool = True, zone: str = "+0000",
     ) -> None:  # fmt: skip
+        self._now, self._zone = now, zone
+        self.messages: list[dict[str, str]] = []
         self._metrics, self._where = metrics, (account, region)
         self._queries = {query["Id"]: query for query in queries}
         self._start, self._end, self._anchor, self._searching = start, end, anchor, searching
@@ -51,22 +56,32 @@ class Queries:
     def _stat(self, query: Query) -> Series:
         wanted = query["MetricStat"]
         metric, period = wanted["Metric"], wanted["Period"]
-        label = query.get("Label") or metric.get("MetricName", "")
-        return self._fetch(
+        found = self._fetch(
             metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", []), wanted["Stat"], period,
-            wanted.get("Unit"), label,
+            wanted.get("Unit"), metric.get("MetricName", ""),
         )  # fmt: skip
+        return self._labelled(found, query.get("Label"))
+
+    def _labelled(self, series: Series, label: str | None, many: bool = False) -> Series:
+        """A label of words only goes before the labels of the many series of one expression."""
+        if not label:
+            return series
+        text = f"{label} {series.label}" if many and "${" not in label else label
+        where = {"AccountId": self._where[0], "Region": self._where[1]}
+        return replace(series, label=labels.dynamic(text, series, self._now, self._zone, where))
 
     def _fetch(
         self, namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], stat: str, period: float, unit: str | None, label: str
     ) -> Series:
-        found = buckets(
-            self._metrics, self._where, namespace, name, dimensions, stat, self._first(period), self._end, period, unit, self._anchor
-        )
+        first = self._first(period)
+        found = buckets(self._metrics, self._where, namespace, name, dimensions, stat, first, self._end, period, unit, first)
         pairs = ((bucket.start, bucket.statistic(stat)) for bucket in found)
-        return Series({at: value for at, value in pairs if value is not None}, label, period)
+        origin = {"MetricName": name, "Namespace": namespace, "Stat": stat} | {f"Dim.{d['Name']}": d["Value"] for d in dimensions}
+        return Series({at: value for at, value in pairs if value is not None}, label, period, origin)
 
     def _first(self, period: float) -> float:
+        if self._anchor is None:
+            return periods.rounded(self._start, period, self._now)
         return self._start - (self._start - self._anchor) % period
 
     def _expression(self, query: Query) -> list[Series]:
@@ -81,7 +96,8 @@ class Queries:
         period = query.get("Period") or self._period(known)
         first, count = self._first(period), math.ceil((self._end - self._first(period)) / period)
         context = Context(known, [first + period * n for n in range(count)], period, metrics, self._search if self._searching else None)
-        return result(tree, context, query.get("Label") or query["Id"])
+        found = result(tree, context, query["Id"])
+        return [self._labelled(one, query.get("Label"), len(found) > 1 or _is_many(query)) for one in found]
 
     def _period(self, known: Mapping[str, Any]) -> float:
         for value in known.values():
@@ -95,12 +111,15 @@ class Queries:
             raise ExpressionError(f"{stat} is not a statistic")
         matches = matcher(text)
         found = []
-        for _, namespace, name, dimensions in self._metrics.series(*self._where):
+        for _, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):
                 label = " ".join([*(value for _, value in pairs), name])
                 found.append(self._fetch(namespace, name, dimensions, stat, period, None, label))
-        return [one for one in found if one.points][:MOST_FOUND]
+        found = [one for one in found if one.points]
+        if len(found) > MOST_FOUND:
+            self.messages.append({"Code": "MaxMetricsExceeded", "Value": "Maximum number of allowed metrics exceeded"})
+        return found[:MOST_FOUND]
 
 
 def _is_many(query: Query) -> bool:

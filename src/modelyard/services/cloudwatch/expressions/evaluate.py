@@ -38,7 +38,7 @@ def check_functions(tree: Any) -> None:
 
 
 def result(tree: Any, context: Context, label: str) -> list[Series]:
-    """What an expression as a whole gives: its time series, one or several. A number alone is none."""
+    """What an expression as a whole gives: its time series, one or several (with labels of their own). A number alone is none."""
     value = evaluate(tree, context)
     if isinstance(value, Series):
         return [replace(value, label=label)]

@@ -2,7 +2,7 @@
 
 Source: "CloudWatch search expression syntax". A schema in braces is an exact one: the namespace and all dimension names. A word
 matches a part of any token (namespace, metric name, dimension names and values) without regard to case; a text in double quotes
-matches a whole one; `Name=word` looks at one property or dimension only.
+matches a whole one; `Name=word` or `Name=(a OR b)` looks at one property or dimension only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 class _Parser:
     def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
-        self.tokens, self.at = tokens, 0
+        self.tokens, self.at, self._read = tokens, 0, _all_tokens
 
     def _next(self) -> tuple[str, str]:
         return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
@@ -94,7 +94,7 @@ class _Parser:
             raise ExpressionError(f"Expected a word but found {value or 'the end'!r} in the search expression")
         self.at += 1
         if self._next() != ("sign", "="):
-            return _word(kind, value, _all_tokens)
+            return _word(kind, value, self._read)
         self.at += 1
         return self._property(value)
 
@@ -114,17 +114,12 @@ class _Parser:
                 return [metric.namespace]
             return [value for key, value in metric.dimensions if key == name]
 
-        def values() -> Test:
-            tests = []
-            while self._next()[0] and self._next() != ("sign", ")"):
-                kind, value = self._next()
-                self.at += 1
-                if (kind, value) != ("word", "OR"):
-                    tests.append(_word(kind, value, read))
-            return lambda metric: any(test(metric) for test in tests)
-
         if self._next() == ("sign", "("):
-            return self._group(values)
+            outside, self._read = self._read, read
+            try:
+                return self._group(self.either)
+            finally:
+                self._read = outside
         kind, value = self._next()
         if kind not in ("quoted", "word"):
             raise ExpressionError(f"{name}= has no value in the search expression")

@@ -13,11 +13,13 @@ from modelyard.services.cloudwatch.expressions.parse import ExpressionError
 
 @dataclass(frozen=True)
 class Series:
-    """`points` is start of period (epoch seconds) → value; `period` in seconds."""
+    """`points` is start of period (epoch seconds) → value; `period` in seconds; `origin` what PROP() of a label may ask: MetricName,
+    Namespace, Stat, Dim.<name>."""
 
     points: Mapping[float, float]
     label: str = ""
     period: float = 60.0
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def map(self, function: Callable[[float], float | None]) -> Series:
         made = {at: _try(function, value) for at, value in self.points.items()}
