@@ -53,7 +53,8 @@ def policy_of(uses: Iterable[Use]) -> list[dict[str, Any]]:
 
 
 def _statement(number: int, actions: list[str], resources: list[str]) -> dict[str, Any]:
-    sid = re.sub(r"[^A-Za-z0-9]", "", actions[0].title()) + (f"And{len(actions) - 1}More" if len(actions) > 1 else "")
+    prefix, _, name = actions[0].partition(":")
+    sid = re.sub(r"[^A-Za-z0-9]", "", prefix.title() + name) + (f"And{len(actions) - 1}More" if len(actions) > 1 else "")
     return {
         "Sid": f"{sid}{number}",
         "Effect": "Allow",
