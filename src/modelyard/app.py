@@ -275,6 +275,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("lineage_edges", _installed("modelyard.services.sagemaker.lineage.edges"), ("gateway", "engine")),
     ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
     ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
+    ("trail", _installed("modelyard.services.cloudtrail.trail"), ("gateway", "engine")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("check_request", _check_request, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
@@ -382,6 +383,7 @@ async def serve(platform: Platform, listener: Any = None, egress: Any = None) ->
     platform.invoker.stop()
     gateway.close()
     bell.close()
+    platform.trail.close()
     if access_log is not None:
         access_log.close()
 
@@ -425,6 +427,7 @@ def engine_main(platform: Platform) -> int:
     bus.stop()
     workers.stop()
     ended.set()
+    platform.trail.close()
     return 0
 
 

@@ -23,6 +23,10 @@ def test_an_application_runs_on_all_hosts(spark, name, hosts):
     assert told["sums"] == {"east": sum(n for n in range(300) if n % 3), "west": sum(n for n in range(300) if not n % 3)}, told
     assert (told["hosts"], told["names"], told["partitions"]) == (hosts, ["east", "west"], "7")
     assert any(key.startswith(f"spark/{name}/out/counts/") and key.endswith(".parquet") for key in told["keys"])
+    lake = sorted({key.removeprefix(f"spark/{name}/lake/").partition("/part-")[0] for key in told["keys"] if "/lake/" in key})
+    assert (told["lake"], lake) == (100, ["_SUCCESS", "shop=east", "shop=west"]), (
+        "s3a:// was written, s3:// was read, nothing temporary stayed"
+    )
     assert any(key.startswith(f"spark/{name}/events/") for key in told["keys"]), "event logs were uploaded"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.journeys.conftest import HERE
+from tests.journeys.conftest import HERE, environment
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,11 @@ def test_model_builder_and_a_narrow_role(yard):
     assert "cloudwatch:PutMetricData" in facts["refused"][1]
     assert any(key.startswith("out/") and key.endswith("iris.csv") for key in facts["staged"]), facts["staged"]
     assert facts["narrow_model"].startswith("s3://v3-own/out/")
+
+
+def test_functions_run_as_jobs(yard):
+    """On the base image, whose edition for this SDK is built when it is first asked for."""
+    environment("base-python-sdk3")
+    told = yard.python("client-sdk3", "sdk3_remote.py", timeout=300)
+    assert told["found"] == {"a": 2.0, "b": 15.0} and told["job"].startswith("remote3-")
+    assert told["raised"] == "only 2 rows"

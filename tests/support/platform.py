@@ -62,4 +62,5 @@ class InProcess:
 
     def close(self) -> None:
         self.gateway.close()
+        self.platform.trail.close()
         self.platform.store.db.close()

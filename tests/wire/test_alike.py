@@ -225,6 +225,17 @@ def test_a_session_ends_on_the_platform_clock(doors, monkeypatch):
         assert comparable(ask(raw)) == comparable(plain(raw)) and ask(raw)[0] in (400, 403) and doors.known == before
 
 
+def test_trouble_on_the_way_is_left_to_the_ordinary_path(doors, monkeypatch):
+    raw = doors.raw(b"x", **SDK)
+    identity = doors.hosting.platform.identity
+    with line(doors) as ask:
+        assert known(doors, ask, raw, raw, raw, raw)[-1]
+        monkeypatch.setattr(identity, "mark", lambda: 1 / 0)
+        assert known(doors, ask, raw) == [False]
+        monkeypatch.undo()
+        assert known(doors, ask, raw) == [True]
+
+
 def test_clients_that_never_repeat_themselves_are_hardly_looked_at(doors, monkeypatch):
     looked = []
     monkeypatch.setattr("modelyard.wire.atonce.take_apart", lambda raw: looked.append(raw))

@@ -34,6 +34,7 @@ class Platform:
     - `secrets`  services/secretsmanager/part.py Values: encrypted values of secrets
     - `topics`   services/sns/part.py      Topics: outbox, signer, courier
     - `meters`   services/sagemaker/cost/meters.py when billed things began and ended
+    - `trail`    services/cloudtrail/trail.py the audit trail: note, events, find, uses
     - `own_ports` app.py                    callable: ports of the platform itself
     - `check_request` app.py                callable(service, operation, request): the wire's checks, for requests from within
     - `invoker`  serving/                  Invoker (gateway only)

@@ -232,6 +232,8 @@ class Call:
     auth: Any = None
     """The wire's claim: how it was signed (`time`, `expires_s`, `payload`); None: unsigned, signature version 2, or a call in process."""
     held: tuple[str, int] | None = None
+    further: list[tuple[str, str, Any]] | None = None
+    """(action, resource, condition) of what `authorize` was asked beside what every such call needs, for the audit trail."""
 
     @property
     def store(self):

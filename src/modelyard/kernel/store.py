@@ -393,6 +393,13 @@ class Store:
         )
         return [Event(*row[:12], orjson.loads(row[12])) for row in rows]
 
+    def tell(self, kind: str, account: str, region: str, name: str, arn: str, uid: str, detail: Mapping[str, Any]) -> None:
+        """Puts an event into the outbox that is of no record (`aws.s3`), once for each `uid`."""
+        with self.db.write() as tx:
+            if not tx.execute("SELECT 1 FROM events WHERE uid = ?", (uid,)):
+                now = self.clock.now()
+                _event(tx, Record(uid, kind, account, region, name, arn, None, "", {}, {}, 1, None, 0, now, now), None, None, 1, now, detail)
+
     def cursor(self, reader: str) -> int:
         rows = self.db.read("SELECT seq FROM cursors WHERE reader = ?", (reader,))
         return rows[0][0] if rows else 0

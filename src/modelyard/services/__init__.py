@@ -16,5 +16,6 @@ SERVICES = [
     "kms",
     "ssm",
     "secretsmanager",
+    "cloudtrail",
 ]
 """The table of contents: packages of this folder, in no order that matters."""

@@ -78,11 +78,14 @@ class AtOnceCalls:
             return None
         likeness, body = found
         platform = self._gateway.platform
-        if platform.identity.mark() != likeness.found.mark or platform.clock.now() >= likeness.expires_at:
-            self._likenesses.forget(likeness)
-            return None
         errand = Again(self._gateway, likeness.found, body, reply)
-        errand.work = likeness.found.start(body, errand.done)
+        try:
+            if platform.identity.mark() != likeness.found.mark or platform.clock.now() >= likeness.expires_at:
+                self._likenesses.forget(likeness)
+                return None
+            errand.work = likeness.found.start(body, errand.done)
+        except Exception:  # the store does not answer, or a bug: the ordinary path meets it again, and tells it
+            return None
         return errand if errand.work is not None else None
 
     def _learn(self, errand: Errand) -> None:

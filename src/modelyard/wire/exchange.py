@@ -81,7 +81,9 @@ class Reader:
         path, _, query = target.partition("?")
         body = InflowBody.here(self._loop, content, limits.buffered_bytes, self._flow)
         query = query.partition("#")[0]
-        return Exchange(HttpRequest(method, path, query, list(index.items()), body, self._secure, self._client, index, data, self.tls), body)
+        return Exchange(
+            HttpRequest(method, path, query, list(index.items()), body, self._secure, self._client, index, data, self.tls), body
+        )
 
     def feed(self, data: bytes) -> bytes | None:
         """Parses on. Answers the bytes after a CONNECT (another protocol), else None. Raises Refused."""

@@ -74,6 +74,7 @@ class Gateway:
         self.doors, self.forms, self.cross_origin = Doors(self), forms.Forms(self), CrossOrigin(self)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self.access_log = access_log
+        self.trail = platform.parts.get("trail")
         self.open = platform.settings.auth == "open"
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._routes: dict[tuple[str, ...], Any] = {}
@@ -93,7 +94,7 @@ class Gateway:
             if not is_ours(request.header("host")):  # a stranger's page, by a name that it made resolve to this machine
                 return plain_error(ApiError("AccessDenied", "The Host header does not name this machine.", 403), request_id)
             return await self.pages.answer(request, self.pool)
-        exchange = _Progress()
+        exchange, refused = _Progress(), None
         try:
             if request.method == "OPTIONS":
                 response = await self.cross_origin.preflight(request, request_id)
@@ -102,12 +103,15 @@ class Gateway:
             else:
                 response = await self._answer(request, request_id, began, exchange)
         except ApiError as error:
-            response = None
+            response, refused = None, error
             if error.code == "UnknownService" and exchange.route is None:  # it may be signed for what lies behind a door
                 response = await self.doors.answer(request, request_id, exchange)
             response = response or self._error(request, exchange, error, request_id)
         except Exception as problem:
-            response = self._error(request, exchange, self.broken(problem, request_id), request_id)
+            refused = self.broken(problem, request_id)
+            response = self._error(request, exchange, refused, request_id)
+        if exchange.call is not None and self.trail is not None:
+            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
         if "origin" in request.index:
             await self.cross_origin.add_headers(request, exchange.route, response)
         if self.access_log is not None:
@@ -127,13 +131,13 @@ class Gateway:
         exchange.principal = who.principal.arn
         if plan.operation is None:
             self.platform.dispatch.find(route.service, route.operation)
-        call = self.call(request, request_id, route, who)
+        call = exchange.call = self.call(request, request_id, route, who)
         while True:
             if plan.operation.is_async:
-                response = await self._on_loop(plan, route, request, body, call)
+                response = await self._on_loop(plan, exchange, request, body, call)
             else:
                 loop = asyncio.get_running_loop()
-                response = await loop.run_in_executor(self.pool, self._on_thread, plan, route, request, body, call)
+                response = await loop.run_in_executor(self.pool, self._on_thread, plan, exchange, request, body, call)
             if call.held is None or self.watch is None:
                 return response
             left = self.platform.settings.patience - (monotonic() - began)
@@ -252,20 +256,20 @@ class Gateway:
             who.claim,
         )
 
-    def _on_thread(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
+    def _on_thread(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec = plan.codec
-        asked = codec.parse(route, request, body)
+        asked = exchange.asked = codec.parse(exchange.route, request, body)
         codec.validate(asked)
         self.platform.identity.authorize(call, asked)
-        said = plan.operation.function(call, asked)
+        said = exchange.said = plan.operation.function(call, asked)
         return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
 
-    async def _on_loop(self, plan: Plan, route: Any, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
+    async def _on_loop(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec = plan.codec
-        asked = codec.parse(route, request, body)
+        asked = exchange.asked = codec.parse(exchange.route, request, body)
         codec.validate(asked)
         self.platform.identity.authorize(call, asked)
-        said = await plan.operation.function(call, asked)
+        said = exchange.said = await plan.operation.function(call, asked)
         return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
 
     def _error(self, request: HttpRequest, exchange: _Progress, error: ApiError, request_id: str) -> HttpResponse:
@@ -295,10 +299,10 @@ def _route_key(request: HttpRequest) -> tuple[str, ...]:
 class _Progress:
     """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
 
-    __slots__ = ("plan", "principal", "route")
+    __slots__ = ("asked", "call", "plan", "principal", "route", "said")
 
     def __init__(self) -> None:
-        self.route = self.plan = None
+        self.route = self.plan = self.call = self.asked = self.said = None
         self.principal = ""
 
     @property

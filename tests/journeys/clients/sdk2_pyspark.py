@@ -34,7 +34,7 @@ def run(name, count, arguments):
             spark_event_logs_s3_uri=f"s3://{bucket}/spark/{name}/events",
             inputs=[ProcessingInput(source="sales", destination="/opt/ml/processing/input/sales")],
             outputs=[ProcessingOutput(source="/opt/ml/processing/output", destination=f"s3://{bucket}/spark/{name}/out")],
-            arguments=arguments or None,
+            arguments=[*arguments, "--lake", f"s3a://{bucket}/spark/{name}/lake"],
             logs=False,
         )
         told = json.loads(S3Downloader.read_file(f"s3://{bucket}/spark/{name}/out/told.json", session))

@@ -22,6 +22,7 @@ from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.last_used import LastUsed
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
+from modelyard.services.iam.uses import Uses
 from modelyard.services.iam.vault import Vault
 
 MAX_VERDICTS = 4096
@@ -39,6 +40,7 @@ class IamIdentity:
         self.directory = Directory(platform.store)
         self.mark = self.directory.version
         self.last_used = LastUsed(platform.store.db)
+        self.uses = Uses()
         self._lock = threading.Lock()
         self._known: dict[str, Credential] = {}
         self._known_at = -1
@@ -96,13 +98,20 @@ class IamIdentity:
     def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
         self.last_used.note(call)
         if self._open:
+            for need in needs(call, request):
+                self.uses.note(call.principal, need.action, need.resource, True)
             return
         if call.service in ("iam", "sts"):
             session_limits.check(call)
         for need in needs(call, request):
             self._check(call, need, request, {})
 
+    def needs(self, call: Call, request: Mapping[str, Any]) -> list[Need]:
+        """(action, resource) of everything that `authorize` looks at."""
+        return needs(call, request)
+
     def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
+        call.further = [*(call.further or ()), (action, resource, condition)]
         if not self._open:
             asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
             self._check(call, Need(action, resource), asked, condition)
@@ -126,6 +135,7 @@ class IamIdentity:
         caller = self.directory.caller(call.principal)
         lookup = self._lookup(need)
         if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
+            self.uses.note(call.principal, need.action, need.resource, True)
             return
         policy, account = self._resource_policy(call, need, request, lookup)
         alone = policy is None and account in (None, call.principal.account)
@@ -136,6 +146,7 @@ class IamIdentity:
             verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account, must_grant)
             if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
                 caller.verdicts[need] = verdict
+        self.uses.note(call.principal, need.action, need.resource, verdict.allowed)
         if not verdict.allowed:
             raise denial.error(call.service, denial.explain(call.principal, caller.name, need.action, need.resource, verdict))
 

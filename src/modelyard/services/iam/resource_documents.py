@@ -115,8 +115,11 @@ def without_permission(text: str | None, label: str) -> str | None:
 
 
 def admits(platform: Platform, delivery: Delivery, action: str, account: str, policy: Mapping[str, Any] | None) -> Decision:
-    """Whether the resource's policy lets this service principal deliver. `aws:SourceOwner` is what old default policies ask for."""
+    """Whether the resource's policy lets this service principal deliver. `aws:SourceOwner` is what old default policies ask for;
+    S3 does not say it, so a topic's own policy must let S3 in, as on AWS."""
     if platform.settings.auth == "open":
         return Decision(True)
-    condition = {"aws:SourceArn": delivery.source_arn, "aws:SourceAccount": delivery.account, "aws:SourceOwner": delivery.account}
+    condition = {"aws:SourceArn": delivery.source_arn, "aws:SourceAccount": delivery.account}
+    if delivery.source != "s3.amazonaws.com":
+        condition["aws:SourceOwner"] = delivery.account
     return platform.identity.decide(service_principal(delivery.source), action, delivery.arn, condition, policy, account)

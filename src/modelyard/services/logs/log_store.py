@@ -7,9 +7,12 @@ millisecond. Followers of files store how far they read in the same transaction 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.database import Database, Tx
@@ -27,7 +30,27 @@ MIGRATIONS = [
     CREATE INDEX log_events_place ON log_events (stream_id, at_ms, seq);
     CREATE TABLE log_sources (source TEXT PRIMARY KEY, place BIGINT NOT NULL)
     """,
+    """
+    ALTER TABLE log_groups ADD COLUMN guarded INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE log_filters (
+        id @SERIAL@, group_id BIGINT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, pattern TEXT NOT NULL, spec TEXT NOT NULL,
+        created_ms BIGINT NOT NULL, UNIQUE (group_id, kind, name));
+    CREATE TABLE log_outbox (
+        id @SERIAL@, group_id BIGINT NOT NULL, stream TEXT NOT NULL, at_ms BIGINT NOT NULL, events TEXT NOT NULL,
+        metered INTEGER NOT NULL DEFAULT 0, delivered TEXT NOT NULL DEFAULT '[]', tries INTEGER NOT NULL DEFAULT 0, due_ms BIGINT NOT NULL DEFAULT 0);
+    CREATE TABLE log_queries (
+        id TEXT PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL, created_ms BIGINT NOT NULL, spec TEXT NOT NULL, status TEXT NOT NULL,
+        statistics TEXT NOT NULL, results TEXT NOT NULL, ended_ms BIGINT, lease DOUBLE PRECISION NOT NULL DEFAULT 0);
+    CREATE INDEX log_queries_age ON log_queries (account, region, created_ms);
+    CREATE TABLE log_query_definitions (
+        id TEXT PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL)
+    """,
 ]
+MANY_STREAMS = 8
+FEW_ROWS, MANY_ROWS = 64, 4096
+"""How much of a stream is read at once: first, and later."""
+SWEEP_ROWS = 20_000
+DAY_MS = 86_400_000
 
 Place = tuple[int, int]
 """(timestamp ms, seq): where in a stream."""
@@ -44,6 +67,11 @@ class Group:
     kms_key: str | None
     log_class: str
     bytes: int
+    guarded: bool = False
+
+    def oldest_ms(self, now_ms: int) -> int:
+        """Events before this are past the group's retention."""
+        return 0 if self.retention_days is None else now_ms - self.retention_days * DAY_MS
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,8 @@ class LogStore:
     """`platform.logs`."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
-        self._db, self._clock = db, clock
+        self._db = self.db = db
+        self._clock = clock
         serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if db.dialect == "sqlite" else "BIGSERIAL PRIMARY KEY"
         db.migrate("logs", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
 
@@ -141,7 +170,8 @@ class LogStore:
     def delete_group(self, group: Group) -> None:
         with self._db.write() as tx:
             tx.execute("DELETE FROM log_events WHERE stream_id IN (SELECT id FROM log_streams WHERE group_id = ?)", (group.id,))
-            tx.execute("DELETE FROM log_streams WHERE group_id = ?", (group.id,))
+            for table in ("log_streams", "log_filters", "log_outbox"):
+                tx.execute(f"DELETE FROM {table} WHERE group_id = ?", (group.id,))
             tx.execute("DELETE FROM log_groups WHERE id = ?", (group.id,))
 
     def delete_stream(self, stream: Stream) -> None:
@@ -153,14 +183,34 @@ class LogStore:
         with self._db.write() as tx:
             tx.execute("UPDATE log_groups SET retention_days = ? WHERE id = ?", (days, group.id))
 
+    def set_key(self, group: Group, key: str | None) -> None:
+        with self._db.write() as tx:
+            tx.execute("UPDATE log_groups SET kms_key = ? WHERE id = ?", (key, group.id))
+
+    def set_guarded(self, group: Group, guarded: bool) -> None:
+        with self._db.write() as tx:
+            tx.execute("UPDATE log_groups SET guarded = ? WHERE id = ?", (int(guarded), group.id))
+
     def sweep(self) -> None:
-        """Drops events that are older than their group's retention (platform time)."""
+        """Drops events that are older than their group's retention (platform time), a few at a time: writers go on in between."""
         for group_id, days in self._db.read("SELECT id, retention_days FROM log_groups WHERE retention_days IS NOT NULL"):
-            with self._db.write() as tx:
-                tx.execute(
-                    "DELETE FROM log_events WHERE stream_id IN (SELECT id FROM log_streams WHERE group_id = ?) AND at_ms < ?",
-                    (group_id, self._now_ms() - days * 86_400_000),
-                )
+            oldest = self._now_ms() - days * DAY_MS
+            for (stream_id,) in self._db.read("SELECT id FROM log_streams WHERE group_id = ? AND first_ms < ?", (group_id, oldest)):
+                while self._drop(stream_id, oldest):
+                    pass
+
+    def _drop(self, stream_id: int, oldest: int) -> bool:
+        """Drops some of a stream's old events; True: there may be more."""
+        with self._db.write() as tx:
+            rows = tx.execute(
+                "DELETE FROM log_events WHERE seq IN (SELECT seq FROM log_events WHERE stream_id = ? AND at_ms < ? ORDER BY at_ms, seq LIMIT ?) "
+                "RETURNING message",
+                (stream_id, oldest, SWEEP_ROWS),
+            )
+            size = sum(len(message.encode()) + 26 for (message,) in rows)
+            ((first,),) = tx.execute("SELECT min(at_ms) FROM log_events WHERE stream_id = ?", (stream_id,))
+            tx.execute("UPDATE log_streams SET bytes = bytes - ?, first_ms = ? WHERE id = ?", (size, first, stream_id))
+        return len(rows) == SWEEP_ROWS
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -169,7 +219,16 @@ class LogStore:
         return found[0] if found else None
 
     def groups(
-        self, account: str, region: str, *, name: str | None = None, prefix: str = "", part: str = "", after: str = "", limit: int = 1
+        self,
+        account: str,
+        region: str,
+        *,
+        name: str | None = None,
+        prefix: str = "",
+        part: str = "",
+        log_class: str = "",
+        after: str = "",
+        limit: int = 1,
     ) -> list[Group]:
         """Groups by name, after a name; `part` is a case-insensitive part of the name."""
         where, values = ["account = ?", "region = ?", "name > ?"], [account, region, after]
@@ -179,16 +238,19 @@ class LogStore:
         if prefix:
             where.append("substr(name, 1, ?) = ?")
             values += [len(prefix), prefix]
+        if log_class:
+            where.append("class = ?")
+            values.append(log_class)
         if part:
             where.append("lower(name) LIKE ? ESCAPE '\\'")
             values.append("%" + part.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
         rows = self._db.read(
             "SELECT id, name, created_ms, retention_days, kms_key, class, "
-            "(SELECT coalesce(sum(bytes), 0) FROM log_streams WHERE group_id = log_groups.id) "
+            "(SELECT coalesce(sum(bytes), 0) FROM log_streams WHERE group_id = log_groups.id), guarded "
             f"FROM log_groups WHERE {' AND '.join(where)} ORDER BY name LIMIT ?",
             (*values, limit),
         )
-        return [Group(*row[:6], int(row[6])) for row in rows]
+        return [Group(*row[:6], int(row[6]), bool(row[7])) for row in rows]
 
     def stream(self, group: Group, name: str) -> Stream | None:
         rows = self._db.read(f"SELECT {_STREAM} FROM log_streams WHERE group_id = ? AND name = ?", (group.id, name))
@@ -243,6 +305,51 @@ class LogStore:
         )
         return [LogEvent(*row) for row in rows]
 
+    def scan(
+        self,
+        streams: Sequence[Stream],
+        *,
+        after: Place = START,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[LogEvent]:
+        """Events of streams in the order of time beyond a place (`newest_first`: before it), read as they are asked for."""
+        inside = [s for s in streams if _may_have(s, start_ms, end_ms)]
+        size = MANY_ROWS // 4 if len(inside) < MANY_STREAMS else FEW_ROWS
+        if newest_first and after == START:
+            after = END
+        parts = [self._scan_one(s.id, after, start_ms, end_ms, newest_first, size) for s in inside]
+        if len(parts) == 1:
+            return parts[0]
+        return heapq.merge(*parts, key=lambda event: (event.at_ms, event.seq), reverse=newest_first)
+
+    def _scan_one(
+        self, stream_id: int, place: Place, start_ms: int | None, end_ms: int | None, newest_first: bool, size: int
+    ) -> Iterator[LogEvent]:
+        while True:
+            side = {"before": place} if newest_first else {"after": place}
+            found = self.events([stream_id], **side, start_ms=start_ms, end_ms=end_ms, newest_first=newest_first, limit=size)
+            yield from found
+            if len(found) < size:
+                return
+            place, size = (found[-1].at_ms, found[-1].seq), MANY_ROWS
+
+    def event(self, stream_id: int, at_ms: int, seq: int) -> LogEvent | None:
+        found = self.events([stream_id], after=(at_ms, seq - 1), before=(at_ms, seq + 1), limit=1)
+        return found[0] if found else None
+
+    def origin(self, stream_id: int) -> tuple[str, str, str, str] | None:
+        """(account, region, group, stream) of a stream."""
+        rows = self._db.read(
+            "SELECT g.account, g.region, g.name, s.name FROM log_streams s JOIN log_groups g ON g.id = s.group_id WHERE s.id = ?",
+            (stream_id,),
+        )
+        return rows[0] if rows else None
+
+    def now_ms(self) -> int:
+        return self._now_ms()
+
     # --- helpers ---------------------------------------------------------------------------------
 
     def _now_ms(self) -> int:
@@ -282,6 +389,28 @@ class LogStore:
             "last_ms = CASE WHEN last_ms IS NULL OR last_ms < ? THEN ? ELSE last_ms END, ingested_ms = ?, bytes = bytes + ? WHERE id = ?",
             (first, first, last, last, now, size, stream_id),
         )
+        self._tell_filters(tx, stream_id, events, now)
+
+    def _tell_filters(self, tx: Tx, stream_id: int, events: Sequence[tuple[int, str]], now: int) -> None:
+        """Where the group has filters, the events go into their outbox in the same transaction: each is seen by them once."""
+        rows = tx.execute(
+            "SELECT group_id, name FROM log_streams WHERE id = ? AND EXISTS (SELECT 1 FROM log_filters f WHERE f.group_id = log_streams.group_id)",
+            (stream_id,),
+        )
+        if rows:
+            ((group_id, name),) = rows
+            # Writes the row: where two may write at once (PostgreSQL), a group's entries get their numbers in the order of their commits.
+            tx.execute("UPDATE log_groups SET guarded = guarded WHERE id = ?", (group_id,))
+            tx.execute(
+                "INSERT INTO log_outbox (group_id, stream, at_ms, events) VALUES (?,?,?,?)",
+                (group_id, name, now, orjson.dumps(events).decode()),
+            )
+
+
+def _may_have(stream: Stream, start_ms: int | None, end_ms: int | None) -> bool:
+    if stream.first_ms is None:
+        return False
+    return (start_ms is None or stream.last_ms >= start_ms) and (end_ms is None or stream.first_ms < end_ms)
 
 
 _STREAM = "id, name, created_ms, first_ms, last_ms, ingested_ms, bytes"

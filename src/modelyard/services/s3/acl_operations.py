@@ -16,6 +16,7 @@ from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import no_such_key, not_found, s3_error
 from modelyard.services.s3.index import Bucket
 from modelyard.services.s3.keys import version_member
+from modelyard.services.s3.notices import Cause
 
 _OWNERSHIP = ("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter")
 
@@ -88,6 +89,7 @@ def put_object_acl(call, request):
         )
     grants = acl.of_request(call, request, acl.owner_account(home, found), home.account)
     refuse_public(home, grants)
+    noted: list[bool] = []
 
     def work(tx: Tx) -> None:
         now = depot.index.version(found.bucket, found.key, found.version, tx)
@@ -95,8 +97,10 @@ def put_object_acl(call, request):
             raise no_such_key(found.bucket, found.key)
         meta = {name: value for name, value in now.meta.items() if name != "acl"}
         depot.index.set_meta(tx, now, meta if grants is None else {**meta, "acl": grants})
+        noted.append(depot.changed(tx, depot.bucket(home.name, tx), now, Cause("ObjectAcl:Put", call)))
 
     depot.index.db.grouped(work)
+    depot.tell(noted)
     version_member(found, home.versioning)
     return {}
 

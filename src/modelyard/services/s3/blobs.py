@@ -51,7 +51,7 @@ class Blobs(Protocol):
 
 class FileBlobs:
     def __init__(self, root: Path) -> None:
-        self._root, self._tmp = root, root / "tmp"
+        self.root, self._tmp = root, root / "tmp"
         self._tmp.mkdir(parents=True, exist_ok=True)
 
     def writer(self) -> FileWriter:
@@ -59,7 +59,7 @@ class FileBlobs:
         return FileWriter(self._tmp / blob, self.path(blob), blob)
 
     def path(self, blob: str) -> Path:
-        return self._root / blob[:2] / blob
+        return self.root / blob[:2] / blob
 
     def open(self, blob: str) -> BinaryIO:
         return open(self.path(blob), "rb", buffering=0)
@@ -71,7 +71,7 @@ class FileBlobs:
         for left in self._tmp.iterdir():
             if left.stat().st_mtime < real_time:
                 left.unlink(missing_ok=True)
-        for first in self._root.iterdir():
+        for first in self.root.iterdir():
             if len(first.name) != 2:
                 continue
             for file in os.scandir(first):

@@ -2,7 +2,7 @@
 
 Public access block is kept and enforced (policy.py); ownership controls and default encryption are kept and answered.
 What a bucket has none of gets AWS's own "there is none". What would have to *do* something that is not built
-(lifecycle, replication, notifications, website, CORS) has no put here, so it is refused by name.
+(replication, website) has no put here, so it is refused by name.
 """
 
 from __future__ import annotations
@@ -76,11 +76,6 @@ def delete_bucket_encryption(call, request):
 
 
 @api.operation
-def get_bucket_lifecycle_configuration(call, request):
-    raise not_found("NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist", owned_bucket(call, request).name)
-
-
-@api.operation
 def get_bucket_website(call, request):
     raise not_found(
         "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", owned_bucket(call, request).name
@@ -96,12 +91,6 @@ def get_bucket_replication(call, request):
 
 @api.operation
 def get_bucket_logging(call, request):
-    owned_bucket(call, request)
-    return {}
-
-
-@api.operation
-def get_bucket_notification_configuration(call, request):
     owned_bucket(call, request)
     return {}
 

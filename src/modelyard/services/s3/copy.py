@@ -16,6 +16,7 @@ from modelyard.services.s3.index import Version
 from modelyard.services.s3.ingest import LARGEST, Promise, Received, receive
 from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
 from modelyard.services.s3.new_object import finished, properties
+from modelyard.services.s3.notices import Cause
 
 
 class SliceBody(Body):
@@ -101,7 +102,7 @@ def copy_object(call, request):
         if not isinstance(data, bytes):
             data.close()
     meta = finished(meta, plan, received)
-    new = depot.put(home.name, key, Draft(received, meta), write_condition(request))
+    new = depot.put(home.name, key, Draft(received, meta), write_condition(request), cause=Cause("ObjectCreated:Copy", call))
     return {
         "CopyObjectResult": {"ETag": f'"{new.etag}"', "LastModified": new.modified, **checksum_members(new)},
         **encryption_member(meta),

@@ -11,6 +11,7 @@ from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.keys import check_key
+from modelyard.services.s3.notices import Cause
 from modelyard.services.s3.object_lock import check_unlocked, may_bypass
 
 _MOST = 1000
@@ -55,7 +56,7 @@ def _delete(call: Any, bucket: str, key: str, request: dict[str, Any]) -> dict[s
         if request.get("VersionId") is not None:
             check_unlocked(call, have, bypass)
 
-    gone, marker = depot_of(call).delete(bucket, key, request.get("VersionId"), condition)
+    gone, marker = depot_of(call).delete(bucket, key, request.get("VersionId"), condition, Cause("ObjectRemoved", call))
     if marker is not None:
         return {"DeleteMarker": True, "VersionId": marker.version}
     if request.get("VersionId") is not None:

@@ -22,12 +22,15 @@ from modelyard.services.s3.blobs import Blobs, FileBlobs
 from modelyard.services.s3.errors import no_such_bucket, no_such_key, no_such_version, s3_error
 from modelyard.services.s3.index import NULL_VERSION, Bucket, Index, Version, is_small
 from modelyard.services.s3.ingest import Received
+from modelyard.services.s3.notices import Cause, note, prepare
 from modelyard.services.s3.sealing import opened
 
 log = logging.getLogger("modelyard.s3")
 
 SWEEP_GRACE_S = 24 * 3600.0
 """Files without a row are left alone for this long: an upload may still be about to commit its row."""
+
+_PUT, _DELETE = Cause("ObjectCreated:Put"), Cause("ObjectRemoved")
 
 
 @dataclass
@@ -47,6 +50,9 @@ class Depot:
         self.index, self.blobs, self.clock = index, blobs, clock
         self.ring = ring
         """The keys of encrypted objects (encryption.Keyring)."""
+        self.bell: Callable[[], None] = lambda: None
+        """Rung after a commit that somebody is to be told of (notices.py)."""
+        prepare(index.db)
 
     # --- finding ---------------------------------------------------------------------------------
 
@@ -119,12 +125,19 @@ class Depot:
     # --- writing ---------------------------------------------------------------------------------
 
     def put(
-        self, bucket: str, key: str, draft: Draft, condition: Callable[[Version | None], None] = lambda v: None, also: Any = None
+        self,
+        bucket: str,
+        key: str,
+        draft: Draft,
+        condition: Callable[[Version | None], None] = lambda v: None,
+        also: Any = None,
+        cause: Cause = _PUT,
     ) -> Version:
         """Commits a new version. `condition` sees the live object (None: none) in the same transaction and may
         raise; `also(tx)` runs in it too and answers blobs that are free afterwards. On any error the received
-        bytes are dropped."""
+        bytes are dropped. `cause` is what event notifications tell of it."""
         free: list[str] = []
+        noted: list[bool] = []
 
         def work(tx: Tx) -> Version:
             home = self.bucket(bucket, tx)
@@ -138,7 +151,7 @@ class Depot:
             got = draft.received
             blob = got.blob if got.small is None else self.index.keep_small(tx, got.small)
             new = self.index.insert(tx, bucket, key, version, False, got.size, got.etag, self.clock.now(), blob, draft.meta)
-            _changed(tx, "ObjectCreated", new)
+            noted.append(self.changed(tx, home, new, cause))
             return new
 
         try:
@@ -147,38 +160,57 @@ class Depot:
             self.drop([draft.received.blob])
             raise
         self.drop(free)
+        self.tell(noted)
         return new
 
     def delete(
-        self, bucket: str, key: str, version: str | None, condition: Callable[[Version | None], None] = lambda v: None
+        self,
+        bucket: str,
+        key: str,
+        version: str | None,
+        condition: Callable[[Version | None], None] = lambda v: None,
+        cause: Cause = _DELETE,
     ) -> tuple[Version | None, Version | None]:
-        """Deletes as S3 does and answers (removed version, new delete marker)."""
+        """Deletes as S3 does and answers (removed version, new delete marker). `cause` names the event without its last word."""
         free: list[str] = []
-
-        def work(tx: Tx) -> tuple[Version | None, Version | None]:
-            home = self.bucket(bucket, tx)
-            have = self.index.latest(bucket, key, tx)
-            if version is not None:
-                gone = self.index.version(bucket, key, version, tx)
-                condition(gone)
-                if gone is not None:
-                    self._remove(tx, gone, free)
-                return gone, None
-            condition(None if have is None or have.marker else have)
-            if not home.versioning:
-                if have is not None:
-                    self._remove(tx, have, free)
-                return None, None
-            name = new_version(home)
-            if name == NULL_VERSION:
-                self._remove_null(tx, bucket, key, have, free)
-            marker = self.index.insert(tx, bucket, key, name, True, 0, "", self.clock.now(), "", {})
-            _changed(tx, "ObjectRemoved:DeleteMarkerCreated", marker)
-            return None, marker
-
-        done = self.index.db.grouped(work)
+        noted: list[bool] = []
+        done = self.index.db.grouped(lambda tx: self.delete_in(tx, bucket, key, version, condition, cause, free, noted))
         self.drop(free)
+        self.tell(noted)
         return done
+
+    def delete_in(
+        self,
+        tx: Tx,
+        bucket: str,
+        key: str,
+        version: str | None,
+        condition: Callable[[Version | None], None],
+        cause: Cause,
+        free: list[str],
+        noted: list[bool],
+    ) -> tuple[Version | None, Version | None]:
+        """`delete` within a transaction: after it commits, `free` is to be dropped and `noted` to be told."""
+        home = self.bucket(bucket, tx)
+        have = self.index.latest(bucket, key, tx)
+        removed = Cause(f"{cause.event}:Delete", cause.call)
+        if version is not None:
+            gone = self.index.version(bucket, key, version, tx)
+            condition(gone)
+            if gone is not None:
+                noted.append(self._remove(tx, home, gone, removed, free))
+            return gone, None
+        condition(None if have is None or have.marker else have)
+        if not home.versioning:
+            if have is not None:
+                noted.append(self._remove(tx, home, have, removed, free))
+            return None, None
+        name = new_version(home)
+        if name == NULL_VERSION:
+            self._remove_null(tx, bucket, key, have, free)
+        marker = self.index.insert(tx, bucket, key, name, True, 0, "", self.clock.now(), "", {})
+        noted.append(self.changed(tx, home, marker, Cause(f"{cause.event}:DeleteMarkerCreated", cause.call)))
+        return None, marker
 
     def _remove_null(self, tx: Tx, bucket: str, key: str, latest: Version | None, free: list[str]) -> None:
         old = latest if latest is None or latest.version == NULL_VERSION else self.index.version(bucket, key, NULL_VERSION, tx)
@@ -186,10 +218,19 @@ class Depot:
             self.index.remove(tx, old)
             free.append(old.blob)
 
-    def _remove(self, tx: Tx, gone: Version, free: list[str]) -> None:
+    def _remove(self, tx: Tx, home: Bucket, gone: Version, cause: Cause, free: list[str]) -> bool:
         self.index.remove(tx, gone)
         free.append(gone.blob)
-        _changed(tx, "ObjectRemoved:Delete", gone)
+        return self.changed(tx, home, gone, cause)
+
+    def changed(self, tx: Tx, home: Bucket, version: Version, cause: Cause) -> bool:
+        """The one place every change of an object passes, in its transaction. Answers whether somebody is to be told."""
+        return bool(home.settings) and "Notification" in home.settings and note(tx, home, version, cause, self.clock.now())
+
+    def tell(self, noted: list[bool]) -> None:
+        """After the commit."""
+        if any(noted):
+            self.bell()
 
     def drop(self, blobs: Iterable[str]) -> None:
         """Deletes files whose rows are gone (small blobs went with their rows). Failing leaves an orphan to the sweep."""
@@ -215,10 +256,6 @@ def new_version(bucket: Bucket) -> str:
     return secrets.token_urlsafe(24) if bucket.versioning == "Enabled" else NULL_VERSION
 
 
-def _changed(tx: Tx, event: str, version: Version) -> None:
-    """The one place every change of an object passes, in its transaction: where event notifications will read."""
-
-
 # --- the platform's part -------------------------------------------------------------------------
 
 
@@ -236,6 +273,7 @@ def install(platform: Platform) -> Depot:
     settings = platform.settings
     index = Index(open_database(settings.store, settings.data / "s3.db", durable=True))
     depot = Depot(index, FileBlobs(settings.data / "objects"), platform.clock, Keyring(platform))
+    depot.bell = lambda: platform.ring("s3")
     platform.parts["s3"] = depot
     platform.parts["objects"] = ObjectStore(depot)
     platform.parts["cross_origin"] = Rules(depot)

@@ -126,9 +126,15 @@ class _as_s3_says:
 # --- what a request asks for ---------------------------------------------------------------------
 
 
+_CUSTOMER = {prefix: tuple(f"{prefix}SSECustomer{name}" for name in ("Algorithm", "Key", "KeyMD5")) for prefix in ("", "CopySource")}
+
+
 def customer_key(request: Mapping[str, Any], prefix: str = "") -> bytes | None:
     """The key of SSE-C of a request (`prefix` CopySource: of a copy's source), checked; None: it names none."""
-    algorithm, text, digest = (request.get(f"{prefix}SSECustomer{name}") for name in ("Algorithm", "Key", "KeyMD5"))
+    names = _CUSTOMER[prefix]
+    if names[0] not in request and names[1] not in request and names[2] not in request:
+        return None
+    algorithm, text, digest = map(request.get, names)
     if not algorithm and not text and not digest:
         return None
     lead = "Requests specifying Server Side Encryption with Customer provided keys must provide"

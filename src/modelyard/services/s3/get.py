@@ -14,8 +14,9 @@ from modelyard.services.s3.conditions import check_read
 from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.encryption import check_reader, customer_key
 from modelyard.services.s3.errors import invalid_argument, s3_error
-from modelyard.services.s3.index import Version
+from modelyard.services.s3.index import Bucket, Version
 from modelyard.services.s3.keys import checksum_members, described, version_member
+from modelyard.services.s3.lifecycle_rules import expiration_member
 from modelyard.services.s3.object_lock import members as lock_members
 from modelyard.services.s3.sealing import stream
 
@@ -37,7 +38,7 @@ def get_object(call, request):
     with hiding_names(call, home.name, request["Key"]):
         found, data = open_object(call, request, home.name)
     try:
-        answer, offset, length = _answer(request, found, home.versioning)
+        answer, offset, length = _answer(request, found, home)
     except BaseException:
         _close(data)
         raise
@@ -76,7 +77,7 @@ def head_object(call, request):
     if found.meta.get("sealed", _NOT_SEALED)["by"] == "customer":
         depot_of(call).ring.unlock(found, call, customer)
     check_read(request, found)
-    return _answer(request, found, home.versioning)[0]
+    return _answer(request, found, home)[0]
 
 
 @api.operation
@@ -118,9 +119,11 @@ def _object_parts(request: dict[str, Any], version: Version) -> dict[str, Any]:
     return {**answer, "Parts": listed} if version.meta.get("checksums") else answer
 
 
-def _answer(request: dict[str, Any], version: Version, versioning: str) -> tuple[dict[str, Any], int, int]:
+def _answer(request: dict[str, Any], version: Version, home: Bucket) -> tuple[dict[str, Any], int, int]:
     """The members of the answer, and the piece of the bytes it is about."""
-    answer = {**described(version), **version_member(version, versioning)}
+    answer = {**described(version), **version_member(version, home.versioning)}
+    if home.settings and "Lifecycle" in home.settings:
+        answer |= expiration_member(home.settings, version)
     for asked, member in _RESPONSE.items():
         if request.get(asked) is not None:
             answer[member] = request[asked]

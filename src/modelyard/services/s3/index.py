@@ -226,6 +226,11 @@ class Index:
         )
         return [_version(row) for row in rows]
 
+    def after_id(self, row: int, limit: int) -> list[Version]:
+        """Rows of all buckets in the order they were made, from behind one of them."""
+        rows = self.db.read(f"SELECT {_COLUMNS} FROM s3_objects WHERE id > ? ORDER BY id LIMIT ?", (row, limit))
+        return [_version(one) for one in rows]
+
     # --- small bytes -----------------------------------------------------------------------------
 
     def keep_small(self, tx: Tx, data: bytes) -> str:

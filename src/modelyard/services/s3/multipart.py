@@ -24,6 +24,7 @@ from modelyard.services.s3.index import Bucket, Part, Upload, Version, dump, is_
 from modelyard.services.s3.ingest import Promise, Received, as_body, receive
 from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
 from modelyard.services.s3.new_object import properties
+from modelyard.services.s3.notices import Cause
 
 SMALLEST_PART = 5 << 20
 LARGEST_OBJECT = 5 << 40
@@ -126,7 +127,8 @@ def complete_multipart_upload(call, request):
             raise no_such_upload(upload.id)  # completed or aborted by another call meanwhile
         return [part.blob for part in depot.index.drop_upload(tx, upload.id)]
 
-    return _completed(call, home, depot.put(home.name, upload.key, Draft(received, meta), condition, also))
+    cause = Cause("ObjectCreated:CompleteMultipartUpload", call)
+    return _completed(call, home, depot.put(home.name, upload.key, Draft(received, meta), condition, also, cause))
 
 
 def _completed_before(depot: Depot, home: Bucket, request: dict[str, Any]) -> Version | None:

@@ -23,7 +23,8 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body, Form, RawResponse
 from modelyard.services.s3 import api
 from modelyard.services.s3.errors import invalid_argument, s3_error
-from modelyard.services.s3.put import put_object
+from modelyard.services.s3.notices import Cause
+from modelyard.services.s3.put import put_for
 
 _NEED_NO_CONDITION = {"policy", "x-amz-signature", "signature", "awsaccesskeyid", "file", "submit"}
 _FOR_THE_FORM = {"key", "acl", "policy", "bucket", "success_action_redirect", "redirect", "success_action_status", "tagging", "file"}
@@ -40,7 +41,7 @@ def post_object(call: Any, form: Form) -> RawResponse:
     least, most = _check_policy(form, key) if form.policy is not None else (0, None)
     request = _request(form, key)
     call.platform.identity.authorize(call, request)
-    made = put_object(call, {**request, "Body": Measured(form.file, least, most)})
+    made = put_for(call, {**request, "Body": Measured(form.file, least, most)}, Cause("ObjectCreated:Post", call))
     return _answer(call, form, key, made)
 
 

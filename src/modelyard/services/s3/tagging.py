@@ -10,6 +10,7 @@ from modelyard.services.s3.depot import depot_of, owned_bucket
 from modelyard.services.s3.errors import no_such_key, not_found
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.keys import checked_tags, version_member
+from modelyard.services.s3.notices import Cause
 
 
 @api.operation
@@ -55,15 +56,20 @@ def delete_object_tagging(call, request):
 def _set_tags(call: Any, request: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
     depot, home = depot_of(call), owned_bucket(call, request)
     found = depot.find(home.name, request["Key"], request.get("VersionId"))
+    noted: list[bool] = []
 
     def work(tx: Tx) -> Version:
         now = depot.index.version(found.bucket, found.key, found.version, tx)
         if now is None:
             raise no_such_key(found.bucket, found.key)
         depot.index.set_meta(tx, now, {**now.meta, "tags": tags})
+        cause = Cause(f"ObjectTagging:{'Put' if request.get('Tagging') else 'Delete'}", call)
+        noted.append(depot.changed(tx, depot.bucket(home.name, tx), now, cause))
         return now
 
-    return version_member(depot.index.db.grouped(work), home.versioning)
+    done = depot.index.db.grouped(work)
+    depot.tell(noted)
+    return version_member(done, home.versioning)
 
 
 def tag_set(tags: dict[str, str]) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--fail", action="store_true")
+parser.add_argument("--lake", help="URI in S3")
 args = parser.parse_args()
 if args.fail:
     raise RuntimeError("no such shop")
@@ -29,7 +30,9 @@ def host(_):
 
 hosts = sorted(set(spark.sparkContext.parallelize(range(8), 8).mapPartitions(host).collect()))
 table.groupBy("shop").count().write.mode("overwrite").parquet("file:///opt/ml/processing/output/counts")
+table.write.mode("overwrite").partitionBy("shop").parquet(args.lake)
 told = {
+    "lake": spark.read.parquet(args.lake.replace("s3a:", "s3:")).where("shop = 'west'").count(),
     "sums": sums,
     "hosts": hosts,
     "names": shops.NAMES,

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -30,7 +31,7 @@ class Canvas:
 
     def line(self, spots: Sequence[Spot], color: str, thick: float = 1.0, dash: float = 0.0) -> None:
         if dash:
-            for (x, y), (u, v) in zip(spots, spots[1:], strict=False):
+            for (x, y), (u, v) in pairwise(spots):
                 count = max(1, int(math.hypot(u - x, v - y) / dash))
                 cuts = [(x + (u - x) * n / count, y + (v - y) * n / count) for n in range(count + 1)]
                 for n in range(0, count, 2):

@@ -1,0 +1,203 @@
+"""One call as CloudTrail tells it. Source: CloudTrail User Guide, "CloudTrail record contents" and "userIdentity element"."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from modelyard.kernel import models
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.identity import Principal
+from modelyard.kernel.service import Call
+from modelyard.services.cloudtrail import kinds
+from modelyard.services.cloudtrail.redact import Redacted
+
+VERSION = "1.11"
+MOST_PARAMETERS = 100_000
+"""Bytes of requestParameters or responseElements; CloudTrail leaves larger ones out and says so."""
+MOST_TEXT = 1024
+_DENIED = ("AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
+_TYPES = {
+    "iam": {
+        "role": "Role",
+        "user": "User",
+        "group": "Group",
+        "policy": "Policy",
+        "instance-profile": "InstanceProfile",
+        "mfa": "MFADevice",
+    },
+    "kms": {"key": "Key", "alias": "Alias"},
+    "logs": {"log-group": "LogGroup"},
+    "cloudwatch": {"alarm": "Alarm", "dashboard": "Dashboard"},
+}
+_VENDORS = {
+    "iam": "IAM", "s3": "S3", "sagemaker": "SageMaker", "kms": "KMS", "logs": "Logs", "sns": "SNS", "sqs": "SQS", "ssm": "SSM", "sts": "STS",
+    "secretsmanager": "SecretsManager", "cloudwatch": "CloudWatch",
+}  # fmt: skip
+
+
+def moment(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def make(
+    call: Call, at: float, asked: Mapping[str, Any] | None, said: Mapping[str, Any] | None, error: ApiError | None, arns: list[str]
+) -> dict[str, Any]:
+    """`arns` are the resources that the call asked permission for."""
+    shapes = models.service_model(call.service)["operations"][call.operation]
+    reads = kinds.reads(call.service, call.operation)
+    request = Redacted(call.service, shapes.get("input", {}).get("shape"), asked)
+    answer = Redacted(call.service, shapes.get("output", {}).get("shape"), None if reads or error is not None else said)
+    management = not kinds.is_data(call.service, call.operation)
+    event: dict[str, Any] = {
+        "eventVersion": VERSION,
+        "userIdentity": identity(call.principal, call, said),
+        "eventTime": moment(at),
+        "eventSource": kinds.source(call.service),
+        "eventName": kinds.name(call.service, call.operation),
+        "awsRegion": "us-east-1" if call.service == "iam" else call.region,  # where IAM is, for CloudTrail
+        "sourceIPAddress": call.source_ip,
+        "userAgent": call.user_agent[:MOST_TEXT],
+    }
+    if error is not None:
+        event["errorCode"] = _code(call.service, error.code)
+        event["errorMessage"] = request.without_secrets(error.message)[: 4 * MOST_TEXT]
+    event |= {
+        "requestParameters": _bounded(request.value),
+        "responseElements": _bounded(answer.value),
+        "requestID": call.request_id,
+        "eventID": str(uuid.uuid4()),
+        "readOnly": reads,
+        "resources": [resource(arn, call.account) for arn in arns if arn != "*" and "*" not in arn],
+        "eventType": "AwsApiCall",
+        "managementEvent": management,
+        "recipientAccountId": call.account,
+        "eventCategory": "Management" if management else "Data",
+    }
+    if call.host:
+        event["tlsDetails"] = {"clientProvidedHostHeader": call.host}
+    return event
+
+
+def _code(service: str, code: str) -> str:
+    if code in _DENIED:
+        return "AccessDenied"
+    if service == "iam" and not code.endswith(("Exception", "Denied")):
+        return f"{code}Exception"
+    return code
+
+
+def _bounded(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not value:
+        return None
+    size = len(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
+    return value if size <= MOST_PARAMETERS else {"omitted": True, "originalSize": size, "reason": "too large"}
+
+
+def identity(who: Principal, call: Call, said: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The userIdentity element."""
+    if who.kind == "anonymous":
+        return _outsider(call, said or {})
+    if who.kind == "service":
+        return {"type": "AWSService", "invokedBy": who.arn}
+    found: dict[str, Any] = {
+        "type": _IDENTITIES.get(who.kind, "Unknown"),
+        "principalId": who.user_id,
+        "arn": who.arn,
+        "accountId": who.account,
+    }
+    if who.access_key:
+        found["accessKeyId"] = who.access_key
+    if who.kind == "user":
+        found["userName"] = who.arn.rsplit("/", 1)[-1]
+    session: dict[str, Any] = {}
+    if who.kind == "role" and who.role_arn:
+        session["sessionIssuer"] = {
+            "type": "Role",
+            "principalId": who.user_id.partition(":")[0],
+            "arn": who.role_arn,
+            "accountId": who.account,
+            "userName": who.role_arn.rsplit("/", 1)[-1],
+        }
+    elif who.kind == "federated-user":
+        arn = who.session.get("user_arn", "")
+        session["sessionIssuer"] = {
+            "type": "Root" if arn.endswith(":root") else "IAMUser",
+            "principalId": who.session.get("user_id", ""),
+            "arn": arn,
+            "accountId": who.account,
+            "userName": arn.rsplit("/", 1)[-1],
+        }
+    if session or who.access_key.startswith("ASIA"):
+        issued = who.session.get("issued_at")
+        session["attributes"] = {
+            **({"creationDate": moment(issued)} if issued is not None else {}),
+            "mfaAuthenticated": "true" if who.session.get("mfa_at") is not None else "false",
+        }
+        if who.session.get("source_identity"):
+            session["sourceIdentity"] = who.session["source_identity"]
+        found["sessionContext"] = session
+    return found
+
+
+_IDENTITIES = {"root": "Root", "user": "IAMUser", "role": "AssumedRole", "federated-user": "FederatedUser"}
+
+
+def _outsider(call: Call, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Nobody signed: a public bucket's reader, or who comes with the token of an identity provider."""
+    if call.operation == "AssumeRoleWithWebIdentity":
+        provider, subject = said.get("Provider", ""), said.get("SubjectFromWebIdentityToken", "")
+        ids = {"principalId": f"{provider}:{said.get('Audience', '')}:{subject}", "userName": subject, "identityProvider": provider}
+        return {"type": "WebIdentityUser", **(ids if said else {})}
+    if call.operation == "AssumeRoleWithSAML":
+        ids = {
+            "principalId": f"{said.get('NameQualifier', '')}:{said.get('Subject', '')}",
+            "userName": said.get("Subject", ""),
+            "identityProvider": said.get("Issuer", ""),
+        }
+        return {"type": "SAMLUser", **(ids if said else {})}
+    return {"type": "AWSAccount", "principalId": "", "accountId": "ANONYMOUS_PRINCIPAL"}
+
+
+def username(event: Mapping[str, Any]) -> str | None:
+    """What LookupEvents calls the Username: of a session, its name."""
+    who = event["userIdentity"]
+    if who["type"] == "Root":
+        return "root"
+    if who["type"] in ("AssumedRole", "FederatedUser"):
+        return who["arn"].rsplit("/", 1)[-1]
+    return who.get("userName") or who.get("invokedBy")
+
+
+def resource(arn: str, account: str) -> dict[str, str]:
+    parts = arn.split(":", 5)
+    owner = parts[4] if len(parts) == 6 and parts[4] else account
+    return {"ARN": arn, "accountId": owner, "type": _type(parts)}
+
+
+def _type(parts: list[str]) -> str:
+    if len(parts) < 6:
+        return "AWS::Unknown"
+    service, rest = parts[2], parts[5]
+    vendor = _VENDORS.get(service, _camel(service))
+    if service == "s3":
+        return f"AWS::S3::{'Object' if '/' in rest else 'Bucket'}"
+    kind = re.split(r"[:/]", rest, maxsplit=1)[0] if re.search(r"[:/]", rest) else {"sns": "topic", "sqs": "queue"}.get(service, rest)
+    return f"AWS::{vendor}::{_TYPES.get(service, {}).get(kind, _camel(kind))}"
+
+
+def _camel(text: str) -> str:
+    return "".join(piece[:1].upper() + piece[1:] for piece in re.split(r"[-_.]", text))
+
+
+def name_of(arn: str) -> str:
+    """A resource's own name: what follows its kind."""
+    rest = arn.split(":", 5)[-1]
+    if arn.startswith("arn:aws:s3:::"):
+        return rest
+    return re.split(r"[:/]", rest)[-1] if re.search(r"[:/]", rest) else rest

@@ -1,0 +1,207 @@
+"""The audit trail of one process: calls are put aside by who answers them, a thread writes them (see docs/design/audit-trail.md)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from modelyard.kernel import models
+from modelyard.kernel.errors import ApiError
+from modelyard.kernel.identity import Principal
+from modelyard.kernel.platform import Platform
+from modelyard.kernel.service import Body, Call
+from modelyard.services.cloudtrail import event, files, kinds
+from modelyard.services.cloudtrail.redact import Redacted
+
+log = logging.getLogger("modelyard.trail")
+FLUSH_S = 0.2
+MOST_WAITING = 20_000
+LINES_AT_ONCE = 32
+MOST_REQUEST = 20_000
+FOLDERS_TOLD = 2
+"""Of an object's key, how many folders uses tell apart."""
+
+
+class Trail:
+    """`note` never blocks; who is more than MOST_WAITING calls ahead of the disk loses the rest, which is logged."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform, self._identity = platform, platform.identity
+        self.folder = platform.settings.data / "trail"
+        self._writer = files.Writer(self.folder)
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._lock, self._bell = threading.Lock(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closing, self._last, self._dropped, self._swept = False, 0.0, 0, platform.clock.now()
+        self._identity.uses.bell = self._ring
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    def note(self, call: Call, asked: Mapping[str, Any] | None, said: Mapping[str, Any] | None, error: ApiError | None) -> None:
+        """A call that was answered. Data events are kept only where permission was denied."""
+        if kinds.is_data(call.service, call.operation) and (error is None or error.status != 403):
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self._dropped += 1
+            return
+        if error is not None or kinds.reads(call.service, call.operation):
+            said = None if call.service != "sts" else said
+        self._waiting.append((call, call.now(), asked, said, error))
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._thread is None:
+            self._begin()
+        self._bell.set()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._run, name="trail", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._bell.wait()
+            if not self._closing:
+                time.sleep(FLUSH_S)  # gathers what comes meanwhile into one write
+            self._bell.clear()
+            self.flush()
+            if self._identity.uses.waiting:
+                self._bell.set()
+
+    def flush(self) -> None:
+        """Everything noted before is in the file when this returns."""
+        with self._lock:
+            try:
+                self._write()
+            except OSError:
+                log.exception("the audit trail could not be written")
+
+    def _write(self) -> None:
+        lines: list[bytes] = []
+        while self._waiting:
+            noted = self._waiting.popleft()
+            try:
+                lines.append(self._line(_stored(*noted, self._identity)))
+            except Exception:
+                log.exception("a call could not be written to the audit trail")
+            if len(lines) % LINES_AT_ONCE == 0:
+                time.sleep(0)  # lets the loop go on
+        used = self._identity.uses.take()
+        if used:
+            lines.append(self._line({"u": _folded(used)}))
+        if self._dropped:
+            log.error("%d calls are missing in the audit trail: the disk was too slow", self._dropped)
+            self._dropped = 0
+        now = self._platform.clock.now()
+        if lines:
+            self._writer.append(lines, now)
+        if now - self._swept > 86400.0:
+            self._swept = now
+            self._writer.sweep(now)
+
+    def _line(self, stored: dict[str, Any]) -> bytes:
+        self._last = max(stored.pop("t", None) or self._platform.clock.now(), self._last + 1e-6)
+        return b'{"t":%.6f,' % self._last + orjson.dumps(stored, default=str, option=orjson.OPT_NON_STR_KEYS)[1:] + b"\n"
+
+    def close(self) -> None:
+        self._closing = True
+        self._bell.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+        self.flush()
+        self.flush()  # uses come one later
+        with self._lock:
+            self._writer.close()
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def events(
+        self, start: float | None = None, end: float | None = None, needles: tuple[bytes, ...] = ()
+    ) -> Iterator[tuple[float, dict[str, Any]]]:
+        """(time, stored call), newest first, of those lines that have all `needles` in them. `stored["e"]` is CloudTrail's event."""
+        self.flush()
+        for at, line in files.lines(self.folder, start, end):
+            if all(needle in line for needle in needles) and (stored := files.parse(line)) is not None and "e" in stored:
+                yield at, stored
+
+    def find(self, account: str, request_id: str) -> dict[str, Any] | None:
+        for _, stored in self.events(needles=(orjson.dumps(request_id),)):
+            if stored["e"]["requestID"] == request_id and stored["e"]["recipientAccountId"] == account:
+                return stored
+        return None
+
+    def uses(self, principal: str, start: float | None = None) -> dict[tuple[str, str, bool], tuple[int, float]]:
+        """(action, resource, allowed) → (how often, last time) of a role or another principal."""
+        self.flush()
+        self.flush()
+        needle, found = orjson.dumps(principal), {}
+        for at, line in files.lines(self.folder, start):
+            if needle not in line or (stored := files.parse(line)) is None:
+                continue
+            for who, action, resource, allowed, count in stored.get("u", ()):
+                if who == principal:
+                    had = found.get((action, resource, allowed), (0, at))
+                    found[action, resource, allowed] = had[0] + count, had[1]
+        return found
+
+
+def _stored(
+    call: Call, at: float, asked: Mapping[str, Any] | None, said: Mapping[str, Any] | None, error: ApiError | None, identity: Any
+) -> dict[str, Any]:
+    """`e` is the event; `c` what is needed to decide once more: checks, and what conditions read."""
+    plain = {name: value for name, value in (asked or {}).items() if not isinstance(value, Body)}
+    needs = [list(need) for need in identity.needs(call, plain)] if asked is not None else []
+    arns = list(dict.fromkeys(need[1] for need in needs))
+    further = [[action, resource, dict(condition)] for action, resource, condition in call.further or ()]
+    kept = {
+        "service": call.service,
+        "operation": call.operation,
+        "principal": principal_of(call.principal),
+        "needs": needs,
+        "further": further,
+    }
+    kept |= {"secure": call.secure, "host": call.host, "condition": call.condition, "request": _request(call, plain)}
+    return {"t": at, "e": event.make(call, at, plain if asked is not None else None, said, error, arns), "c": kept}
+
+
+def _request(call: Call, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The request under its own names, for conditions; None where it is very large."""
+    shape = models.service_model(call.service)["operations"][call.operation].get("input", {}).get("shape")
+    found = Redacted(call.service, shape, asked, as_asked=True).value
+    return found if len(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS)) <= MOST_REQUEST else None
+
+
+def principal_of(who: Principal) -> dict[str, Any]:
+    """All of a principal, in JSON; none of it is secret."""
+    fields = ("kind", "account", "arn", "user_id", "access_key", "role_arn")
+    found: dict[str, Any] = {name: getattr(who, name) for name in fields if getattr(who, name)}
+    found |= {"session_policies": [dict(p) for p in who.session_policies], "tags": dict(who.tags), "session": dict(who.session)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _folded(used: Mapping[tuple[str, str, str, bool], int]) -> list[list[Any]]:
+    """Keys of objects come by the thousand: of an object, its first folders are told apart."""
+    found: dict[tuple[str, str, str, bool], int] = {}
+    for (who, action, resource, allowed), count in used.items():
+        use = (who, action, _folder(resource), allowed)
+        found[use] = found.get(use, 0) + count
+    return [[*use, count] for use, count in found.items()]
+
+
+def _folder(resource: str) -> str:
+    if not resource.startswith("arn:aws:s3:::") or "/" not in resource:
+        return resource
+    bucket, *folders = resource.split("/")
+    return "/".join([bucket, *folders[:-1][:FOLDERS_TOLD], "*"])
+
+
+def install(platform: Platform) -> Trail:
+    return Trail(platform)

@@ -1,0 +1,88 @@
+"""doctor --verify: every kind of damage is found and named, and nothing else."""
+
+import argparse
+import json
+import os
+
+import pytest
+
+from modelyard.cli import doctor, exits
+from modelyard.services.s3.ingest import SMALL
+from modelyard.services.s3.verify import verify
+from tests.support.platform import InProcess
+
+PART = 5 << 20
+
+
+@pytest.fixture
+def yard(tmp_path):
+    made = InProcess(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def filled(yard):
+    s3 = yard.client("s3")
+    s3.create_bucket(Bucket="bkt")
+    for key, size in (("empty", 0), ("small", 100), ("large", SMALL * 3), ("other", SMALL * 2), ("third", SMALL * 2)):
+        s3.put_object(Bucket="bkt", Key=key, Body=os.urandom(size))
+    s3.put_object(Bucket="bkt", Key="sealed", Body=os.urandom(SMALL * 5), ServerSideEncryption="AES256")
+    s3.put_object(Bucket="bkt", Key="kms", Body=os.urandom(SMALL * 5), ServerSideEncryption="aws:kms")
+    upload = s3.create_multipart_upload(Bucket="bkt", Key="joined", ChecksumAlgorithm="SHA256")["UploadId"]
+    parts = []
+    for number, size in ((1, PART), (2, 1000)):
+        told = s3.upload_part(
+            Bucket="bkt", Key="joined", UploadId=upload, PartNumber=number, Body=os.urandom(size), ChecksumAlgorithm="SHA256"
+        )
+        parts.append({"PartNumber": number, "ETag": told["ETag"], "ChecksumSHA256": told["ChecksumSHA256"]})
+    s3.complete_multipart_upload(Bucket="bkt", Key="joined", UploadId=upload, MultipartUpload={"Parts": parts})
+    under_way = s3.create_multipart_upload(Bucket="bkt", Key="way")["UploadId"]
+    s3.upload_part(Bucket="bkt", Key="way", UploadId=under_way, PartNumber=1, Body=os.urandom(SMALL * 2))
+    return yard.platform.parts["s3"]
+
+
+def path_of(depot, key, table="s3_objects"):
+    blob = depot.index.db.read("SELECT blob FROM s3_objects WHERE key = ?", (key,)) or depot.index.db.read("SELECT blob FROM s3_parts")
+    return depot.blobs.path(blob[0][0])
+
+
+def spoil(path, at=0):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_what_is_whole_is_called_so(filled):
+    found = verify(filled, 0.0)
+    assert found.whole and (found.objects, found.parts, found.unread) == (8, 1, 0)
+
+
+def test_each_damage_is_named(filled):
+    path_of(filled, "large").unlink()
+    os.truncate(path_of(filled, "other"), SMALL)
+    spoil(path_of(filled, "third"))
+    spoil(path_of(filled, "sealed"), at=SMALL * 4)
+    spoil(path_of(filled, "kms"))
+    spoil(path_of(filled, "joined"), at=PART + 10)
+    spoil(path_of(filled, "way"))
+    filled.index.db.grouped(lambda tx: tx.execute("UPDATE s3_small SET bytes = ?", (b"y" * 100,)))
+    orphan = filled.blobs.writer()
+    orphan.write(b"x")
+    name = orphan.commit()
+    found = verify(filled, 0.0)
+    assert found.missing == ["s3://bkt/large"] and found.short == ["s3://bkt/other"] and found.orphans == [name]
+    wrong = {one.partition("?")[0] for one in found.wrong}
+    assert wrong == {f"s3://bkt/{key}" for key in ("small", "third", "sealed", "kms", "joined", "way")}
+    assert verify(filled, 3600.0).orphans == []
+
+
+def test_the_command_and_its_exit_code(filled, yard, capsys):
+    asked = argparse.Namespace(data=yard.platform.settings.data, json=True, verify=True)
+    assert doctor.run(asked) == exits.OK
+    assert json.loads(capsys.readouterr().out)["whole"] is True
+    spoil(path_of(filled, "third"))
+    assert doctor.run(asked) == exits.FAILED
+    assert json.loads(capsys.readouterr().out)["wrong"] == ["s3://bkt/third"]
+    asked.json = False
+    assert doctor.run(asked) == exits.FAILED and "damaged  s3://bkt/third" in capsys.readouterr().out
