@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -108,7 +108,7 @@ class S3(Signed):
 class Peer(Signed):
     """moto's server or ministack, by the module that an interpreter runs."""
 
-    MODULES = {"moto": "moto.server", "ministack": "ministack.app"}
+    MODULES: ClassVar = {"moto": "moto.server", "ministack": "ministack.app"}
 
     def __init__(self, name: str, python: str, folder: Path) -> None:
         self.name = name
@@ -124,7 +124,7 @@ class Peer(Signed):
             stderr=subprocess.DEVNULL,
         )
         wait_for(port)
-        self.connect(str(port), "test", "testtest")
+        self.connect(str(port), "test", "test")
 
 
 def wait_for(port: int) -> None:
@@ -175,11 +175,11 @@ def request(connection: http.client.HTTPConnection, method: str, target: str, bo
     headers = {"Content-Length": str(length)} if length is not None else {}
     connection.request(method, target, body=body, headers=headers)
     answer = connection.getresponse()
+    if answer.status not in (200, 201, 204):
+        raise RuntimeError(f"{method} {target[:60]} at {connection.port}: {answer.status} {answer.read(500)!r}")
     got, buffer = 0, memoryview(bytearray(MIB))
     while n := answer.readinto(buffer):
         got += n
-    if answer.status not in (200, 201, 204):
-        raise RuntimeError(f"{method} {target[:60]}: {answer.status}")
     return got
 
 
