@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -44,8 +45,9 @@ def turn_on(s3, **more):
 
 def delivered(yard, s3, seconds=400):
     lines = yard.platform.parts["s3_access"]
-    while lines._busy:  # the gateway's thread is writing them; bounded by the test's own limit
-        pass
+    end = time.monotonic() + 60
+    while lines._busy and time.monotonic() < end:  # the gateway's thread is writing them
+        time.sleep(0.005)
     yard.platform.clock.advance(seconds)
     yard.settle()
     found = {}
