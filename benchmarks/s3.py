@@ -270,7 +270,7 @@ def at_size(server: S3, folder: Path, objects: int) -> None:
 
     def fill(tx: Any, first: int, last: int) -> None:
         for n in range(first, last):
-            prefix = "one/prefix/" if n < 100_000 else f"many/{n % 1000:03}/"
+            prefix = "one/prefix/" if n < 100_000 else f"zmany/{n // 1000:04}/"
             index.insert(tx, "bench", f"{prefix}{n:08}", "null", False, 0, "d41d8cd98f00b204e9800998ecf8427e", 0.0, "", {"headers": {}})
 
     while made < objects:
