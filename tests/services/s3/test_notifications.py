@@ -113,6 +113,10 @@ def test_filters_choose_by_prefix_and_suffix(yard, s3):
     for key in ("in/a.csv", "in/a.txt", "out/a.csv"):
         s3.put_object(Bucket="bkt", Key=key)
     assert [one["s3"]["object"]["key"] for one in records(yard, url)] == ["in/a.csv"]
+    got = s3.get_bucket_notification_configuration(Bucket="bkt")
+    s3.put_bucket_notification_configuration(
+        Bucket="bkt", NotificationConfiguration={name: value for name, value in got.items() if name != "ResponseMetadata"}
+    )  # what was read can be put again
     kept = s3.get_bucket_notification_configuration(Bucket="bkt")["QueueConfigurations"][0]["Filter"]["Key"]["FilterRules"]
     assert kept == [{"Name": "Prefix", "Value": "in/"}, {"Name": "Suffix", "Value": ".csv"}]
 
@@ -212,6 +216,7 @@ def test_what_fails_to_commit_is_not_told(yard, s3):
 @pytest.mark.parametrize(
     ("configuration", "text"),
     [
+        ([{"Events": ["s3:Nope"]}], "A specified event is not supported for notifications"),
         ([{"Events": ["s3:ObjectCreated:*"]}, {"Events": ["s3:ObjectCreated:Put"]}], "cannot share a common event type"),
         ([{"Events": ["s3:ObjectCreated:*"], "prefix": "a"}, {"Events": ["s3:ObjectCreated:*"], "prefix": "ab"}], "ambiguously defined"),
         ([{"Events": ["s3:ObjectCreated:*"], "Id": "x"}, {"Events": ["s3:ObjectRemoved:*"], "Id": "x"}], "IDs must be unique"),

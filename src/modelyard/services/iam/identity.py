@@ -26,6 +26,7 @@ from modelyard.services.iam.uses import Uses
 from modelyard.services.iam.vault import Vault
 
 MAX_VERDICTS = 4096
+FURTHER_KEPT = 100
 _NONE: Mapping[str, Any] = {}
 
 
@@ -111,7 +112,10 @@ class IamIdentity:
         return needs(call, request)
 
     def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
-        call.further = [*(call.further or ()), (action, resource, condition)]
+        if call.further is None:
+            call.further = []
+        if len(call.further) < FURTHER_KEPT:  # DeleteObjects asks for a thousand keys
+            call.further.append((action, resource, condition))
         if not self._open:
             asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
             self._check(call, Need(action, resource), asked, condition)
@@ -163,6 +167,12 @@ class IamIdentity:
             request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
         return (compile_set(document, f"the {service} resource policy") if document else None), account
+
+    def resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None, bool]:
+        """The resource's policy, whose the resource is (None: the caller's account's), and whether that policy must grant."""
+        lookup = self._lookup(need)
+        policy, account = self._resource_policy(call, need, request, lookup)
+        return policy, account, type(lookup) is PoliciesOf and lookup.must_grant
 
     # --- roles for work done in their name --------------------------------------------------------------
 

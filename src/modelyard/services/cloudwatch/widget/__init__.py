@@ -1,0 +1,1 @@
+"""MetricWidget JSON to a picture: GetMetricWidgetImage. See docs/design/metrics.md."""
