@@ -275,7 +275,7 @@ PARTS: list[tuple[str, Callable[[Platform], Any], tuple[str, ...]]] = [
     ("lineage_edges", _installed("modelyard.services.sagemaker.lineage.edges"), ("gateway", "engine")),
     ("run_metrics", _installed("modelyard.services.sagemaker.experiments.run_metrics"), ("gateway", "engine")),
     ("meters", _installed("modelyard.services.sagemaker.cost.meters"), ("gateway", "engine")),
-    ("trail", _installed("modelyard.services.cloudtrail.trail"), ("gateway", "engine")),
+    ("trail", _installed("modelyard.services.cloudtrail.trail"), ("gateway", "engine", "worker")),
     ("own_ports", _own_ports, ("gateway", "engine")),
     ("check_request", _check_request, ("gateway", "engine")),
     ("wayout", _wayout, ENGINE),
@@ -326,6 +326,7 @@ def work_main(words: list[str]) -> int:
     from modelyard.services.sagemaker.transform_job.host import work
 
     work(platform, args.job, args.host)
+    platform.trail.close()
     return 0
 
 

@@ -56,6 +56,11 @@ def sweep_logs(platform: Platform) -> None:
     platform.logs.sweep()
 
 
+def sweep_metrics(platform: Platform) -> None:
+    """Packs metric points of hours ago, and drops those past their retention."""
+    platform.metrics.sweep()
+
+
 def sweep_queues(platform: Platform) -> None:
     """Messages that have expired, and those of queues that are gone."""
     platform.queues.sweep(platform)
@@ -71,7 +76,7 @@ def sweep_secrets(platform: Platform) -> None:
     platform.secrets.sweep(platform.store)
 
 
-CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_queues, sweep_topics, sweep_secrets]
+CHORES = [sweep_runs, sweep_folders, sweep_objects, sweep_logs, sweep_metrics, sweep_queues, sweep_topics, sweep_secrets]
 
 
 def _is_there(platform: Any, uid: str) -> bool:

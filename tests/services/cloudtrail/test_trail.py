@@ -322,3 +322,28 @@ def test_calls_are_counted_by_principal(yard, clock):
     assert uses["s3:PutObject", "arn:aws:s3:::bucket-b/a/b/*", True] == (3, pytest.approx(NOW, abs=1))
     clock.advance(60)
     assert yard.platform.trail.uses(role, NOW + 30) == {}
+
+
+def test_what_the_platform_does_for_a_role_counts_too(yard):
+    """A job's downloads are made in the name of its role, by an engine."""
+    from modelyard.services.sagemaker.role_session import RoleSession
+
+    yard.client("s3").create_bucket(Bucket="bucket-b")
+    yard.client("s3").put_object(Bucket="bucket-b", Key="in/x", Body=b"1")
+    role = f"arn:aws:iam::{ACCOUNT}:role/Worker"
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam = yard.client("iam")
+    iam.create_role(RoleName="Worker", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": trust}))
+    iam.attach_role_policy(RoleName="Worker", PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
+    session = RoleSession(yard.platform, ACCOUNT, "us-east-1", role)
+    assert session.read("bucket-b", "in/x", 10) == b"1"
+    assert ("s3:GetObject", "arn:aws:s3:::bucket-b/in/*", True) in yard.platform.trail.uses(role)
+
+
+def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
+    s3 = yard.client("s3")
+    s3.create_bucket(Bucket="bucket-b")
+    answer = s3.delete_objects(Bucket="bucket-b", Delete={"Objects": [{"Key": f"k{n}"} for n in range(1000)]})
+    assert len(answer["Deleted"]) == 1000
+    role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
+    assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True][0] == 1000

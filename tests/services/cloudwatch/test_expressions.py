@@ -150,6 +150,11 @@ def test_extended_statistics(name, wanted):
     assert statistic.extended(name).of([(float(n), 1.0) for n in range(1, 11)]) == wanted
 
 
+def test_a_value_that_comes_twice_is_two_of_the_ranks():
+    assert statistic.extended("p50").of([(3.0, 1.0), (3.0, 1.0), (8.0, 1.0), (3.0, 1.0)]) == 3.0
+    assert statistic.extended("p50").of([(3.0, 1.0), (8.0, 1.0)]) == 5.5
+
+
 @pytest.mark.parametrize("name", ["p101", "p", "tm", "TM(:)", "TM(10%:5%)", "PR(10%:20%)", "TM(10%:5)", "median", "p-1", "TM(%:5%)"])
 def test_what_is_no_statistic(name):
     assert statistic.extended(name) is None

@@ -114,11 +114,11 @@ def test_bad_input_gets_the_error_of_aws(cloudwatch):
 
 
 def test_two_followers_of_one_file_count_each_value_once(tmp_path):
-    from modelyard.kernel.clock import SystemClock
+    from modelyard.kernel.clock import ManualClock
     from modelyard.kernel.database import SQLite
     from modelyard.services.cloudwatch.metric_store import MetricStore
 
-    store = MetricStore(SQLite(tmp_path / "metrics.db", durable=False), SystemClock())
+    store = MetricStore(SQLite(tmp_path / "metrics.db", durable=False), ManualClock(600.0))
     data = [{"MetricName": "loss", "Value": float(n), "Timestamp": 60.0 * n} for n in range(6)]
     places = [10 * (n + 1) for n in range(6)]
     store.put("1", "r", "N", data[:2], source=("run", places[:2]))

@@ -213,9 +213,10 @@ def test_retention_hides_refuses_and_deletes_by_the_platform_clock(yard_of_the_p
     logs = yard.client("logs")
     logs.create_log_group(logGroupName="/g")
     logs.create_log_stream(logGroupName="/g", logStreamName="s")
-    put_at = lambda at, text: logs.put_log_events(
-        logGroupName="/g", logStreamName="s", logEvents=[{"timestamp": at * 1000, "message": text}]
-    )  # noqa: E731
+
+    def put_at(at, text):
+        return logs.put_log_events(logGroupName="/g", logStreamName="s", logEvents=[{"timestamp": at * 1000, "message": text}])
+
     put_at(NOW, "first")
     logs.put_retention_policy(logGroupName="/g", retentionInDays=1)
     yard.platform.clock.advance(20 * 3600)
@@ -280,3 +281,23 @@ def test_a_principal_that_may_not_is_denied(yard):
         lambda: logs.associate_kms_key(logGroupName="/g", kmsKeyId="k"),
     ):
         assert code(call) == "AccessDeniedException"
+
+
+def test_live_tail_tells_what_arrives(stream, yard):
+    from botocore.config import Config
+
+    keys = yard.secrets["root"]
+    tail = inproc.client(
+        yard.gateway, "logs", key=keys["AccessKeyId"], secret=keys["SecretAccessKey"], config=Config(inject_host_prefix=False)
+    )
+    arn = stream.describe_log_groups()["logGroups"][0]["logGroupArn"]
+    put(stream, ["before"])
+    events = iter(tail.start_live_tail(logGroupIdentifiers=[arn], logEventFilterPattern="ERROR")["responseStream"])
+    assert next(events)["sessionStart"]["logGroupIdentifiers"] == [arn]
+    put(stream, ["fine", "ERROR disk"])
+    for _ in range(10):
+        update = next(events)["sessionUpdate"]
+        if update["sessionResults"]:
+            break
+    (found,) = update["sessionResults"]
+    assert (found["message"], found["logStreamName"], found["logGroupIdentifier"]) == ("ERROR disk", "s", arn)

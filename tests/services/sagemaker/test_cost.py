@@ -386,10 +386,10 @@ def test_counts_of_a_killed_gateway_are_in_the_bill(yard, tmp_path):
 
     code = (
         "import os, sys\nfrom pathlib import Path\nfrom modelyard.serving.meter import Meter\n"
-        "cell = Meter(lambda *a, **k: None, lambda: 1.0, Path(sys.argv[1])).cell(sys.argv[2], 'us-east-1', 'e', 'all')\n"
+        "cell = Meter(lambda *a, **k: None, lambda: float(sys.argv[3]), Path(sys.argv[1])).cell(sys.argv[2], 'us-east-1', 'e', 'all')\n"
         "cell.invocations += 1\ncell.weigh(1 << 30, 0, 1.0)\nos.kill(os.getpid(), 9)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "meters"), ACCOUNT], check=False, env={"PYTHONPATH": "src"})
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "meters"), ACCOUNT, str(MIDNIGHT)], check=False, env={"PYTHONPATH": "src"})
     one = yard.replica("e")
     yard.apply(one, "Starting")
     yard.apply(one, "InService")

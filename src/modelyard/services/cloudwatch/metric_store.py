@@ -1,4 +1,4 @@
-"""Where metric points live: a table of series and a table of points, on the raw driver with group commit.
+"""Where metric points live: a table of series, a table of points of the last hours, and packs of older ones (rollup.py).
 
 A point is a weighted value, or a statistic set (then percentiles cannot use it, as in AWS, unless it is a
 single sample or min equals max).
@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.database import Database, Tx
+from modelyard.services.cloudwatch import periods
+from modelyard.services.cloudwatch.rollup import Rollup, gathered, open_pack, values_of
 from modelyard.services.cloudwatch.statistic import extended
 
 MIGRATIONS = [
@@ -27,6 +30,11 @@ MIGRATIONS = [
         samples DOUBLE PRECISION NOT NULL, total DOUBLE PRECISION NOT NULL, low DOUBLE PRECISION NOT NULL, high DOUBLE PRECISION NOT NULL);
     CREATE INDEX metric_points_place ON metric_points (series_id, at);
     CREATE TABLE metric_sources (source TEXT PRIMARY KEY, place BIGINT NOT NULL)
+    """,
+    """
+    CREATE TABLE metric_packs (
+        series_id BIGINT NOT NULL, size INTEGER NOT NULL, start DOUBLE PRECISION NOT NULL, unit TEXT NOT NULL,
+        body @BLOB@ NOT NULL, seen @BLOB@ NOT NULL, PRIMARY KEY (series_id, size, start, unit))
     """,
 ]
 
@@ -54,15 +62,16 @@ class Bucket:
     values: list[tuple[float, float]] = field(default_factory=list)
     exact: bool = True
 
-    def add(self, point: Point) -> None:
+    def add(self, point: Point, values: Sequence[Sequence[float]] | None) -> None:
+        """`values` are [value, weight] pairs, None where they are not known."""
         self.unit = point.unit
         self.samples += point.samples
         self.total += point.total
         self.low, self.high = min(self.low, point.low), max(self.high, point.high)
-        if point.low == point.high:
-            self.values.append((point.low, point.samples))
-        else:
+        if values is None:
             self.exact = False
+        else:
+            self.values += [(value, weight) for value, weight in values]
 
     def statistic(self, name: str) -> float | None:
         """A statistic by AWS's name (statistic.py); None where it cannot be known."""
@@ -81,8 +90,9 @@ class MetricStore:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = self.db = db
         self._clock = clock
-        serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if db.dialect == "sqlite" else "BIGSERIAL PRIMARY KEY"
-        db.migrate("metrics", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
+        serial, blob = ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB") if db.dialect == "sqlite" else ("BIGSERIAL PRIMARY KEY", "BYTEA")
+        db.migrate("metrics", [step.replace("@SERIAL@", serial).replace("@BLOB@", blob) for step in MIGRATIONS])
+        self._rollup = Rollup(db)
 
     def put(
         self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, Sequence[int]] | None = None
@@ -114,6 +124,14 @@ class MetricStore:
         rows = self._db.read(f"SELECT id, namespace, name, dimensions FROM metric_series WHERE {' AND '.join(where)} ORDER BY id", values)
         return [(row[0], row[1], row[2], [{"Name": n, "Value": v} for n, v in orjson.loads(row[3])]) for row in rows]
 
+    def ids(self, account: str, region: str, namespace: str, name: str, dimensions: Sequence[Mapping[str, str]]) -> list[int]:
+        """The series of exactly these dimensions: one or none."""
+        rows = self._db.read(
+            "SELECT id FROM metric_series WHERE account = ? AND region = ? AND namespace = ? AND name = ? AND dimensions = ?",
+            (account, region, namespace, name, canonical(dimensions)),
+        )
+        return [row[0] for row in rows]
+
     def every_point(
         self, account: str, region: str, namespace: str, dimensions: Sequence[Mapping[str, str]]
     ) -> list[tuple[str, float, float]]:
@@ -139,32 +157,101 @@ class MetricStore:
         exact: bool = True,
     ) -> list[Bucket]:
         """The points of exactly this series in [start, end), by period, oldest first. Periods begin at multiples of their length
-        after `anchor`. Not `exact`: only what plain statistics need, added up by the database."""
+        after `anchor`. Not `exact`: only what plain statistics need. What is past its retention is not there."""
+        found = self.ids(account, region, namespace, name, dimensions)
         if not exact:
-            return self._sums((account, region, namespace, name, canonical(dimensions)), start, end, period_s, unit, anchor % period_s)
-        rows = self._db.read(
-            "SELECT p.at, p.unit, p.samples, p.total, p.low, p.high FROM metric_points p JOIN metric_series s ON s.id = p.series_id "
-            "WHERE s.account = ? AND s.region = ? AND s.namespace = ? AND s.name = ? AND s.dimensions = ? AND p.at >= ? AND p.at < ?",
-            (account, region, namespace, name, canonical(dimensions), start, end),
-        )
-        found: dict[float, Bucket] = {}
-        for point in (Point(*row) for row in rows):
-            if unit is not None and point.unit != unit:
-                continue
-            begin = point.at - (point.at - anchor) % period_s
-            found.setdefault(begin, Bucket(begin)).add(point)
-        return [found[begin] for begin in sorted(found)]
+            at, columns = self.sums(found, start, end, period_s, unit, anchor)
+            named = self._unit(found, start, end) if unit is None else unit
+            return [Bucket(begin, named, *stats, exact=False) for begin, *stats in zip(at[:, 1].tolist(), *columns.tolist(), strict=True)]
+        buckets: dict[float, Bucket] = {}
+        start = self._seen_from(start, period_s, anchor)
+        for series in found:
+            for point, values in self._single(series, start, end, period_s, unit, anchor):
+                begin = point.at - (point.at - anchor) % period_s
+                buckets.setdefault(begin, Bucket(begin)).add(point, values)
+        return [buckets[begin] for begin in sorted(buckets)]
 
-    def _sums(self, series: tuple[str, ...], start: float, end: float, period_s: float, unit: str | None, anchor: float) -> list[Bucket]:
+    def sums(
+        self, series: Sequence[int], start: float, end: float, period_s: float, unit: str | None = None, anchor: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Many series at once: ((place of the series, start of period) …, in this order), and (samples, totals, lows, highs)."""
+        start, size = self._seen_from(start, period_s, anchor), periods.resolution(period_s, anchor)
+        if not series or start >= end:
+            return np.empty((0, 2)), np.empty((4, 0))
+        place = {one: number for number, one in enumerate(series)}
+        numbers, parts = [], []
+        for one, _, body, _ in self._packs(series, size, start, end, unit):
+            pack = open_pack(bytes(body))
+            numbers.append(np.full(pack.shape[1], float(place[one])))
+            parts.append(pack)
+        for one, at, *stats in self._rows(series, start, end, period_s, unit, anchor):
+            numbers.append(np.array([float(place[one])]))
+            parts.append(np.array([[at], *([value] for value in stats)], np.float64))
+        if not parts:
+            return np.empty((0, 2)), np.empty((4, 0))
+        number, columns = np.concatenate(numbers), np.concatenate(parts, axis=1)
+        wanted = (columns[0] >= start) & (columns[0] < end)
+        number, columns = number[wanted], columns[:, wanted]
+        base = math.floor((start - anchor) / period_s)
+        count = math.floor((end - anchor) / period_s) - base + 1
+        keys, made = gathered(number * count + (np.floor((columns[0] - anchor) / period_s) - base), columns[1:])
+        which, offset = np.divmod(keys, count)
+        return np.stack([which, anchor + (offset + base) * period_s], axis=1), made
+
+    def sweep(self) -> None:
+        """Packs what is old enough and drops what is past its retention; safe to repeat."""
+        now = self._clock.now()
+        self._rollup.roll(now)
+        self._rollup.expire(now)
+
+    def _seen_from(self, start: float, period_s: float, anchor: float) -> float:
+        """The start, or the beginning of the period in which the retention of this resolution begins."""
+        oldest = self._clock.now() - periods.kept(periods.resolution(period_s, anchor))
+        return start if start >= oldest else max(start, oldest - (oldest - anchor) % period_s)
+
+    def _packs(self, series: Sequence[int], size: int, start: float, end: float, unit: str | None, values: bool = False) -> list[Any]:
+        if size == 1 or start >= self._clock.now() - periods.kept(1):
+            return []  # nothing so young is packed
+        return self._rollup.packs(series, size, start, end, unit, values)
+
+    def _rows(self, series: Sequence[int], start: float, end: float, period_s: float, unit: str | None, anchor: float) -> list[Any]:
+        """(series, start of period, samples, total, low, high) of what is not packed, added up by the database."""
         place = "CAST((p.at - ?) / ? AS INTEGER)" if self._db.dialect == "sqlite" else "floor((p.at - ?) / ?)"
+        low = anchor - math.ceil((anchor - start) / period_s) * period_s if start < anchor else anchor  # CAST cuts towards zero
         rows = self._db.read(
-            f"SELECT {place} AS place, max(p.unit), sum(p.samples), sum(p.total), min(p.low), max(p.high) "
-            "FROM metric_points p JOIN metric_series s ON s.id = p.series_id "
-            "WHERE s.account = ? AND s.region = ? AND s.namespace = ? AND s.name = ? AND s.dimensions = ? AND p.at >= ? AND p.at < ?"
-            f"{'' if unit is None else ' AND p.unit = ?'} GROUP BY 1 ORDER BY 1",
-            (anchor, period_s, *series, start, end, *([] if unit is None else [unit])),
+            f"SELECT p.series_id, {place} AS place, sum(p.samples), sum(p.total), min(p.low), max(p.high) FROM metric_points p "
+            f"WHERE p.series_id IN ({','.join('?' * len(series))}) AND p.at >= ? AND p.at < ?"
+            f"{'' if unit is None else ' AND p.unit = ?'} GROUP BY 1, 2 ORDER BY 1, 2",
+            (low, period_s, *series, start, end, *([] if unit is None else [unit])),
         )
-        return [Bucket(anchor + float(row[0]) * period_s, *row[1:], exact=False) for row in rows]
+        # A period that the start cuts begins before it: it is named by its first moment that is asked for.
+        return [(row[0], max(start, low + float(row[1]) * period_s), *row[2:]) for row in rows]
+
+    def _single(
+        self, series: int, start: float, end: float, period_s: float, unit: str | None, anchor: float
+    ) -> list[tuple[Point, list[list[float]] | None]]:
+        """Points, packed ones with the values they are of (None: not known)."""
+        rows = self._db.read(
+            "SELECT at, unit, samples, total, low, high FROM metric_points WHERE series_id = ? AND at >= ? AND at < ? ORDER BY at",
+            (series, start, end),
+        )
+        found = [(Point(*row), [[row[4], row[2]]] if row[4] == row[5] else None) for row in rows if unit is None or row[1] == unit]
+        size = periods.resolution(period_s, anchor)
+        for _, named, body, seen in self._packs([series], size, start, end, unit, values=True):
+            known = {float(at): values for at, values in orjson.loads(bytes(seen))}
+            for at, samples, total, low, high in open_pack(bytes(body)).T.tolist():
+                if start <= at < end:
+                    found.append((Point(at, named, samples, total, low, high), values_of((samples, low, high), known.get(at))))
+        return found
+
+    def _unit(self, series: Sequence[int], start: float, end: float) -> str:
+        """The unit of the newest point; the packs' where all are packed."""
+        for one in series:
+            rows = self._db.read("SELECT unit FROM metric_points WHERE series_id = ? AND at < ? ORDER BY at DESC LIMIT 1", (one, end))
+            rows = rows or self._db.read("SELECT unit FROM metric_packs WHERE series_id = ? ORDER BY start DESC LIMIT 1", (one,))
+            if rows:
+                return rows[0][0]
+        return "None"
 
     def _series(self, tx: Tx, key: tuple[str, ...], at: float) -> int:
         rows = tx.execute(

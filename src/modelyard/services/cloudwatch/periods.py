@@ -32,8 +32,9 @@ def rounded(start: float, period: float, now: float) -> float:
 
 
 def resolution(period: float, anchor: float) -> int:
-    """The coarsest kept resolution that periods of this length, beginning at `anchor`, are made of."""
-    return next((size for size, _ in LEVELS if period % size == 0 and anchor % size == 0), 1)
+    """The coarsest kept resolution that periods of this length, beginning at `anchor`, are made of. Odd ones of more than a minute are
+    made of minutes."""
+    return next((size for size, _ in LEVELS if period % size == 0 and anchor % size == 0 and size > 1), 60 if period >= 60 else 1)
 
 
 def kept(size: int) -> float:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from modelyard.services.cloudwatch import labels, periods, statistic
 from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions, result
@@ -73,11 +75,21 @@ class Queries:
     def _fetch(
         self, namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], stat: str, period: float, unit: str | None, label: str
     ) -> Series:
-        first = self._first(period)
-        found = buckets(self._metrics, self._where, namespace, name, dimensions, stat, first, self._end, period, unit, first)
+        first, origin = self._first(period), _origin(namespace, name, dimensions, stat)
+        if stat in statistic.PLAIN:
+            (points,) = self._plain(self._metrics.ids(*self._where, namespace, name, dimensions), stat, period, unit) or [{}]
+            return Series(points, label, period, origin)
+        found = self._metrics.buckets(*self._where, namespace, name, dimensions, first, self._end, period, unit, anchor=first)
         pairs = ((bucket.start, bucket.statistic(stat)) for bucket in found)
-        origin = {"MetricName": name, "Namespace": namespace, "Stat": stat} | {f"Dim.{d['Name']}": d["Value"] for d in dimensions}
         return Series({at: value for at, value in pairs if value is not None}, label, period, origin)
+
+    def _plain(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> list[dict[float, float]]:
+        """The points of each series."""
+        first = self._first(period)
+        places, columns = self._metrics.sums(series, first, self._end, period, unit, first)
+        values, starts = statistic.plain(stat, columns).tolist(), places[:, 1].tolist()
+        ends = np.searchsorted(places[:, 0], np.arange(len(series)), side="right").tolist()
+        return [dict(zip(starts[a:b], values[a:b], strict=True)) for a, b in zip([0, *ends], ends, strict=False)]
 
     def _first(self, period: float) -> float:
         if self._anchor is None:
@@ -109,17 +121,27 @@ class Queries:
     def _search(self, text: str, stat: str, period: float) -> list[Series]:
         if not statistic.is_known(stat):
             raise ExpressionError(f"{stat} is not a statistic")
-        matches = matcher(text)
-        found = []
-        for _, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
+        matches, asked = matcher(text), []
+        for one, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):
-                label = " ".join([*(value for _, value in pairs), name])
-                found.append(self._fetch(namespace, name, dimensions, stat, period, None, label))
+                asked.append((one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
+        if stat in statistic.PLAIN:
+            points = self._plain([one for one, *_ in asked], stat, period, None)
+            found = [
+                Series(mine, label, period, _origin(namespace, name, dimensions, stat))
+                for (_, namespace, name, dimensions, label), mine in zip(asked, points, strict=True)
+            ]
+        else:
+            found = [self._fetch(namespace, name, dimensions, stat, period, None, label) for _, namespace, name, dimensions, label in asked]
         found = [one for one in found if one.points]
         if len(found) > MOST_FOUND:
             self.messages.append({"Code": "MaxMetricsExceeded", "Value": "Maximum number of allowed metrics exceeded"})
         return found[:MOST_FOUND]
+
+
+def _origin(namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], stat: str) -> dict[str, str]:
+    return {"MetricName": name, "Namespace": namespace, "Stat": stat} | {f"Dim.{d['Name']}": d["Value"] for d in dimensions}
 
 
 def _is_many(query: Query) -> bool:

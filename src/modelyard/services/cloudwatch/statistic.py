@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 PLAIN = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 _SHORT = re.compile(r"(p|tm|wm|tc|ts)(\d{1,2}(?:\.\d{0,10})?|100)", re.IGNORECASE)
@@ -33,7 +34,7 @@ class Extended:
         """None where there is nothing left between the bounds to take a mean of."""
         if not values:
             return None
-        ordered = sorted(values)
+        ordered = _merged(values)
         if self.kind == "p":
             return percentile(ordered, self.high or 0.0)
         low, high = self._bounds(ordered)
@@ -55,6 +56,14 @@ class Extended:
             return self.low, self.high
         low = percentile(ordered, self.low) if self.low else None
         return low, None if self.high is None or self.high >= 100 else percentile(ordered, self.high)
+
+
+def _merged(values: Values) -> list[tuple[float, float]]:
+    """Rising, each value once: `percentile` counts on it."""
+    weights: dict[float, float] = {}
+    for value, weight in values:
+        weights[value] = weights.get(value, 0.0) + weight
+    return sorted(weights.items())
 
 
 def _mean(values: Values) -> float:
@@ -83,12 +92,20 @@ def extended(name: str) -> Extended | None:
     return Extended(kind, first, last, signs == {"%"})
 
 
+def plain(name: str, columns: Any) -> Any:
+    """A plain statistic of many periods at once; `columns` are numpy's (samples, totals, lows, highs)."""
+    samples, total, low, high = columns
+    if name == "Average":
+        return total / samples.clip(min=1e-300)
+    return {"SampleCount": samples, "Sum": total, "Minimum": low, "Maximum": high}[name]
+
+
 def is_known(name: str) -> bool:
     return name in PLAIN or extended(name) is not None
 
 
 def percentile(ordered: Values, percent: float) -> float:
-    """Linear interpolation between closest ranks, over weighted values in rising order."""
+    """Linear interpolation between closest ranks, over weighted values in rising order, each of them once."""
     rank = percent / 100 * (sum(weight for _, weight in ordered) - 1)
     passed = below = 0.0
     previous = ordered[0][0]

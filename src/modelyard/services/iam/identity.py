@@ -26,6 +26,7 @@ from modelyard.services.iam.uses import Uses
 from modelyard.services.iam.vault import Vault
 
 MAX_VERDICTS = 4096
+FURTHER_KEPT = 100
 _NONE: Mapping[str, Any] = {}
 
 
@@ -111,7 +112,10 @@ class IamIdentity:
         return needs(call, request)
 
     def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
-        call.further = [*(call.further or ()), (action, resource, condition)]
+        if call.further is None:
+            call.further = []
+        if len(call.further) < FURTHER_KEPT:  # DeleteObjects asks for a thousand keys
+            call.further.append((action, resource, condition))
         if not self._open:
             asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
             self._check(call, Need(action, resource), asked, condition)

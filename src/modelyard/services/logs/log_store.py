@@ -292,14 +292,10 @@ class LogStore:
         """Events of some streams strictly between two places, start inclusive, end exclusive as AWS has them."""
         if not stream_ids:
             return []
+        # One lower and one upper bound: of several, SQLite may walk the index by the wider one.
+        after, before = _bounds(after, before, start_ms, end_ms)
         where = [f"stream_id IN ({','.join('?' * len(stream_ids))})", "(at_ms, seq) > (?, ?)", "(at_ms, seq) < (?, ?)"]
         values: list[Any] = [*stream_ids, *after, *before]
-        if start_ms is not None:
-            where.append("at_ms >= ?")
-            values.append(start_ms)
-        if end_ms is not None:
-            where.append("at_ms < ?")
-            values.append(end_ms)
         way = "DESC" if newest_first else "ASC"
         rows = self._db.read(
             f"SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE {' AND '.join(where)} "
@@ -350,18 +346,19 @@ class LogStore:
     ) -> Iterator[LogEvent]:
         """Bounds a part of the stream by its index, then lets the database look into its messages."""
         has = "instr" if self._db.dialect == "sqlite" else "strpos"
-        where, size = "stream_id = ? AND (at_ms, seq) > (?, ?) AND at_ms >= ? AND at_ms < ?", max(size, FEW_ROWS)
-        span = (start_ms or 0, END[0] if end_ms is None else end_ms)
+        place, end = _bounds(place, END, start_ms, end_ms)
+        size = max(size, FEW_ROWS)
         while True:
             last = self._db.read(
-                f"SELECT at_ms, seq FROM log_events WHERE {where} ORDER BY at_ms, seq LIMIT 1 OFFSET ?",
-                (stream_id, *place, *span, size - 1),
+                "SELECT at_ms, seq FROM log_events WHERE stream_id = ? AND (at_ms, seq) > (?, ?) AND (at_ms, seq) < (?, ?) "
+                "ORDER BY at_ms, seq LIMIT 1 OFFSET ?",
+                (stream_id, *place, *end, size - 1),
             )
-            until = last[0] if last else END
+            until = last[0] if last else end
             rows = self._db.read(
-                f"SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE {where} AND (at_ms, seq) <= (?, ?) "
-                f"{f' AND {has}(message, ?) > 0' * len(contains)} ORDER BY at_ms, seq",
-                (stream_id, *place, *span, *until, *contains),
+                "SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE stream_id = ? AND (at_ms, seq) > (?, ?) "
+                f"AND (at_ms, seq) <= (?, ?){f' AND {has}(message, ?) > 0' * len(contains)} ORDER BY at_ms, seq",
+                (stream_id, *place, *until, *contains),
             )
             yield from map(LogEvent._make, rows)
             if not last:
@@ -372,6 +369,16 @@ class LogStore:
     def event(self, stream_id: int, at_ms: int, seq: int) -> LogEvent | None:
         found = self.events([stream_id], after=(at_ms, seq - 1), before=(at_ms, seq + 1), limit=1)
         return found[0] if found else None
+
+    def last_seq(self) -> int:
+        return self._db.read("SELECT coalesce(max(seq), 0) FROM log_events")[0][0]
+
+    def arrived(self, seq: int) -> list[LogEvent]:
+        """Events of all groups in the order of their arrival, after one of them."""
+        rows = self._db.read(
+            "SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, LOOK_ROWS)
+        )
+        return list(map(LogEvent._make, rows))
 
     def origin(self, stream_id: int) -> tuple[str, str, str, str] | None:
         """(account, region, group, stream) of a stream."""
@@ -439,6 +446,12 @@ class LogStore:
                 "INSERT INTO log_outbox (group_id, stream, at_ms, events) VALUES (?,?,?,?)",
                 (group_id, name, now, orjson.dumps(events).decode()),
             )
+
+
+def _bounds(after: Place, before: Place, start_ms: int | None, end_ms: int | None) -> tuple[Place, Place]:
+    """Places that a time span narrows: start inclusive, end exclusive. No event has a seq below 1."""
+    after = after if start_ms is None else max(tuple(after), (start_ms, 0))
+    return after, before if end_ms is None else min(tuple(before), (end_ms, 0))
 
 
 def _place(event: LogEvent) -> Place:
