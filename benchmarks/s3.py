@@ -1,6 +1,9 @@
 """S3 beside its floors in one run: nginx (WebDAV PUT without fsync, sendfile GET) and a plain write+fsync.
 
-    PYTHONPATH=src python benchmarks/s3.py [--rounds 3] [--large-mib 256] [--folder DIR]
+    PYTHONPATH=src python benchmarks/s3.py [--rounds 3] [--large-mib 256] [--folder DIR] [--peers PYTHON] [--objects 1000000]
+
+`--peers` names an interpreter that has moto[server] and ministack: they are measured in the same run (both keep objects in memory or in files
+without fsync). `--objects` measures size instead: 100,000 keys under one prefix listed in pages, and PUT and GET beside that many objects in the bucket.
 
 Requests to S3 are signed (presigned SigV4, so that the client costs the same on both sides) over one kept-alive
 connection. Prints p50 in ms per operation, ratios, CPU per GET from /proc, and the growth of the server's peak RSS
@@ -21,7 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
@@ -64,15 +67,14 @@ def serve(data: str) -> None:
     uvloop.run(run())
 
 
-class S3:
-    name = "s3"
+class Signed:
+    """A server of S3 that is asked with presigned URLs."""
 
-    def __init__(self, folder: Path) -> None:
+    def connect(self, port: str, key: str, secret: str) -> None:
         import boto3
         from botocore.config import Config
 
-        self.process = subprocess.Popen([sys.executable, __file__, "--serve", str(folder / "data")], stdout=subprocess.PIPE, text=True)
-        self.port, key, secret = self.process.stdout.readline().split()
+        self.port = port
         self.client = boto3.client(
             "s3",
             aws_access_key_id=key,
@@ -95,6 +97,45 @@ class S3:
         self.process.wait()
 
 
+class S3(Signed):
+    name = "s3"
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen([sys.executable, __file__, "--serve", str(folder / "data")], stdout=subprocess.PIPE, text=True)
+        self.connect(*self.process.stdout.readline().split())
+
+
+class Peer(Signed):
+    """moto's server or ministack, by the module that an interpreter runs."""
+
+    MODULES: ClassVar = {"moto": "moto.server", "ministack": "ministack.app"}
+
+    def __init__(self, name: str, python: str, folder: Path) -> None:
+        self.name = name
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        arguments = ["-p", str(port)] if name == "moto" else []
+        self.process = subprocess.Popen(
+            [python, "-m", self.MODULES[name], *arguments],
+            cwd=folder,
+            env={**os.environ, "GATEWAY_PORT": str(port), "PYTHONPATH": ""},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(port)
+        self.connect(str(port), "test", "test")
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("a server did not start")
+
+
 class Nginx:
     name = "nginx"
 
@@ -112,12 +153,7 @@ class Nginx:
             f"scgi_temp_path {root}/t4; server {{ listen 127.0.0.1:{self.port}; location / {{ root {root}/www; dav_methods PUT; }} }} }}"
         )
         self.process = subprocess.Popen(["nginx", "-p", str(root), "-c", str(root / "nginx.conf")], stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("nginx did not start")
+        wait_for(self.port)
 
     def target(self, method: str, key: str) -> str:
         return f"/{key}"
@@ -139,11 +175,11 @@ def request(connection: http.client.HTTPConnection, method: str, target: str, bo
     headers = {"Content-Length": str(length)} if length is not None else {}
     connection.request(method, target, body=body, headers=headers)
     answer = connection.getresponse()
+    if answer.status not in (200, 201, 204):
+        raise RuntimeError(f"{method} {target[:60]} at {connection.port}: {answer.status} {answer.read(500)!r}")
     got, buffer = 0, memoryview(bytearray(MIB))
     while n := answer.readinto(buffer):
         got += n
-    if answer.status not in (200, 201, 204):
-        raise RuntimeError(f"{method} {target[:60]}: {answer.status}")
     return got
 
 
@@ -198,6 +234,72 @@ def small(server: Any, size: int, count: int, tag: str) -> dict[str, float]:
     return {"put": put, "get": p50_ms(times), "cpu_us": (cpu_s(server) - before) / len(times) * 1e6}
 
 
+def together(server: Any, size: int, count: int, tag: str, connections: int = 8) -> dict[str, float]:
+    """p50 of PUT and GET and operations per second of `connections` clients at once, `count` of each kind by each."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    data = os.urandom(size)
+    urls = {
+        method: [[server.target(method, f"{tag}-c{client}-{size}-{n}") for n in range(count)] for client in range(connections)]
+        for method in ("PUT", "GET")
+    }
+
+    def client(method: str, targets: list[str]) -> list[float]:
+        connection = http.client.HTTPConnection("127.0.0.1", int(server.port), timeout=600)
+        body = data if method == "PUT" else None
+        return [timed(lambda t=t: request(connection, method, t, body)) for t in targets]
+
+    found = {}
+    with ThreadPoolExecutor(connections) as pool:
+        for method in ("PUT", "GET"):
+            began = time.perf_counter()
+            times = [one for some in pool.map(lambda targets, m=method: client(m, targets), urls[method]) for one in some]
+            found[f"{method.lower()} c{connections}"] = p50_ms(times)
+            found[f"{method.lower()} c{connections} per s"] = len(times) / (time.perf_counter() - began)
+    return found
+
+
+def at_size(server: S3, folder: Path, objects: int) -> None:
+    """Fills the index through the product's own statements, then measures listing by pages, and PUT and GET before and after."""
+    from modelyard.kernel.database import open_database
+    from modelyard.services.s3.index import Index
+
+    index = Index(open_database("", folder / "data" / "s3.db", durable=True))
+    small(server, KIB, 50, "warm")
+    before, made, began = small(server, KIB, 300, "few"), 0, time.perf_counter()
+
+    def fill(tx: Any, first: int, last: int) -> None:
+        for n in range(first, last):
+            prefix = "one/prefix/" if n < 100_000 else f"many/{n % 1000:03}/"
+            index.insert(tx, "bench", f"{prefix}{n:08}", "null", False, 0, "d41d8cd98f00b204e9800998ecf8427e", 0.0, "", {"headers": {}})
+
+    while made < objects:
+        step = min(20_000, objects - made)
+        index.db.grouped(lambda tx, a=made, b=made + step: fill(tx, a, b))
+        made += step
+    print(f"{objects} objects are in the index after {time.perf_counter() - began:.0f} s")
+    pages, token = [], {}
+    while True:
+        began = time.perf_counter()
+        page = server.client.list_objects_v2(Bucket="bench", Prefix="one/prefix/", **token)
+        pages.append(time.perf_counter() - began)
+        if not page["IsTruncated"]:
+            break
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+    tenth = max(1, len(pages) // 10)
+    print(
+        f"list {min(objects, 100_000)} keys in {len(pages)} pages: first tenth {p50_ms(pages[:tenth]):.1f} ms a page, last {p50_ms(pages[-tenth:]):.1f}"
+    )
+    began = time.perf_counter()
+    server.client.list_objects_v2(Bucket="bench", Delimiter="/")
+    print(f"list with a delimiter over all: {(time.perf_counter() - began) * 1e3:.1f} ms")
+    after = small(server, KIB, 300, "more")
+    for what in ("put", "get"):
+        print(
+            f"{what.upper()} 1 KiB p50: {before[what]:.3f} ms with few objects, {after[what]:.3f} ms with {objects} ({after[what] / before[what]:.2f} x)"
+        )
+
+
 def plain(folder: Path, size: int, count: int) -> float:
     data = os.urandom(size)
 
@@ -231,6 +333,8 @@ def main() -> None:
     options.add_argument("--serve", help=argparse.SUPPRESS)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--large-mib", type=int, default=256)
+    options.add_argument("--peers", help="a Python interpreter that has moto[server] and ministack")
+    options.add_argument("--objects", type=int, help="measure size instead: this many objects in one bucket")
     options.add_argument("--folder", type=Path, help="where to write (default: a new folder under TMPDIR)")
     asked = options.parse_args()
     if asked.serve:
@@ -239,8 +343,12 @@ def main() -> None:
     servers: list[Any] = []
     try:
         servers.append(S3(folder))
+        if asked.objects:
+            return at_size(servers[0], folder, asked.objects)
         if shutil.which("nginx"):
             servers.append(Nginx(folder))
+        for name in Peer.MODULES if asked.peers else ():
+            servers.append(Peer(name, asked.peers, folder))
         report(servers, folder, asked.rounds, asked.large_mib)
     finally:
         for server in servers:
@@ -264,6 +372,8 @@ def report(servers: list[Any], folder: Path, rounds: int, large_mib: int) -> Non
             for server in servers:
                 for what, value in small(server, size, count, f"r{round}").items():
                     add(f"{server.name} {what} {size // KIB} KiB{'' if what == 'cpu_us' else ', ms'}", value)
+                for what, value in together(server, size, count // 4, f"r{round}").items():
+                    add(f"{server.name} {what} {size // KIB} KiB{'' if what.endswith('per s') else ', ms'}", value)
         for server in servers:
             for what, value in large(server, source).items():
                 add(f"{server.name} {what} {large_mib} MiB", value)

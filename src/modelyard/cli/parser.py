@@ -11,10 +11,29 @@ import sys
 from pathlib import Path
 
 from modelyard import __version__
-from modelyard.cli import account, cost, demo, doctor, down, env, exits, fault, images, load, logs, reset, run, spot, status, up, watch
+from modelyard.cli import (
+    account,
+    cost,
+    demo,
+    doctor,
+    down,
+    env,
+    exits,
+    fault,
+    images,
+    load,
+    logs,
+    policy,
+    reset,
+    run,
+    spot,
+    status,
+    up,
+    watch,
+)
 from modelyard.config import default_data
 
-COMMANDS = [up, down, status, env, run, logs, watch, load, fault, spot, cost, images, account, reset, doctor, demo]
+COMMANDS = [up, down, status, env, run, logs, watch, load, fault, spot, cost, images, account, policy, reset, doctor, demo]
 
 EPILOG = """\
 The first steps:

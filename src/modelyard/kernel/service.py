@@ -232,6 +232,8 @@ class Call:
     auth: Any = None
     """The wire's claim: how it was signed (`time`, `expires_s`, `payload`); None: unsigned, signature version 2, or a call in process."""
     held: tuple[str, int] | None = None
+    logged: Any = None
+    """The bucket that this call is about, where its requests are logged (services/s3/access_lines.py)."""
     further: list[tuple[str, str, Any]] | None = None
     """(action, resource, condition) of what `authorize` was asked beside what every such call needs, for the audit trail."""
 

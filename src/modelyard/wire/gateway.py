@@ -112,11 +112,21 @@ class Gateway:
             response = self._error(request, exchange, refused, request_id)
         if exchange.call is not None and self.trail is not None:
             self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
+        if exchange.call is not None and (exchange.call.logged is not None or (refused is not None and exchange.call.service == "s3")):
+            self._note_for_bucket(request, response, exchange, refused, monotonic() - began)
         if "origin" in request.index:
             await self.cross_origin.add_headers(request, exchange.route, response)
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
+
+    def _note_for_bucket(
+        self, request: HttpRequest, response: HttpResponse, exchange: _Progress, refused: ApiError | None, took_s: float
+    ) -> None:
+        """A line of the access log that a bucket asks for."""
+        part = self.platform.parts.get("s3_access")
+        if part is not None:
+            part.note(request, response, exchange.call, exchange.asked, "" if refused is None else refused.code, took_s, self.pool)
 
     def broken(self, problem: Exception, request_id: str) -> ApiError:
         """What a client is told of an exception that is a bug, or a full disk; the log has it all."""

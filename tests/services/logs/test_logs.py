@@ -6,11 +6,13 @@ import time
 
 import pytest
 
-from modelyard.kernel.clock import SystemClock
+from modelyard.kernel.clock import ManualClock, SystemClock
 from modelyard.kernel.database import SQLite
 from modelyard.services.logs.follow import Followed, LogFollower
 from modelyard.services.logs.log_store import LogStore
+from tests.support import inproc
 from tests.support.chaos import Chaos, Crash
+from tests.support.platform import InProcess
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def test_bad_input_gets_the_error_of_aws(stream):
     calls = {
         "order": lambda: stream.put_log_events(logGroupName="/g", logStreamName="s", logEvents=backwards),
         "token": lambda: stream.get_log_events(logGroupName="/g", logStreamName="s", nextToken="nonsense"),
-        "json": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="{ $.a = 1 }"),
+        "json": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="{ $.a = }"),
         "retention": lambda: stream.put_retention_policy(logGroupName="/g", retentionInDays=6),
         "both": lambda: stream.filter_log_events(logGroupName="/g", logStreamNames=["s"], logStreamNamePrefix="s"),
     }
@@ -176,3 +178,105 @@ def test_two_engines_that_follow_one_file_write_each_line_once(tmp_path):
     (stream,) = stores[0].streams(stores[0].group("1", "r", "/g"), prefix="", limit=10)
     events = stores[0].events([stream.id], limit=10_000)
     assert [event.message for event in events] == [f"line {n}" for n in range(written)]
+
+
+def test_a_filter_over_many_lines_of_many_streams_comes_in_pages_and_misses_none(stream, monkeypatch):
+    monkeypatch.setattr("modelyard.services.logs.log_store.LOOK_ROWS", 640)
+    monkeypatch.setattr("modelyard.services.logs.events.PAGE_SECONDS", 0.0)
+    for n in range(12):
+        stream.create_log_stream(logGroupName="/g", logStreamName=f"t{n:02}")
+        put(stream, [f"{'needle' if i % 50 == n else 'hay'} {n} {i}" for i in range(200)], stream=f"t{n:02}", later_ms=n)
+    for pattern in ("needle", "[word = needle, n, i]"):
+        seen, pages, more = [], 0, {}
+        while True:
+            page = stream.filter_log_events(logGroupName="/g", filterPattern=pattern, **more)
+            seen, pages = seen + page["events"], pages + 1
+            if "nextToken" not in page:
+                break
+            more = {"nextToken": page["nextToken"]}
+        assert pages > 3 and len(seen) == len({e["eventId"] for e in seen}) == 12 * 4
+        assert [e["timestamp"] for e in seen] == sorted(e["timestamp"] for e in seen)
+
+
+NOW = 1_700_000_000
+
+
+@pytest.fixture
+def yard_of_the_past(tmp_path):
+    made = InProcess(tmp_path, ManualClock(NOW))
+    yield made
+    made.close()
+
+
+def test_retention_hides_refuses_and_deletes_by_the_platform_clock(yard_of_the_past):
+    yard = yard_of_the_past
+    logs = yard.client("logs")
+    logs.create_log_group(logGroupName="/g")
+    logs.create_log_stream(logGroupName="/g", logStreamName="s")
+    put_at = lambda at, text: logs.put_log_events(
+        logGroupName="/g", logStreamName="s", logEvents=[{"timestamp": at * 1000, "message": text}]
+    )  # noqa: E731
+    put_at(NOW, "first")
+    logs.put_retention_policy(logGroupName="/g", retentionInDays=1)
+    yard.platform.clock.advance(20 * 3600)
+    put_at(NOW + 20 * 3600, "second")
+    stored = logs.describe_log_groups()["logGroups"][0]["storedBytes"]
+    yard.platform.clock.advance(5 * 3600)
+    texts = lambda: [e["message"] for e in logs.get_log_events(logGroupName="/g", logStreamName="s")["events"]]  # noqa: E731
+    assert texts() == ["second"] == [e["message"] for e in logs.filter_log_events(logGroupName="/g")["events"]]
+    assert put_at(NOW, "late")["rejectedLogEventsInfo"] == {"expiredLogEventEndIndex": 1}
+    yard.platform.logs.sweep()
+    assert yard.platform.logs.db.read("SELECT message FROM log_events") == [("second",)]
+    assert logs.describe_log_groups()["logGroups"][0]["storedBytes"] == stored - len("first") - 26
+    logs.delete_retention_policy(logGroupName="/g")
+    assert texts() == ["second"]
+
+
+def test_a_group_is_protected_keeps_its_key_and_is_found_by_its_arn(yard, client):
+    logs, kms = client("logs"), client("kms")
+    arn = kms.create_key()["KeyMetadata"]["Arn"]
+    logs.create_log_group(logGroupName="/k", kmsKeyId=arn, deletionProtectionEnabled=True)
+    (said,) = logs.describe_log_groups()["logGroups"]
+    assert said["kmsKeyId"] == arn and said["deletionProtectionEnabled"]
+    assert code(lambda: logs.delete_log_group(logGroupName="/k")) == "ValidationException"
+    logs.disassociate_kms_key(logGroupName="/k")
+    assert "kmsKeyId" not in logs.describe_log_groups()["logGroups"][0]
+    assert code(lambda: logs.associate_kms_key(logGroupName="/k", kmsKeyId=arn[:-4] + "none")) == "InvalidParameterException"
+    logs.put_log_group_deletion_protection(logGroupIdentifier=said["logGroupArn"], deletionProtectionEnabled=False)
+    assert logs.list_log_groups()["logGroups"][0]["logGroupName"] == "/k"
+    logs.delete_log_group(logGroupName="/k")
+
+
+def test_the_limits_of_a_batch(stream):
+    now = int(time.time() * 1000)
+    send = lambda events: stream.put_log_events(logGroupName="/g", logStreamName="s", logEvents=events)  # noqa: E731
+    for events in (
+        [{"timestamp": now, "message": "x" * 1_048_600}],
+        [{"timestamp": now, "message": "x" * 600_000}] * 2,
+        [{"timestamp": now - 25 * 3_600_000, "message": "a"}, {"timestamp": now, "message": "b"}],
+    ):
+        assert code(lambda events=events: send(events)) == "InvalidParameterException"
+    answer = send([{"timestamp": now, "message": "a"}, {"timestamp": now + 3 * 3_600_000, "message": "b"}])
+    assert answer["rejectedLogEventsInfo"] == {"tooNewLogEventStartIndex": 1}
+
+
+def test_a_principal_that_may_not_is_denied(yard):
+    iam = yard.client("iam")
+    iam.create_user(UserName="eve")
+    keys = iam.create_access_key(UserName="eve")["AccessKey"]
+    logs = inproc.client(yard.gateway, "logs", key=keys["AccessKeyId"], secret=keys["SecretAccessKey"])
+    for call in (
+        lambda: logs.start_query(logGroupName="/g", startTime=0, endTime=1, queryString="fields a"),
+        lambda: logs.put_metric_filter(
+            logGroupName="/g",
+            filterName="f",
+            filterPattern="",
+            metricTransformations=[{"metricName": "m", "metricNamespace": "n", "metricValue": "1"}],
+        ),
+        lambda: logs.put_subscription_filter(
+            logGroupName="/g", filterName="f", filterPattern="", destinationArn="arn:aws:sqs:us-east-1:1:q"
+        ),
+        lambda: logs.put_query_definition(name="n", queryString="fields a"),
+        lambda: logs.associate_kms_key(logGroupName="/g", kmsKeyId="k"),
+    ):
+        assert code(call) == "AccessDeniedException"

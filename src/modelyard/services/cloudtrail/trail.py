@@ -20,7 +20,7 @@ from modelyard.services.cloudtrail import event, files, kinds
 from modelyard.services.cloudtrail.redact import Redacted
 
 log = logging.getLogger("modelyard.trail")
-FLUSH_S = 0.2
+FLUSH_S = 0.05
 MOST_WAITING = 20_000
 LINES_AT_ONCE = 32
 MOST_REQUEST = 20_000

@@ -164,6 +164,12 @@ class IamIdentity:
         document, account = lookup(call, request)
         return (compile_set(document, f"the {service} resource policy") if document else None), account
 
+    def resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None, bool]:
+        """The resource's policy, whose the resource is (None: the caller's account's), and whether that policy must grant."""
+        lookup = self._lookup(need)
+        policy, account = self._resource_policy(call, need, request, lookup)
+        return policy, account, type(lookup) is PoliciesOf and lookup.must_grant
+
     # --- roles for work done in their name --------------------------------------------------------------
 
     def session_for_role(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
 from modelyard.services.logs.groups import the_group
-from modelyard.services.logs.log_store import END, START, LogEvent
+from modelyard.services.logs.log_store import END, START, Group, LogEvent, Stream
 from modelyard.services.logs.patterns import matcher
 from modelyard.services.logs.streams import the_stream
 
-BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD = 1_048_576, 10_000, 26
+BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD, EVENT_BYTES = 1_048_576, 10_000, 26, 1_048_576
 OLDEST_MS, NEWEST_MS, SPAN_MS = 14 * 86_400_000, 2 * 3_600_000, 24 * 3_600_000
 PAGE_EVENTS, PAGE_BYTES = 10_000, 1_000_000
-SCAN_EVENTS = 20_000
+PAGE_SECONDS, LOOK_EVERY = 0.15, 64
+"""How long one page of FilterLogEvents looks for matches: then it answers with what it has and a token, as AWS does."""
+MOST_NAMED_STREAMS = 100
 
 
 @api.operation
@@ -22,14 +26,18 @@ def put_log_events(call, request):
     events = [(event["timestamp"], event["message"]) for event in request["logEvents"]]
     _check_batch(events)
     now = int(call.now() * 1000)
-    kept = [(at, text) for at, text in events if now - OLDEST_MS <= at <= now + NEWEST_MS]
+    oldest, kept_from = now - OLDEST_MS, group.oldest_ms(now)
+    kept = [(at, text) for at, text in events if at >= oldest and at >= kept_from and at <= now + NEWEST_MS]
     call.platform.logs.put(stream, kept)
     answer = {"nextSequenceToken": f"{stream.id:049d}"}
-    too_old = sum(at < now - OLDEST_MS for at, _ in events)
+    too_old = sum(at < oldest for at, _ in events)
+    expired = sum(at < kept_from for at, _ in events)
     too_new = sum(at > now + NEWEST_MS for at, _ in events)
     rejected = {}
     if too_old:
         rejected["tooOldLogEventEndIndex"] = too_old
+    if expired > too_old:
+        rejected["expiredLogEventEndIndex"] = expired
     if too_new:
         rejected["tooNewLogEventStartIndex"] = len(events) - too_new
     if rejected:
@@ -49,7 +57,7 @@ def get_log_events(call, request):
         [stream.id],
         after=place if way == "f" else START,
         before=place if way == "b" else END,
-        start_ms=request.get("startTime"),
+        start_ms=max(request.get("startTime", 0), group.oldest_ms(int(call.now() * 1000))),
         end_ms=request.get("endTime"),
         newest_first=not forward,
         limit=limit,
@@ -74,41 +82,51 @@ def get_log_events(call, request):
 
 @api.operation
 def filter_log_events(call, request):
+    """Events of several streams in the order of time. A page ends when it is full, or after a moment of looking: it may be empty
+    and have a token, as AWS's may."""
     group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
-    names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
-    if names and prefix:
-        raise api.error.InvalidParameterException("logStreamNames and logStreamNamePrefix cannot be specified together.")
-    logs = call.platform.logs
-    streams = [the_stream(call, group, n) for n in names] if names else logs.streams(group, prefix=prefix or "", limit=1_000_000)
+    streams = _searched(call, group, request)
     matches = matcher(request.get("filterPattern", ""), api.error.InvalidParameterException)
-    limit = request.get("limit", PAGE_EVENTS)
+    limit, until = request.get("limit", PAGE_EVENTS), monotonic() + PAGE_SECONDS
     place = tuple(decode_token(request.get("nextToken"), api.error.InvalidParameterException, [0, 0]) or START)
-    by_id = {stream.id: stream.name for stream in streams}
-    answer = {"events": [], "searchedLogStreams": []}
-    seen = logs.events(list(by_id), after=place, start_ms=request.get("startTime"), end_ms=request.get("endTime"), limit=SCAN_EVENTS)
-    size = 0
-    for count, event in enumerate(seen, 1):
-        if matches(event.message):
-            answer["events"].append(_filtered(event, by_id[event.stream_id]))
-            size += len(event.message)
-        if len(answer["events"]) >= limit or size >= PAGE_BYTES:
+    start, end = max(request.get("startTime", 0), group.oldest_ms(int(call.now() * 1000))), request.get("endTime")
+    names = {stream.id: stream.name for stream in streams}
+    found, size, answer = [], 0, {"searchedLogStreams": []}
+    scan = call.platform.logs.scan(streams, after=place, start_ms=start, end_ms=end, contains=matches.terms)
+    for count, event in enumerate(scan, 1):
+        look = count % LOOK_EVERY == 0 or event.message is None
+        if count > 1 and (len(found) >= limit or size >= PAGE_BYTES or (look and monotonic() > until)):
+            answer["nextToken"] = encode_token([*place])
             break
-    else:
-        count = len(seen)
-    if count < len(seen) or len(seen) == SCAN_EVENTS:
-        last = seen[count - 1]
-        answer["nextToken"] = encode_token([last.at_ms, last.seq])
-    return answer
+        place = (event.at_ms, event.seq)
+        if event.message is not None and matches(event.message):
+            found.append(_filtered(event, names[event.stream_id]))
+            size += len(event.message) + EVENT_OVERHEAD
+    return {"events": found, **answer}
 
 
 # --- helpers -------------------------------------------------------------------------------------
+
+
+def _searched(call, group: Group, request: dict) -> list[Stream]:
+    names, prefix = request.get("logStreamNames"), request.get("logStreamNamePrefix")
+    if names and prefix:
+        raise api.error.InvalidParameterException("logStreamNames and logStreamNamePrefix cannot be specified together.")
+    if request.get("startTime", 0) > request.get("endTime", END[0]):
+        raise api.error.InvalidParameterException("endTime must be greater than or equal to startTime.")
+    if names:
+        return [the_stream(call, group, name) for name in dict.fromkeys(names[:MOST_NAMED_STREAMS])]
+    return call.platform.logs.streams(group, prefix=prefix or "", limit=1_000_000)
 
 
 def _check_batch(events: list[tuple[int, str]]) -> None:
     """The limits AWS documents for PutLogEvents."""
     if len(events) > BATCH_EVENTS:
         raise api.error.InvalidParameterException(f"The batch has {len(events)} events; at most {BATCH_EVENTS} are allowed.")
-    size = sum(len(message.encode()) + EVENT_OVERHEAD for _, message in events)
+    sizes = [len(message.encode()) + EVENT_OVERHEAD for _, message in events]
+    if max(sizes, default=0) > EVENT_BYTES:
+        raise api.error.InvalidParameterException(f"Log event too large: {max(sizes)} bytes exceeds limit of {EVENT_BYTES}")
+    size = sum(sizes)
     if size > BATCH_BYTES:
         raise api.error.InvalidParameterException(f"Upload too large: {size} bytes exceeds limit of {BATCH_BYTES}")
     times = [at for at, _ in events]

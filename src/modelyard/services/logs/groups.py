@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
+from modelyard.services.logs.filter_store import METRIC, FilterStore
 from modelyard.services.logs.log_store import Group
 
 DESCRIBE_LIMIT = 50
@@ -13,11 +15,11 @@ RETENTIONS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 109
 @api.operation
 def create_log_group(call, request):
     name = request["logGroupName"]
-    made = call.platform.logs.create_group(
-        call.account, call.region, name, request.get("kmsKeyId"), request.get("logGroupClass", "STANDARD")
-    )
-    if not made:
+    logs, key = call.platform.logs, _key_arn(call, request.get("kmsKeyId"))
+    if not logs.create_group(call.account, call.region, name, key, request.get("logGroupClass", "STANDARD")):
         raise api.error.ResourceAlreadyExistsException("The specified log group already exists")
+    if request.get("deletionProtectionEnabled"):
+        logs.set_guarded(the_group(call, name), True)
     if request.get("tags"):
         call.store.set_tags(group_arn(call, name), request["tags"])
     return {}
@@ -28,26 +30,50 @@ def describe_log_groups(call, request):
     limit = request.get("limit", DESCRIBE_LIMIT)
     if request.get("logGroupNamePrefix") and request.get("logGroupNamePattern"):
         raise api.error.InvalidParameterException("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
-    after = decode_token(request.get("nextToken"), api.error.InvalidParameterException, "") or ""
-    found = call.platform.logs.groups(
-        call.account,
-        call.region,
-        prefix=request.get("logGroupNamePrefix", ""),
-        part=request.get("logGroupNamePattern", ""),
-        after=after,
-        limit=limit + 1,
-    )
-    answer = {"logGroups": [_describe(call, group) for group in found[:limit]]}
-    if len(found) > limit:
-        answer["nextToken"] = encode_token(found[limit - 1].name)
-    return answer
+    if request.get("logGroupIdentifiers"):
+        named = (call.platform.logs.group(call.account, call.region, _name_of(said)) for said in request["logGroupIdentifiers"])
+        return {"logGroups": [_describe(call, group) for group in named if group is not None]}
+    found, token = _page(call, request, request.get("logGroupNamePrefix", ""), request.get("logGroupNamePattern", ""), limit)
+    return {"logGroups": [_describe(call, group) for group in found], **token}
+
+
+@api.operation
+def list_log_groups(call, request):
+    for member in ("dataSources", "fieldIndexNames", "logGroupTags"):
+        if request.get(member):
+            raise api.error.InvalidParameterException(f"Listing by {member} is not built on this platform yet.")
+    found, token = _page(call, request, "", request.get("logGroupNamePattern", "").strip("^$"), request.get("limit", DESCRIBE_LIMIT))
+    said = [{"logGroupName": g.name, "logGroupArn": group_arn(call, g.name), "logGroupClass": g.log_class} for g in found]
+    return {"logGroups": said, **token}
 
 
 @api.operation
 def delete_log_group(call, request):
-    call.platform.logs.delete_group(the_group(call, request["logGroupName"]))
+    group = the_group(call, request["logGroupName"])
+    if group.guarded:
+        raise ApiError("ValidationException", "The log group is protected from deletion: turn its deletion protection off first.", 400)
+    call.platform.logs.delete_group(group)
     arn = group_arn(call, request["logGroupName"])
     call.store.remove_tags(arn, call.store.tags(arn))
+    return {}
+
+
+@api.operation
+def put_log_group_deletion_protection(call, request):
+    call.platform.logs.set_guarded(the_group(call, request["logGroupIdentifier"]), request["deletionProtectionEnabled"])
+    return {}
+
+
+@api.operation
+def associate_kms_key(call, request):
+    group = the_group(call, request.get("logGroupName") or request.get("resourceIdentifier"))
+    call.platform.logs.set_key(group, _key_arn(call, request["kmsKeyId"]))
+    return {}
+
+
+@api.operation
+def disassociate_kms_key(call, request):
+    call.platform.logs.set_key(the_group(call, request.get("logGroupName") or request.get("resourceIdentifier")), None)
     return {}
 
 
@@ -82,6 +108,26 @@ def list_tags_for_resource(call, request):
     return {"tags": call.store.tags(_tagged(call, request["resourceArn"]))}
 
 
+@api.operation
+def tag_log_group(call, request):
+    the_group(call, request["logGroupName"])
+    call.store.set_tags(group_arn(call, request["logGroupName"]), request["tags"])
+    return {}
+
+
+@api.operation
+def untag_log_group(call, request):
+    the_group(call, request["logGroupName"])
+    call.store.remove_tags(group_arn(call, request["logGroupName"]), request["tags"])
+    return {}
+
+
+@api.operation
+def list_tags_log_group(call, request):
+    the_group(call, request["logGroupName"])
+    return {"tags": call.store.tags(group_arn(call, request["logGroupName"]))}
+
+
 # --- helpers -------------------------------------------------------------------------------------
 
 
@@ -92,11 +138,36 @@ def group_arn(call, name: str) -> str:
 def the_group(call, name: str | None) -> Group:
     """The group of a name or an ARN; AWS's ResourceNotFoundException where there is none."""
     if name and name.startswith("arn:"):
-        name = name.split(":log-group:", 1)[-1].removesuffix(":*")
+        name = _name_of(name)
     group = call.platform.logs.group(call.account, call.region, name) if name else None
     if group is None:
         raise api.error.ResourceNotFoundException("The specified log group does not exist.")
     return group
+
+
+def _name_of(said: str) -> str:
+    return said.split(":log-group:", 1)[-1].removesuffix(":*")
+
+
+def _page(call, request: dict, prefix: str, part: str, limit: int) -> tuple[list[Group], dict]:
+    after = decode_token(request.get("nextToken"), api.error.InvalidParameterException, "") or ""
+    log_class = request.get("logGroupClass", "")
+    found = call.platform.logs.groups(
+        call.account, call.region, prefix=prefix, part=part, log_class=log_class, after=after, limit=limit + 1
+    )
+    return found[:limit], {"nextToken": encode_token(found[limit - 1].name)} if len(found) > limit else {}
+
+
+def _key_arn(call, key: str | None) -> str | None:
+    """The ARN of an enabled symmetric key. It is recorded: log data lies on this machine as it is."""
+    if key is None:
+        return None
+    try:
+        return call.platform.kms.arn(call.account, call.region, key)
+    except ApiError as problem:
+        raise api.error.InvalidParameterException(
+            f"The specified KMS key does not exist or is not allowed to be used: {problem.message}"
+        ) from problem
 
 
 def _tagged(call, arn: str) -> str:
@@ -109,11 +180,12 @@ def _describe(call, group: Group) -> dict:
     said = {
         "logGroupName": group.name,
         "creationTime": group.created_ms,
-        "metricFilterCount": 0,
+        "metricFilterCount": FilterStore(call.platform.logs.db).count(group.id, METRIC),
         "arn": arn + ":*",
         "logGroupArn": arn,
         "storedBytes": group.bytes,
         "logGroupClass": group.log_class,
+        "deletionProtectionEnabled": group.guarded,
     }
     if group.retention_days is not None:
         said["retentionInDays"] = group.retention_days

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -49,6 +49,8 @@ MIGRATIONS = [
 MANY_STREAMS = 8
 FEW_ROWS, MANY_ROWS = 64, 4096
 """How much of a stream is read at once: first, and later."""
+LOOK_ROWS = 50_000
+"""How many rows of all streams together are looked into before a mark."""
 SWEEP_ROWS = 20_000
 DAY_MS = 86_400_000
 
@@ -85,13 +87,14 @@ class Stream:
     bytes: int
 
 
-@dataclass(frozen=True)
-class LogEvent:
+class LogEvent(NamedTuple):
+    """`message` is None only of the marks of `scan`."""
+
     seq: int
     stream_id: int
     at_ms: int
     ingested_ms: int
-    message: str
+    message: str | None
 
 
 class LogStore:
@@ -303,7 +306,7 @@ class LogStore:
             f"ORDER BY at_ms {way}, seq {way} LIMIT ?",
             (*values, limit),
         )
-        return [LogEvent(*row) for row in rows]
+        return list(map(LogEvent._make, rows))
 
     def scan(
         self,
@@ -313,16 +316,23 @@ class LogStore:
         start_ms: int | None = None,
         end_ms: int | None = None,
         newest_first: bool = False,
+        contains: Sequence[str] = (),
     ) -> Iterator[LogEvent]:
-        """Events of streams in the order of time beyond a place (`newest_first`: before it), read as they are asked for."""
+        """Events of streams in the order of time beyond a place (`newest_first`: before it), read as they are asked for.
+
+        With `contains` only events that have each of these texts come, found by the database; then there are marks among them,
+        without a message: everything up to their place was looked at."""
         inside = [s for s in streams if _may_have(s, start_ms, end_ms)]
+        if contains:
+            parts = [self._search_one(s.id, after, start_ms, end_ms, contains, LOOK_ROWS // len(inside)) for s in inside]
+            return heapq.merge(*parts, key=_place)
         size = MANY_ROWS // 4 if len(inside) < MANY_STREAMS else FEW_ROWS
         if newest_first and after == START:
             after = END
         parts = [self._scan_one(s.id, after, start_ms, end_ms, newest_first, size) for s in inside]
         if len(parts) == 1:
             return parts[0]
-        return heapq.merge(*parts, key=lambda event: (event.at_ms, event.seq), reverse=newest_first)
+        return heapq.merge(*parts, key=_place, reverse=newest_first)
 
     def _scan_one(
         self, stream_id: int, place: Place, start_ms: int | None, end_ms: int | None, newest_first: bool, size: int
@@ -334,6 +344,30 @@ class LogStore:
             if len(found) < size:
                 return
             place, size = (found[-1].at_ms, found[-1].seq), MANY_ROWS
+
+    def _search_one(
+        self, stream_id: int, place: Place, start_ms: int | None, end_ms: int | None, contains: Sequence[str], size: int
+    ) -> Iterator[LogEvent]:
+        """Bounds a part of the stream by its index, then lets the database look into its messages."""
+        has = "instr" if self._db.dialect == "sqlite" else "strpos"
+        where, size = "stream_id = ? AND (at_ms, seq) > (?, ?) AND at_ms >= ? AND at_ms < ?", max(size, FEW_ROWS)
+        span = (start_ms or 0, END[0] if end_ms is None else end_ms)
+        while True:
+            last = self._db.read(
+                f"SELECT at_ms, seq FROM log_events WHERE {where} ORDER BY at_ms, seq LIMIT 1 OFFSET ?",
+                (stream_id, *place, *span, size - 1),
+            )
+            until = last[0] if last else END
+            rows = self._db.read(
+                f"SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE {where} AND (at_ms, seq) <= (?, ?) "
+                f"{f' AND {has}(message, ?) > 0' * len(contains)} ORDER BY at_ms, seq",
+                (stream_id, *place, *span, *until, *contains),
+            )
+            yield from map(LogEvent._make, rows)
+            if not last:
+                return
+            place = until
+            yield LogEvent(place[1], stream_id, place[0], 0, None)
 
     def event(self, stream_id: int, at_ms: int, seq: int) -> LogEvent | None:
         found = self.events([stream_id], after=(at_ms, seq - 1), before=(at_ms, seq + 1), limit=1)
@@ -405,6 +439,10 @@ class LogStore:
                 "INSERT INTO log_outbox (group_id, stream, at_ms, events) VALUES (?,?,?,?)",
                 (group_id, name, now, orjson.dumps(events).decode()),
             )
+
+
+def _place(event: LogEvent) -> Place:
+    return (event.at_ms, event.seq)
 
 
 def _may_have(stream: Stream, start_ms: int | None, end_ms: int | None) -> bool:

@@ -7,6 +7,7 @@ from modelyard.kernel.service import Service
 api = Service("s3")
 
 from modelyard.services.s3 import (  # noqa: E402, F401  (each file registers its operations with `api`)
+    access_lines,
     acl_operations,
     bucket_settings,
     buckets,
@@ -17,6 +18,7 @@ from modelyard.services.s3 import (  # noqa: E402, F401  (each file registers it
     lifecycle,
     lifecycle_run,
     listing,
+    logging,
     multipart,
     notices,
     notification,

@@ -90,12 +90,6 @@ def get_bucket_replication(call, request):
 
 
 @api.operation
-def get_bucket_logging(call, request):
-    owned_bucket(call, request)
-    return {}
-
-
-@api.operation
 def get_bucket_accelerate_configuration(call, request):
     owned_bucket(call, request)
     return {}

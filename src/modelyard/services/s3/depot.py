@@ -262,6 +262,7 @@ def new_version(bucket: Bucket) -> str:
 def install(platform: Platform) -> Depot:
     """Opens the depot of a data folder and offers `platform.s3` (this), `platform.objects` and S3's resource policies."""
     from modelyard.services.s3.access import resource_policy
+    from modelyard.services.s3.access_lines import Lines
     from modelyard.services.s3.condition_keys import further_keys
     from modelyard.services.s3.cors import Rules
     from modelyard.services.s3.encryption import Keyring
@@ -276,6 +277,7 @@ def install(platform: Platform) -> Depot:
     depot.bell = lambda: platform.ring("s3")
     platform.parts["s3"] = depot
     platform.parts["objects"] = ObjectStore(depot)
+    platform.parts["s3_access"] = Lines(depot)
     platform.parts["cross_origin"] = Rules(depot)
     platform.parts.setdefault("resource_policies", {})["s3"] = resource_policy
     platform.parts.setdefault("condition_keys", {})["s3"] = further_keys
@@ -292,6 +294,8 @@ def owned_bucket(call: Call, request: dict[str, Any]) -> Bucket:
     check_owner(found, request.get("ExpectedBucketOwner"))
     if found.region != call.region:
         check_region(call, found)
+    if found.settings and "Logging" in found.settings:
+        call.logged = found
     if found.settings and "Payer" in found.settings and call.service == "s3" and call.principal.account != found.account:
         _check_payer(request)
     return found

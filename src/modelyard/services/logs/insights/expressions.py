@@ -186,9 +186,7 @@ class Parser:
             token = self.peek()
             if (found := self.take("=", "==", "!=", "<", "<=", ">", ">=")) is not None:
                 left = _compare(found.text, left, self._sum())
-            elif self.take("=~"):
-                left = self._like(left)
-            elif self.take("like"):
+            elif self.take("=~") or self.take("like"):
                 left = self._like(left)
             elif self.take("in"):
                 left = self._in(left)

@@ -145,7 +145,7 @@ def instant_text(at_ms: int) -> str:
 def equal(left: Any, right: Any) -> bool:
     if left is None or right is None:
         return False
-    if isinstance(left, bool) and isinstance(right, str) or isinstance(right, bool) and isinstance(left, str):
+    if (isinstance(left, bool) and isinstance(right, str)) or (isinstance(right, bool) and isinstance(left, str)):
         flag, word = (left, right) if isinstance(left, bool) else (right, left)
         return word.lower() in (("true", "1") if flag else ("false", "0"))
     if type(left) is str and type(right) is str:

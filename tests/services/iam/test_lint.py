@@ -1,0 +1,140 @@
+"""`modelyard policy lint`: what it says of documents that IAM takes and that never work, and of those that it does not take."""
+
+import json
+
+import pytest
+
+from modelyard.cli import exits, parser
+from modelyard.services.iam import managed
+from modelyard.services.iam.lint import fits, lint
+from modelyard.services.iam.overlap import overlap
+
+S3 = "arn:aws:s3:::"
+
+
+def document(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}, indent=1)
+
+
+def codes(*statements):
+    return [(one.level, one.code, one.statement) for one in lint(document(*statements))]
+
+
+def test_a_sound_policy_has_no_findings():
+    assert codes({"Action": ["s3:GetObject", "s3:ListBucket"], "Resource": [S3 + "b", S3 + "b/*"]}) == []
+    trust = {"Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    assert codes(trust) == []
+    bucket = {"Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "s3:GetObject", "Resource": S3 + "b/*"}
+    assert codes(bucket) == []
+    assert (
+        codes(
+            {
+                "Action": "iam:PassRole",
+                "Resource": "arn:aws:iam::123456789012:role/path/*",
+                "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+            }
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    "statement, code",
+    [
+        ({"Action": "s3:GetObjekt", "Resource": "*"}, "unknown-action"),
+        ({"Action": "sagmaker:CreateModel", "Resource": "*"}, "unknown-service"),
+        ({"Action": "s3:GetObject", "Resource": S3 + "b"}, "resource-does-not-fit"),
+        ({"Action": "s3:ListBucket", "Resource": S3 + "b/*"}, "resource-does-not-fit"),
+        ({"Action": "sagemaker:ListModels", "Resource": "arn:aws:sagemaker:*:*:model/*"}, "needs-any-resource"),
+        ({"Action": "s3:ListBucket", "Resource": [S3 + "b", "arn:aws:sqs:us-east-1:123456789012:q"]}, "resource-without-action"),
+        ({"Action": "s3:ListBucket", "Resource": S3 + "b", "Condition": {"StringLike": {"s3:prefx": "a"}}}, "unknown-condition-key"),
+        ({"Action": "s3:ListBucket", "Resource": S3 + "b", "Condition": {"IpAddress": {"aws:SourceIpp": "10.0.0.0/8"}}}, "unknown-condition-key"),
+    ],
+)  # fmt: skip
+def test_errors(statement, code):
+    assert ("error", code, 1) in codes(statement)
+
+
+@pytest.mark.parametrize(
+    "statement, code",
+    [
+        ({"Action": "*", "Resource": "*"}, "everything"),
+        ({"Action": "s3:*", "Resource": "*"}, "wide"),
+        ({"Action": "iam:PassRole", "Resource": "*"}, "pass-any-role"),
+        ({"NotAction": "iam:*", "Resource": "*"}, "not-action"),
+        ({"Action": "s3:GetObject", "NotResource": S3 + "b/*"}, "not-resource"),
+        ({"Principal": "*", "Action": "s3:GetObject", "Resource": S3 + "b/*"}, "anyone"),
+        ({"Action": "s3:DeleteObject", "Resource": S3 + "b/*", "Condition": {"StringLike": {"s3:prefix": "a"}}}, "condition-key-not-of-action"),
+        ({"Action": "s3:Fetch*", "Resource": "*"}, "unknown-action"),
+    ],
+)  # fmt: skip
+def test_warnings(statement, code):
+    assert ("warning", code, 1) in codes(statement)
+
+
+def test_statements_without_effect():
+    allow = {"Sid": "Read", "Action": "s3:GetObject", "Resource": S3 + "b/in/*"}
+    deny = {"Sid": "Stop", "Effect": "Deny", "Action": "s3:*", "Resource": S3 + "b/*"}
+    (found,) = [one for one in lint(document(allow, deny)) if one.code == "no-effect"]
+    assert found.statement == 1 and found.text == "It never allows anything: statement Stop denies all of it."
+    assert ("warning", "no-effect", 2) in codes({"Action": "s3:Get*", "Resource": S3 + "b/*"}, allow)
+    sometimes = {**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    assert [code for _, code, _ in codes(allow, sometimes)] == []
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("{", "Syntax errors in policy."),
+        ('{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject"}]}', "Policy statement must contain resources."),
+        ('{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "GetObject", "Resource": "*"}]}', "Actions/Conditions must be prefaced by a vendor"),
+        ('{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "b/*"}]}', 'must be in ARN format or "*".'),
+        ("[]", "Syntax errors in policy."),
+        ("[" * 100_000, "Syntax errors in policy."),
+    ],
+)  # fmt: skip
+def test_what_iam_does_not_take_is_told_in_its_words(text, said):
+    (found,) = lint(text)
+    assert found.code == "MalformedPolicyDocument" and said in found.text
+
+
+def test_lines_and_sizes():
+    found = lint(document({"Action": "s3:GetObject", "Resource": S3 + "b/*"}, {"Action": "s3:Nothing", "Resource": "*"}))
+    assert [(one.statement, one.line) for one in found] == [(2, 9)]
+    many = document(*({"Action": "s3:GetObject", "Resource": f"{S3}bucket-{n}/*"} for n in range(200)))
+    assert ("error", "size") in {(one.level, one.code) for one in lint(many)}
+
+
+def test_policies_that_aws_wrote_have_no_errors_but_retired_services():
+    allowed = {"unknown-service", "size", "needs-any-resource"}
+    wrong = [
+        (one.name, f.text) for one in managed.all_policies() for f in lint(one.document) if f.level == "error" and f.code not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "left, right, both",
+    [("a*", "*b", True), ("a*c", "b*", False), ("a?c", "abc", True), ("", "*", True), ("ab", "a", False), ("*x*", "\0", True), ("a/b", "\0", False), ("a/*", "\0/c", True)],
+)  # fmt: skip
+def test_overlap(left, right, both):
+    assert overlap(left, right) is both and overlap(right, left) is both
+
+
+def test_what_fits():
+    assert fits("arn:aws:iam::1:role/${aws:username}", "arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}")
+    assert not fits(S3 + "b/*", "arn:${Partition}:s3:::${BucketName}") and fits(
+        S3 + "b*", "arn:${Partition}:s3:::${BucketName}/${ObjectName}"
+    )
+
+
+def test_the_command(tmp_path, capsys):
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(document({"Action": "s3:ListBucket", "Resource": S3 + "b"}))
+    bad.write_text(document({"Action": "s3:Nothing", "Resource": "*"}))
+    assert parser.main(["policy", "lint", str(good)]) == exits.OK
+    assert parser.main(["policy", "lint", str(bad)]) == exits.FAILED
+    assert f"{bad}:4: error: statement 1 s3:Nothing" in capsys.readouterr().out
+    assert parser.main(["policy", "lint", "--json", str(bad)]) == exits.FAILED
+    assert json.loads(capsys.readouterr().out)[0]["code"] == "unknown-action"
+    assert parser.main(["policy", "lint", str(tmp_path / "none.json")]) == exits.USAGE
