@@ -49,12 +49,12 @@ def access_denied(message: str) -> ApiError:
 def not_built(service: str, operation: str) -> ApiError:
     """An operation that AWS has and this platform has not built yet.
 
-    The code is 501-class in meaning, the HTTP status is 4xx: clients retry 5xx answers for minutes.
+    HTTP 501: the one server error that AWS's clients do not retry (botocore repeats 500, 502, 503 and 504).
     """
     return ApiError(
         "NotImplemented",
         f"Modelyard has not built {service}:{operation} yet; nothing was done. docs/reference/coverage.md lists what is there.",
-        400,
+        501,
     )
 
 
