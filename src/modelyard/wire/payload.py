@@ -122,7 +122,7 @@ def _unchunked(request: HttpRequest, who: Authenticated, said: str) -> Body:
         if claim is not None and who.key:
             signer = ChunkSigner(who.key, claim.moment, claim.scope, claim.signature)
     elif said.startswith("STREAMING-") and said != UNSIGNED_TRAILER:
-        raise ApiError("NotImplemented", f"{said}: this way of signing a payload is not built.", 400)
+        raise ApiError("NotImplemented", f"{said}: this way of signing a payload is not built.", 501)
     length = request.header("x-amz-decoded-content-length")
     if length and not is_decimal(length):
         raise ApiError("InvalidArgument", "x-amz-decoded-content-length must be a number.", 400)

@@ -100,7 +100,7 @@ class RestCodec(Codec):
                 if shape.is_streaming or body or payload in self.input.required:
                     out[payload] = body
             elif shape.is_event_stream:
-                raise ApiError("NotImplemented", f"Modelyard does not take event streams in requests: {self.operation}", 400)
+                raise ApiError("NotImplemented", f"Modelyard does not take event streams in requests: {self.operation}", 501)
             elif body:
                 out[payload] = _utf8(body) if shape.kind in ("string", "character") else self.read_payload(body)
         if self._header_members:
