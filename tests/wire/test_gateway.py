@@ -78,10 +78,10 @@ def test_a_bug_is_an_internal_failure_with_a_request_id_and_no_trace(caplog):
     assert "secret" not in str(problem.value)
 
 
-def test_an_operation_nobody_built_is_a_4xx_naming_it():
+def test_an_operation_nobody_built_is_a_501_naming_it():
     with pytest.raises(ClientError) as problem:
         inproc.client(gateway(), "sagemaker").list_apps()
-    assert 400 <= problem.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+    assert problem.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     assert "ListApps" in str(problem.value)
 
 

@@ -9,7 +9,8 @@ import pytest
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.database import SQLite
 from modelyard.services.cloudwatch.metric_store import MetricStore
-from modelyard.services.cloudwatch.rollup import make_pack, open_pack, thinned
+from modelyard.services.cloudwatch.packs import make_pack, open_pack
+from modelyard.services.cloudwatch.rollup import thinned
 
 START, DAY, HOUR = 1_699_999_200.0, 86_400, 3_600
 """A whole hour."""

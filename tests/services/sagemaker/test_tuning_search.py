@@ -102,8 +102,8 @@ def test_running_trials_are_not_suggested_again():
 
 
 def test_numpy_is_not_loaded_before_a_model_is_asked():
-    """Gateways and the start of an engine stay light."""
-    code = "import sys; from modelyard import app; app.load_services(); sys.exit('numpy' in sys.modules)"
+    """Gateways and the start of an engine stay light: no numpy, and no Pillow before the first picture."""
+    code = "import sys; from modelyard import app; app.load_services(); sys.exit(len({'numpy', 'PIL'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

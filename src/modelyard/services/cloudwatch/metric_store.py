@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.database import Database, Tx
-from modelyard.services.cloudwatch import periods
-from modelyard.services.cloudwatch.rollup import Rollup, gathered, open_pack, values_of
+from modelyard.services.cloudwatch import packs, periods
+from modelyard.services.cloudwatch.rollup import Rollup, values_of
 from modelyard.services.cloudwatch.statistic import extended
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MIGRATIONS = [
     """
@@ -177,26 +179,11 @@ class MetricStore:
         """Many series at once: ((place of the series, start of period) …, in this order), and (samples, totals, lows, highs)."""
         start, size = self._seen_from(start, period_s, anchor), periods.resolution(period_s, anchor)
         if not series or start >= end:
-            return np.empty((0, 2)), np.empty((4, 0))
+            return packs.nothing()
         place = {one: number for number, one in enumerate(series)}
-        numbers, parts = [], []
-        for one, _, body, _ in self._packs(series, size, start, end, unit):
-            pack = open_pack(bytes(body))
-            numbers.append(np.full(pack.shape[1], float(place[one])))
-            parts.append(pack)
-        for one, at, *stats in self._rows(series, start, end, period_s, unit, anchor):
-            numbers.append(np.array([float(place[one])]))
-            parts.append(np.array([[at], *([value] for value in stats)], np.float64))
-        if not parts:
-            return np.empty((0, 2)), np.empty((4, 0))
-        number, columns = np.concatenate(numbers), np.concatenate(parts, axis=1)
-        wanted = (columns[0] >= start) & (columns[0] < end)
-        number, columns = number[wanted], columns[:, wanted]
-        base = math.floor((start - anchor) / period_s)
-        count = math.floor((end - anchor) / period_s) - base + 1
-        keys, made = gathered(number * count + (np.floor((columns[0] - anchor) / period_s) - base), columns[1:])
-        which, offset = np.divmod(keys, count)
-        return np.stack([which, anchor + (offset + base) * period_s], axis=1), made
+        packed = [(place[one], bytes(body)) for one, _, body, _ in self._packs(series, size, start, end, unit)]
+        rows = [(place[one], *columns) for one, *columns in self._rows(series, start, end, period_s, unit, anchor)]
+        return packs.summed(packed, rows, start, end, period_s, anchor)
 
     def sweep(self) -> None:
         """Packs what is old enough and drops what is past its retention; safe to repeat."""
@@ -239,7 +226,7 @@ class MetricStore:
         size = periods.resolution(period_s, anchor)
         for _, named, body, seen in self._packs([series], size, start, end, unit, values=True):
             known = {float(at): values for at, values in orjson.loads(bytes(seen))}
-            for at, samples, total, low, high in open_pack(bytes(body)).T.tolist():
+            for at, samples, total, low, high in packs.open_pack(bytes(body)).T.tolist():
                 if start <= at < end:
                     found.append((Point(at, named, samples, total, low, high), values_of((samples, low, high), known.get(at))))
         return found

@@ -5,12 +5,11 @@ Used by GetMetricData and, window by window, by alarms.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from modelyard.services.cloudwatch import labels, periods, statistic
 from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
@@ -88,7 +87,8 @@ class Queries:
         first = self._first(period)
         places, columns = self._metrics.sums(series, first, self._end, period, unit, first)
         values, starts = statistic.plain(stat, columns).tolist(), places[:, 1].tolist()
-        ends = np.searchsorted(places[:, 0], np.arange(len(series)), side="right").tolist()
+        numbers = places[:, 0].tolist()
+        ends = [bisect.bisect_right(numbers, number) for number in range(len(series))]
         return [dict(zip(starts[a:b], values[a:b], strict=True)) for a, b in zip([0, *ends], ends, strict=False)]
 
     def _first(self, period: float) -> float:

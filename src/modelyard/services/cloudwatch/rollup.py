@@ -14,11 +14,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 
 from modelyard.kernel.database import Database, Tx
-from modelyard.services.cloudwatch import periods
+from modelyard.services.cloudwatch import packs, periods
 
 SLOTS = 1_440
 """Periods in a pack."""
@@ -30,35 +29,6 @@ AT_ONCE = 20
 
 Values = list[list[float]]
 """[value, weight] pairs."""
-
-
-def open_pack(body: bytes) -> np.ndarray:
-    """Rows: start of period, samples, total, low, high."""
-    kind = int(np.frombuffer(body, np.float64, 1)[0])
-    given = np.frombuffer(body, np.float64, -1, 8).reshape(kind, -1)
-    if kind == 5:
-        return given
-    return np.stack([given[0], np.ones(given.shape[1]), given[1], given[1], given[1]])
-
-
-def make_pack(columns: np.ndarray) -> bytes:
-    """Where every period has one sample, its value is enough."""
-    single = bool(np.all(columns[1] == 1) and np.all(columns[3] == columns[2]) and np.all(columns[4] == columns[2]))
-    kept = columns[[0, 2]] if single else columns
-    return np.float64(len(kept)).tobytes() + np.ascontiguousarray(kept, np.float64).tobytes()
-
-
-def gathered(keys: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rising keys, samples, total, low, high of each): rows of `columns` that share a key become one."""
-    if len(keys) == 0:
-        return keys, columns
-    if np.any(keys[1:] < keys[:-1]):
-        order = np.argsort(keys, kind="stable")
-        keys, columns = keys[order], columns[:, order]
-    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    samples, total, low, high = columns
-    sums = [np.add.reduceat(samples, first), np.add.reduceat(total, first)]
-    return keys[first], np.stack([*sums, np.minimum.reduceat(low, first), np.maximum.reduceat(high, first)])
 
 
 def thinned(values: Iterable[Sequence[float]]) -> Values:
@@ -154,26 +124,22 @@ def _add(tx: Tx, series: int, unit: str, size: int, points: list[tuple[float, ..
     for start, mine in chunks.items():
         key = (series, size, start, unit)
         there = tx.execute("SELECT body, seen FROM metric_packs WHERE series_id = ? AND size = ? AND start = ? AND unit = ?", key)
-        old = open_pack(bytes(there[0][0])) if there else np.empty((5, 0))
         seen = {float(at): values for at, values in orjson.loads(bytes(there[0][1]))} if there else {}
-        new = np.array(mine, np.float64).T
-        new[0] -= new[0] % size
-        _remember(seen, old, new)
-        both = np.concatenate([old, new], axis=1)
-        at, columns = gathered(both[0], both[1:])
-        body, values = make_pack(np.concatenate([at[None], columns])), orjson.dumps(list(seen.items()))
+        rows = [(point[0] - point[0] % size, *point[1:]) for point in mine]
+        old, body = packs.grown(bytes(there[0][0]) if there else None, rows)
+        _remember(seen, old, rows)
         tx.execute(
             "INSERT INTO metric_packs VALUES (?,?,?,?,?,?) ON CONFLICT (series_id, size, start, unit) "
             "DO UPDATE SET body = excluded.body, seen = excluded.seen",
-            (*key, body, values),
+            (*key, body, orjson.dumps(list(seen.items()))),
         )
 
 
-def _remember(seen: dict[float, Values], old: np.ndarray, new: np.ndarray) -> None:
-    """Keeps the values of periods that have different ones, in `seen`; none of a period with a statistic set in it."""
-    had = {at: (samples, low, high) for at, samples, low, high in zip(*(old[n].tolist() for n in (0, 1, 3, 4)), strict=True)}
+def _remember(seen: dict[float, Values], old: Iterable[Sequence[float]], new: Iterable[Sequence[float]]) -> None:
+    """Both are (start of period, samples, total, low, high). Keeps the values of periods that have different ones, in `seen`; none of a period with a statistic set in it."""
+    had = {at: (samples, low, high) for at, samples, _, low, high in old}
     found: dict[float, Values | None] = {}
-    for at, samples, _, low, high in new.T.tolist():
+    for at, samples, _, low, high in new:
         if at not in found:
             found[at] = [] if at not in had else values_of(had[at], seen.get(at))
         values = found[at]

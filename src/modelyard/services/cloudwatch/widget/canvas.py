@@ -9,8 +9,6 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
-
 SCALE = 2
 INK, PALE, GRID, PAPER = "#16191f", "#5f6b7a", "#e9ebed", "#ffffff"
 COLORS = (
@@ -25,6 +23,8 @@ class Canvas:
     """Places are in pixels of the finished picture."""
 
     def __init__(self, width: int, height: int) -> None:
+        from PIL import Image, ImageDraw  # loaded with the first picture: gateways start without
+
         self.width, self.height = width, height
         self._image = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
         self._draw = ImageDraw.Draw(self._image, "RGBA")
@@ -63,6 +63,8 @@ class Canvas:
 
     def upright(self, at: Spot, words: str, size: float = 11, color: str = PALE) -> None:
         """Words from below to above, centred at a place."""
+        from PIL import Image, ImageDraw
+
         font = _font(round(size * SCALE))
         box = font.getbbox(words)
         wide, high = max(1, math.ceil(box[2])), max(1, math.ceil(box[3]) + SCALE)
@@ -73,6 +75,8 @@ class Canvas:
         self._image.paste(Image.new("RGB", mask.size, color), corner, mask)
 
     def png(self) -> bytes:
+        from PIL import Image
+
         made = io.BytesIO()
         self._image.resize((self.width, self.height), Image.Resampling.LANCZOS).save(made, "PNG")
         return made.getvalue()
@@ -100,6 +104,8 @@ def figure(value: float) -> str:
 
 @cache
 def _font(size: int) -> Any:
+    from PIL import ImageFont
+
     return ImageFont.load_default(size)
 
 
