@@ -168,8 +168,8 @@ def test_roles(aws):
 
 
 def test_what_is_not_built(aws):
-    said = aws("sagemaker", "list-pipelines", code=255)
-    assert "ListPipelines" in said
+    said = aws("sagemaker", "list-apps", code=255)
+    assert "ListApps" in said
 
 
 def test_a_processing_job_from_json_with_its_waiter(aws):
