@@ -102,7 +102,7 @@ def test_training_job(aws, job):
     assert [m["MetricName"] for m in job["FinalMetricDataList"]] == ["train:merror"]
     again = aws("sagemaker", "create-training-job", "--cli-input-json", "file://job.json", code=255)
     assert "(ResourceInUse)" in again
-    listed = aws("sagemaker", "list-training-jobs", "--name-contains", "cli-", "--query", "TrainingJobSummaries[].TrainingJobName")
+    listed = aws("sagemaker", "list-training-jobs", "--name-contains", "cli-iris", "--query", "TrainingJobSummaries[].TrainingJobName")
     assert listed == ["cli-iris"]
 
 
