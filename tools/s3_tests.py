@@ -8,6 +8,9 @@ A platform is started on a free port and a new data folder, with an account for 
 a time when new buckets had ACLs; AWS's have none any more. So its clients ask for `ObjectOwnership=ObjectWriter` where they make a
 bucket without saying (the plugin in tools/s3_tests/ does that, in the client); `--plain` leaves it out. An empty region name of a client becomes us-east-1.
 
+The suite's lifecycle tests wait ten seconds for a day: `--speed 8640 --select lifecycle --results FILE` runs them so (those that read
+expiry dates in headers at speed 1). The page was written from the results of several such runs put together.
+
 `--select TEXT` runs the tests with this in their names and prints, without writing the page.
 """
 
