@@ -44,21 +44,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from botocore.exceptions import ClientError, ParamValidationError
-
-    from modelyard.cli import live, own
+    from modelyard.cli import own
 
     act = {"estimate": _estimate, "budget": _budget, "budgets": _budgets, "prices": _prices, None: _bill}[args.what]
-    try:
-        return act(args)
-    except own.NotRunning:
-        return live.not_running(args.data)
-    except (ValueError, ParamValidationError) as problem:
-        output.problem(str(problem), "See  modelyard cost --help")
-        return exits.USAGE
-    except ClientError as problem:
-        output.problem(problem.response["Error"]["Message"])
-        return exits.FAILED
+    return own.attempt("cost", act, args)
 
 
 def _bill(args: argparse.Namespace) -> int:

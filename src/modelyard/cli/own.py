@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard.cli import environment, live
+from modelyard.cli import environment, exits, live, output
 
 
 class NotRunning(LookupError):
@@ -40,6 +42,22 @@ def client(folder: Path, service: str) -> Any:
     session._loader.search_paths.append(str(OWN))
     config = Config(retries={"max_attempts": 4, "mode": "standard"}, proxies={})
     return session.client(service, endpoint_url=found["AWS_ENDPOINT_URL"], config=config)
+
+
+def attempt(command: str, act: Callable[[Namespace], int], args: Namespace) -> int:
+    """The exit code of what a command does with the platform; what it answers where none runs, the words are wrong or it is refused."""
+    from botocore.exceptions import ClientError, ParamValidationError
+
+    try:
+        return act(args)
+    except NotRunning:
+        return live.not_running(args.data)
+    except (ValueError, ParamValidationError) as problem:
+        output.problem(str(problem), f"See  modelyard {command} --help")
+        return exits.USAGE
+    except ClientError as problem:
+        output.problem(problem.response["Error"]["Message"])
+        return exits.FAILED
 
 
 def seconds(text: str) -> float:

@@ -37,20 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from botocore.exceptions import ClientError, ParamValidationError
+    from modelyard.cli import own
 
-    from modelyard.cli import live, own
-
-    try:
-        return {"explain": _explain, "least-privilege": _least, "lint": _lint}[args.what](args)
-    except own.NotRunning:
-        return live.not_running(args.data)
-    except (ValueError, ParamValidationError) as problem:
-        output.problem(str(problem), "See  modelyard policy --help")
-        return exits.USAGE
-    except ClientError as problem:
-        output.problem(problem.response["Error"]["Message"])
-        return exits.FAILED
+    return own.attempt("policy", {"explain": _explain, "least-privilege": _least, "lint": _lint}[args.what], args)
 
 
 # --- explain --------------------------------------------------------------------------------------------

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Principal
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import api, denial, keys, names
-from modelyard.services.iam.checks import save
+from modelyard.services.iam.checks import save_status
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.user import find_user, own_name
 
@@ -59,10 +58,7 @@ def list_access_keys(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @api.operation
 def update_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     user = find_user(call, own_name(call, request))
-    wanted = {"Status": request["Status"]}
-    if request["Status"] not in ("Active", "Inactive"):
-        raise ApiError("ValidationError", f"Invalid status: {request['Status']}", 400)
-    save(call, lambda: _find_key(call, user, request["AccessKeyId"]), lambda record: wanted)
+    save_status(call, lambda: _find_key(call, user, request["AccessKeyId"]), request["Status"])
     return {}
 
 

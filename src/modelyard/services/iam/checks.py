@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.lifecycle import Lifecycle
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
@@ -41,6 +42,13 @@ def save(call: Call, read: Callable[[], Record], change: Callable[[Record], Spec
             return call.store.request(record, change(record), due=False)
         except Moved:
             continue
+
+
+def save_status(call: Call, read: Callable[[], Record], status: str) -> None:
+    """Switches a user's credential on or off."""
+    if status not in ("Active", "Inactive"):
+        raise ApiError("ValidationError", f"Invalid status: {status}", 400)
+    save(call, read, lambda record: {"Status": status})
 
 
 def rename(call: Call, read: Callable[[], Record], word: str, name: str | None, path: str | None, what: str) -> Record:

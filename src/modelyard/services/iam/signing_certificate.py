@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import api, certificates, names
-from modelyard.services.iam.checks import save
+from modelyard.services.iam.checks import save_status
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.user import find_user, own_name
 
@@ -56,9 +55,7 @@ def list_signing_certificates(call: Call, request: dict[str, Any]) -> dict[str, 
 @api.operation
 def update_signing_certificate(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     user = find_user(call, own_name(call, request))
-    if request["Status"] not in ("Active", "Inactive"):
-        raise ApiError("ValidationError", f"Invalid status: {request['Status']}", 400)
-    save(call, lambda: _find(call, user, request["CertificateId"]), lambda record: {"Status": request["Status"]})
+    save_status(call, lambda: _find(call, user, request["CertificateId"]), request["Status"])
     return {}
 
 

@@ -9,11 +9,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import api, keys, names
-from modelyard.services.iam.checks import save
+from modelyard.services.iam.checks import save_status
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.user import find_user, own_name
 
@@ -90,9 +89,7 @@ def list_ssh_public_keys(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @api.operation
 def update_ssh_public_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     user = find_user(call, request["UserName"])
-    if request["Status"] not in ("Active", "Inactive"):
-        raise ApiError("ValidationError", f"Invalid status: {request['Status']}", 400)
-    save(call, lambda: _find(call, user, request["SSHPublicKeyId"]), lambda record: {"Status": request["Status"]})
+    save_status(call, lambda: _find(call, user, request["SSHPublicKeyId"]), request["Status"])
     return {}
 
 
