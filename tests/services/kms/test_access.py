@@ -77,6 +77,8 @@ REQUESTS = {
     "Verify": {"Message": b"m", "SigningAlgorithm": "ECDSA_SHA_256", "Signature": b"s"},
     "GenerateMac": {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256"},
     "VerifyMac": {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256", "Mac": b"s"},
+    "Encapsulate": {"EncapsulationAlgorithm": "ML_KEM"},
+    "Decapsulate": {"EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": b"x"},
     "DeriveSharedSecret": {"KeyAgreementAlgorithm": "ECDH", "PublicKey": b"p"},
     "PutKeyPolicy": {"Policy": "{}"},
     "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},

@@ -106,6 +106,7 @@ _OF_REQUEST = {
     "MessageType": "kms:MessageType",
     "MacAlgorithm": "kms:MacAlgorithm",
     "KeyAgreementAlgorithm": "kms:KeyAgreementAlgorithm",
+    "EncapsulationAlgorithm": "kms:EncapsulationAlgorithm",
     "KeyPairSpec": "kms:DataKeyPairSpec",
     "Operations": "kms:GrantOperations",
     "GranteePrincipal": "kms:GranteePrincipal",

@@ -15,7 +15,7 @@ from modelyard.services.kms.access import check_dry, exact_key, find_key, the_ke
 from modelyard.services.kms.keyring import check_state, spec_of
 from modelyard.services.kms.paging import page
 from modelyard.services.kms.principals import is_there
-from modelyard.services.kms.specs import AGREE, ENCRYPT, MAC, SIGN, SYMMETRIC
+from modelyard.services.kms.specs import AGREE, ENCAPSULATE, ENCRYPT, MAC, SIGN, SYMMETRIC
 
 GRANT = static("kms-grant")
 MOST = 50_000
@@ -28,6 +28,7 @@ _OF_USAGE = {
     SIGN: {"Sign", "Verify", "GetPublicKey"},
     MAC: {"GenerateMac", "VerifyMac"},
     AGREE: {"DeriveSharedSecret", "GetPublicKey"},
+    ENCAPSULATE: {"Encapsulate", "Decapsulate", "GetPublicKey"},
 }
 
 

@@ -19,7 +19,7 @@ from modelyard.kernel.store import Moved, Store
 from modelyard.services.kms import api
 from modelyard.services.kms.family import configuration, home_of, is_multi_region, whole
 from modelyard.services.kms.root import Root, WrongRoot
-from modelyard.services.kms.specs import MEMBER, SPECS, SYMMETRIC, Spec
+from modelyard.services.kms.specs import ECC, HMAC, MEMBER, RSA, SPECS, SYMMETRIC, Spec
 
 KEY = Lifecycle("kms-key", "Active")
 DAY = 86400.0
@@ -99,6 +99,11 @@ def sealed_for(home: str, material_id: str) -> str:
     return f"{home} {material_id}"
 
 
+def old_spec(key: Record) -> dict[str, str]:
+    """The old name of KeySpec, which does not have the newer specs."""
+    return {"CustomerMasterKeySpec": key.spec["KeySpec"]} if spec_of(key).family in (SYMMETRIC, RSA, ECC, HMAC) else {}
+
+
 def metadata(key: Record, now: float) -> dict[str, Any]:
     """KeyMetadata."""
     state, spec = state_of(key, now), key.spec
@@ -113,7 +118,7 @@ def metadata(key: Record, now: float) -> dict[str, Any]:
         "KeyState": state,
         "Origin": spec["Origin"],
         "KeyManager": spec["Manager"],
-        "CustomerMasterKeySpec": spec["KeySpec"],
+        **old_spec(key),
         "KeySpec": spec["KeySpec"],
         MEMBER[spec["KeyUsage"]]: list(algorithms_of(key)),
         "MultiRegion": is_multi_region(key),
