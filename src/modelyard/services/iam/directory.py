@@ -85,6 +85,11 @@ class Directory:
             return (found if same else None), f"user {user}"
         return None, principal.arn
 
+    @property
+    def seen(self) -> int:
+        """The version of IAM that the last look found."""
+        return self._version
+
     def identity_statements(self, record: Record) -> tuple[Statement, ...]:
         """Inline and managed statements of a role, a user (with the groups it is in) or a group."""
         found: list[Statement] = []

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.identity import Credential, Decision, Principal
 from modelyard.kernel.platform import Platform
@@ -20,6 +22,7 @@ from modelyard.services.iam.directory import Directory
 from modelyard.services.iam.document import PolicySet, compile_set
 from modelyard.services.iam.evaluate import evaluate
 from modelyard.services.iam.last_used import LastUsed
+from modelyard.services.iam.named import Named
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
 from modelyard.services.iam.uses import Uses
@@ -42,6 +45,7 @@ class IamIdentity:
         self.mark = self.directory.version
         self.last_used = LastUsed(platform.store.db)
         self.uses = Uses()
+        self.named = Named(platform.store)
         self._lock = threading.Lock()
         self._known: dict[str, Credential] = {}
         self._known_at = -1
@@ -97,7 +101,7 @@ class IamIdentity:
     ) -> Decision:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
-        policy = compile_set(resource_policy, "the resource's policy") if resource_policy is not None else None
+        policy = self._compiled(resource_policy, "the resource's policy") if resource_policy is not None else None
         verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account, must_grant)
         if verdict.allowed:
             return Decision(True)
@@ -167,14 +171,25 @@ class IamIdentity:
             return None, _account_of(need.resource)
         if isinstance(lookup, PoliciesOf):
             document, account = lookup.find(need.resource)
-            return (compile_set(document, "the resource's policy") if document else None), account
+            return (self._compiled(document, "the resource's policy") if document else None), account
         service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
             request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
-        return (compile_set(document, f"the {service} resource policy") if document else None), account
+        return (self._compiled(document, f"the {service} resource policy") if document else None), account
+
+    def _compiled(self, document: Mapping[str, Any] | str, name: str) -> PolicySet:
+        """After `directory.caller`, whose look at IAM's version it shares."""
+        text = document if isinstance(document, str) else orjson.dumps(dict(document)).decode()
+        return compile_set(self.named.in_force(text, self.directory.seen), name)
+
+    def remember_named(self, policy: str) -> None:
+        self.named.remember(policy)
+
+    def policy_in_force(self, policy: str) -> str:
+        return self.named.in_force(policy, self.directory.version())
 
     def resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None, bool]:
         """The resource's policy, whose the resource is (None: the caller's account's), and whether that policy must grant."""
