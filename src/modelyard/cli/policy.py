@@ -60,21 +60,30 @@ def _explain(args: argparse.Namespace) -> int:
 def explained(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['EventName']} ({found['EventSource']}) at {found['EventTime']} by {found['PrincipalArn']}"]
     lines.append(f"answered {found['ErrorCode']}: {found['ErrorMessage']}" if "ErrorCode" in found else "answered without an error")
+    if "Hint" in found:
+        return [*lines, "", found["Hint"]]
     if not found["Checks"]:
         lines += ["", "It needs no permission."]
     for check in found["Checks"]:
-        lines += ["", f"{check['Decision']}: {check['Action']} on {check['Resource']}", f"  {check['Reason']}"]
-        for policy in check["Policies"]:
-            lines.append(f"  {policy['Type']}: {policy['Name']}" + ("" if policy["Statements"] else " (does not speak of the action)"))
-            for one in policy["Statements"]:
-                lines.append(
-                    f"    {one['Effect']} {one['Statement']}: " + ("applies" if one["Applies"] else f"does not apply, {one['Why']}")
-                )
-        if "MissingStatement" in check:
-            lines += [f"  To allow it, add to {check['AddTo']}:", f"    {check['MissingStatement']}"]
+        lines += ["", *_check(check)]
+    if "ChecksNow" in found:
+        lines += ["", "By the policies of now:"]
+        for check in found["ChecksNow"]:
+            lines += [f"  {check['Decision']}: {check['Action']} on {check['Resource']}", f"    {check['Reason']}"]
     if found["DeniedThen"] == found["AllowedNow"]:
         now = "allow it" if found["AllowedNow"] else "deny it"
         lines += ["", f"It was {'denied' if found['DeniedThen'] else 'allowed'} then; the policies of now {now}."]
+    return lines
+
+
+def _check(check: dict[str, Any]) -> list[str]:
+    lines = [f"{check['Decision']}: {check['Action']} on {check['Resource']}", f"  {check['Reason']}"]
+    for policy in check["Policies"]:
+        lines.append(f"  {policy['Type']}: {policy['Name']}" + ("" if policy["Statements"] else " (does not speak of the action)"))
+        for one in policy["Statements"]:
+            lines.append(f"    {one['Effect']} {one['Statement']}: " + ("applies" if one["Applies"] else f"does not apply, {one['Why']}"))
+    for missing in check.get("Missing", []):
+        lines += [f"  To allow it, add to {missing['AddTo']}:", f"    {missing['Statement']}"]
     return lines
 
 

@@ -236,6 +236,11 @@ class Call:
     """The bucket that this call is about, where its requests are logged (services/s3/access_lines.py)."""
     further: list[tuple[str, str, Any]] | None = None
     """(action, resource, condition) of what `authorize` was asked beside what every such call needs, for the audit trail."""
+    invoked_by: str = ""
+    """The service (botocore's name) that makes this call in the principal's name; "": the principal itself, by wire."""
+    weighed: Any = None
+    """The caller's policies, as they were when this call was decided; `ruled`: those of resources. For the audit trail."""
+    ruled: list[Any] | None = None
 
     @property
     def store(self):

@@ -110,8 +110,7 @@ class Gateway:
         except Exception as problem:
             refused = self.broken(problem, request_id)
             response = self._error(request, exchange, refused, request_id)
-        if exchange.call is not None and self.trail is not None:
-            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
+        self._noted(exchange, refused)
         if exchange.call is not None and (exchange.call.logged is not None or (refused is not None and exchange.call.service == "s3")):
             self._note_for_bucket(request, response, exchange, refused, monotonic() - began)
         if "origin" in request.index:
@@ -119,6 +118,12 @@ class Gateway:
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
+
+    def _noted(self, exchange: _Progress, refused: ApiError | None) -> None:
+        """In the audit trail, once, before anybody is answered."""
+        if exchange.call is not None and self.trail is not None and not exchange.noted:
+            exchange.noted = True
+            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
 
     def _note_for_bucket(
         self, request: HttpRequest, response: HttpResponse, exchange: _Progress, refused: ApiError | None, took_s: float
@@ -268,11 +273,18 @@ class Gateway:
 
     def _on_thread(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec = plan.codec
-        asked = exchange.asked = codec.parse(exchange.route, request, body)
-        codec.validate(asked)
-        self.platform.identity.authorize(call, asked)
-        said = exchange.said = plan.operation.function(call, asked)
-        return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+        try:
+            asked = exchange.asked = codec.parse(exchange.route, request, body)
+            codec.validate(asked)
+            self.platform.identity.authorize(call, asked)
+            said = exchange.said = plan.operation.function(call, asked)
+            response = codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+        except ApiError as error:
+            self._noted(exchange, error)  # here rather than on the loop, where others wait
+            raise
+        if call.held is None:
+            self._noted(exchange, None)
+        return response
 
     async def _on_loop(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec = plan.codec
@@ -309,9 +321,10 @@ def _route_key(request: HttpRequest) -> tuple[str, ...]:
 class _Progress:
     """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
 
-    __slots__ = ("asked", "call", "plan", "principal", "route", "said")
+    __slots__ = ("asked", "call", "noted", "plan", "principal", "route", "said")
 
     def __init__(self) -> None:
+        self.noted = False
         self.route = self.plan = self.call = self.asked = self.said = None
         self.principal = ""
 

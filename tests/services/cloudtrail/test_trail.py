@@ -48,7 +48,7 @@ def look(yard, **attribute):
 
 def everything(yard):
     yard.platform.trail.flush()
-    return b"".join(path.read_bytes() for path in yard.platform.trail.folder.iterdir())
+    return b"".join(path.read_bytes() for path in yard.platform.trail.folder.rglob("*") if path.is_file())
 
 
 def test_event_of_a_write(yard):
@@ -270,7 +270,7 @@ def test_files_are_private(yard):
     yard.platform.trail.flush()
     folder = yard.platform.trail.folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()] == [0o600] * 2
 
 
 def test_a_torn_line_is_passed_over(tmp_path):

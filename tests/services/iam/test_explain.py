@@ -66,7 +66,8 @@ def test_a_missing_statement_is_ready_to_paste(yard, anna):
     assert (check["Action"], check["AddTo"]) == ("sagemaker:DescribeModel", "a policy of user anna")
     put(json.loads(check["MissingStatement"]))
     found = explain(yard, request)
-    assert found["AllowedNow"] and found["Checks"][0]["Reason"] == "Allowed by statement number 1 of inline policy own."
+    assert found["Checks"][0] == check, "what was decided then stays as it was"
+    assert found["AllowedNow"] and found["ChecksNow"][0]["Reason"] == "Allowed by statement number 1 of inline policy own of user anna."
     assert explained(found)[-1] == "It was denied then; the policies of now allow it."
 
 
@@ -80,11 +81,11 @@ def test_every_policy_that_had_a_say(yard, anna):
     yard.client("s3").create_bucket(Bucket="data-b")
     found = explain(yard, denied(lambda: client("s3").get_object(Bucket="data-b", Key="secret/k")))
     check = next(c for c in found["Checks"] if c["Action"] == "s3:GetObject")
-    assert check["Decision"] == "explicitDeny" and check["Reason"] == 'Denied by statement "Never" of inline policy own.'
+    assert check["Decision"] == "explicitDeny" and check["Reason"] == 'Denied by statement "Never" of inline policy own of user anna.'
     (own_policy,) = check["Policies"]
     assert [(s["Statement"], s["Applies"], s.get("Why")) for s in own_policy["Statements"]] == [
         ("Others", False, "speaks of other resources"),
-        ("Night", False, "its conditions do not hold"),
+        ("Night", False, 'its condition does not hold: Bool aws:SecureTransport "true", the request has "false"'),
         ("Never", True, None),
     ]
     assert "    Deny Never: applies" in explained(found)

@@ -64,6 +64,9 @@ def make(
         "sourceIPAddress": call.source_ip,
         "userAgent": call.user_agent[:MOST_TEXT],
     }
+    if call.invoked_by:
+        host = kinds.source(call.invoked_by)
+        event["userIdentity"]["invokedBy"] = event["sourceIPAddress"] = event["userAgent"] = host
     if error is not None:
         event["errorCode"] = _code(call.service, error.code)
         event["errorMessage"] = request.without_secrets(error.message)[: 4 * MOST_TEXT]
