@@ -230,7 +230,7 @@ class Call:
     condition: dict[str, Any] = field(default_factory=dict)
     """Condition keys beside those that every call has (aws:SourceIp, aws:SecureTransport, …), for policies."""
     auth: Any = None
-    """The wire's claim: how it was signed (`time`, `expires_s`, `payload`); None: unsigned, signature version 2, or a call in process."""
+    """The wire's claim: how it was signed (`version`, `time`, `expires_s`, `payload`); None: unsigned, or a call in process."""
     held: tuple[str, int] | None = None
     logged: Any = None
     """The bucket that this call is about, where its requests are logged (services/s3/access_lines.py)."""

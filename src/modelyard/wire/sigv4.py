@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import itemgetter
+from typing import ClassVar
 from urllib.parse import unquote
 
 from modelyard.kernel.clock import Clock, real_now
@@ -84,6 +85,7 @@ class Claim:
     token: str | None
     payload: str
     expires_s: int | None = None
+    version: ClassVar[int] = 4
 
     @property
     def access_key(self) -> str:

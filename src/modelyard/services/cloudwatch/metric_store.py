@@ -104,13 +104,18 @@ class MetricStore:
         now = self._clock.now()
 
         def work(tx: Tx) -> None:
+            rows: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+            told: dict[int, str] = {}  # followers of files give many data the same list of dimensions
             for datum in data if source is None else _new(tx, data, *source):
-                at = datum.get("Timestamp", now)
-                series = self._series(tx, (account, region, namespace, datum["MetricName"], canonical(datum.get("Dimensions", []))), at)
-                tx.executemany(
-                    "INSERT INTO metric_points VALUES (?,?,?,?,?,?,?)",
-                    [(series, at, datum.get("Unit", "None"), *stats) for stats in _points(datum)],
-                )
+                dimensions = datum.get("Dimensions", ())
+                if id(dimensions) not in told:
+                    told[id(dimensions)] = canonical(dimensions)
+                at, unit = datum.get("Timestamp", now), datum.get("Unit", "None")
+                points = rows.setdefault((datum["MetricName"], told[id(dimensions)]), [])
+                points += [(at, unit, *stats) for stats in _points(datum)]
+            for (name, dimensions), points in rows.items():
+                series = self._series(tx, (account, region, namespace, name, dimensions), max((at for at, *_ in points), default=now))
+                tx.executemany("INSERT INTO metric_points VALUES (?,?,?,?,?,?,?)", [(series, *point) for point in points])
 
         self._db.grouped(work)
 

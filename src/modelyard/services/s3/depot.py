@@ -312,7 +312,7 @@ def _check_payer(request: dict[str, Any]) -> None:
 def check_region(call: Call, home: Bucket) -> None:
     """A request that was signed for another region than the bucket's is told where to go, as at that region's endpoint. Callers whose
     signature names no region (unsigned, signature version 2), and the platform's own services, get through."""
-    if call.auth is None or call.service != "s3":
+    if call.auth is None or call.auth.version == 2 or call.service != "s3":
         return
     headers = {"x-amz-bucket-region": home.region}
     if call.host.startswith(f"{home.name}."):
