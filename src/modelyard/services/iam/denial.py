@@ -92,7 +92,7 @@ def _on(principal: Principal, action: str, resource: str) -> str:
         if action in _IAM_LISTS and resource == "*":
             return f" on resource: arn:aws:iam::{principal.account}:{_IAM_LISTS[action]}"
         return f" on resource: {_entity(name, resource)}"
-    if resource == "*" and service in _NO_STAR:
+    if resource in ("*", "arn:aws:s3:::*") and service in _NO_STAR:
         return ""
     return f' on resource: "{resource}"' if service == "s3" else f" on resource: {resource}"
 
@@ -122,7 +122,7 @@ def remedies(judgement: Judgement) -> list[tuple[str, dict[str, Any]]]:
 
 
 def statement(judgement: Judgement, kind: str) -> dict[str, Any]:
-    missing: dict[str, Any] = {"Effect": "Allow", "Action": judgement.action, "Resource": judgement.resource}
+    missing: dict[str, Any] = {"Effect": "Allow", "Action": judgement.action, "Resource": lasting(judgement.resource)}
     key = _CONDITIONS.get(judgement.action)
     if key is not None and (value := _value(judgement, key)) is not None:
         missing["Condition"] = {"StringEquals": {key: value}}
@@ -134,6 +134,17 @@ def statement(judgement: Judgement, kind: str) -> dict[str, Any]:
     elif judgement.action.startswith("kms:"):
         missing["Resource"] = "*"  # and a key policy of its own key
     return missing
+
+
+def lasting(resource: str) -> str:
+    """What a policy should name for a resource, so that the next call like it is allowed too: a job has a name of its own each time, an object
+    lies in a folder, a log stream in its group."""
+    if resource == "arn:aws:s3:::*":
+        return "*"
+    if resource.startswith("arn:aws:s3:::") and resource.count("/") > 1:
+        return "/".join([*resource.split("/", 2)[:2], "*"])
+    resource = re.sub(r"^(arn:aws:logs:[^:]*:\d*:log-group:[^:*]+):log-stream:.*", r"\1:*", resource)
+    return re.sub(r"^(arn:aws:sagemaker:[^:]*:\d*:(?:training|processing|transform|hyper-parameter-tuning)-job)/.*", r"\1/*", resource)
 
 
 def _value(judgement: Judgement, key: str) -> str | None:

@@ -23,7 +23,13 @@ class RoleSession:
         # The session runs on the platform clock, the job in real time: a fast clock must not cut it off.
         seconds = (SESSION_SECONDS + at_least_s) * max(world.clock.speed, 1.0)
         self.credential: Credential = world.identity.session_for_role(role_arn, name, seconds)
-        self._call = Call(world, "s3", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
+        self._call = Call(world, "sagemaker", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
+
+        self._sealed: dict[str, str] = {}
+
+    def seal_with(self, key: str | None) -> None:
+        """The KMS key of what is written from now on; None or "": the bucket's own way."""
+        self._sealed = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
 
     def environment(self) -> dict[str, str]:
         return {
@@ -77,7 +83,7 @@ class RoleSession:
 
     def put(self, bucket: str, key: str, body: Any, **members: Any) -> None:
         """`body` is bytes or a Body; `members` further members of PutObject."""
-        self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **members})
+        self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **self._sealed, **members})
 
     def invoke(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Any operation, as the role."""
@@ -116,7 +122,7 @@ class RoleSession:
 
     def upload(self, path: Path, bucket: str, key: str) -> None:
         with path.open("rb") as file:
-            self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": FileBody(file)})
+            self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": FileBody(file), **self._sealed})
 
 
 def _pieces(body: Any) -> Iterator[bytes]:
