@@ -86,6 +86,7 @@ def run(args: argparse.Namespace, results: Path) -> None:
                 "S3TEST_CONF": str(config),
                 "S3TESTS_RESULTS": str(results.absolute()),
                 "S3TESTS_PLAIN": "1" if args.plain else "",
+                "S3TESTS_ACCOUNT": ACCOUNTS["main"],
                 "PYTHONPATH": str(PLUGIN),
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_EC2_METADATA_DISABLED": "true",

@@ -4,6 +4,8 @@ make buckets that have ACLs, as they did when it was written."""
 import json
 import os
 
+import pytest
+
 
 def pytest_configure(config):
     _name_a_region()
@@ -52,3 +54,29 @@ def _name_a_region():
         return make(self, service_name, region_name or None, *more, **options)
 
     boto3.session.Session.client = client
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_on_aws(request):
+    """The tests of access logs write Ceph's form of the target's policy. AWS's names the account by its number (`aws:SourceAccount`; the
+    suite has one ID for account and canonical user) and the log objects by a pattern (the suite: by the prefix alone)."""
+    if request.node.get_closest_marker("bucket_logging") is None:
+        yield
+        return
+    import botocore.client
+    import s3tests.functional as suite
+
+    kept, send = suite.config.main_user_id, botocore.client.BaseClient._make_api_call
+
+    def call(self, operation, asked):
+        if operation == "PutBucketPolicy":
+            policy = json.loads(asked["Policy"])
+            for statement in policy["Statement"]:
+                if "Service" in statement.get("Principal", ()):
+                    statement["Resource"] += "*"
+            asked = {**asked, "Policy": json.dumps(policy)}
+        return send(self, operation, asked)
+
+    suite.config.main_user_id, botocore.client.BaseClient._make_api_call = os.environ["S3TESTS_ACCOUNT"], call
+    yield
+    suite.config.main_user_id, botocore.client.BaseClient._make_api_call = kept, send

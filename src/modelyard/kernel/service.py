@@ -106,6 +106,8 @@ class Operation:
     function: Callable[[Call, dict[str, Any]], Any]
     is_async: bool
     at_once: AtOnce | None = None
+    brief: Callable[[Call, dict[str, Any]], Any] | None = None
+    """Of a plain function, what it does where that takes microseconds and no thread; see `Service.brief`."""
 
 
 class Service:
@@ -143,6 +145,17 @@ class Service:
     def at_once(self, name: str, prepare: Callable[..., Any], finish: Callable[..., dict[str, Any]], alike: Callable[..., Any]) -> None:
         """Gives a registered async operation its form without a coroutine."""
         self.operations[name] = replace(self.operations[name], at_once=AtOnce(prepare, finish, alike))
+
+    def brief(self, name: str) -> Callable[..., Any]:
+        """Decorates `brief(call, request)` of a registered plain operation: it runs on the gateway's loop, for authorised requests whose body, if
+        they have one, is here whole. It answers the response or an awaitable of it; or None, nothing done, where the function is to do it on a thread:
+        whatever reads more than a few rows or waits for somebody else."""
+
+        def register(function: Callable[[Call, dict[str, Any]], Any]) -> Callable[[Call, dict[str, Any]], Any]:
+            self.operations[name] = replace(self.operations[name], brief=function)
+            return function
+
+        return register
 
     def reconciler(self, lifecycle: Lifecycle, observe: Callable[..., Any]) -> Callable[..., Any]:
         """Decorates the pure `decide(record, observation, now) -> Step` of a kind."""

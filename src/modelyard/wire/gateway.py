@@ -21,7 +21,7 @@ from modelyard.kernel.errors import ApiError, disk_full, internal
 from modelyard.kernel.identity import ANONYMOUS
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.reserve import is_full
-from modelyard.kernel.service import Body, Call, Operation
+from modelyard.kernel.service import Body, BytesBody, Call, Operation
 from modelyard.wire import forms, payload, sigv2, sigv4
 from modelyard.wire.accesslog import AccessLog
 from modelyard.wire.atonce import AtOnceCalls
@@ -40,6 +40,8 @@ from modelyard.wire.sigv4 import Authenticated
 log = logging.getLogger("modelyard.gateway")
 THREADS = 48
 ROUTES_KEPT = 4096
+BRIEF_BYTES = 32 << 10
+"""Bodies up to this size are waited for on the loop, where their operation can be done there."""
 _SIGNATURE_BEFORE = "Signature="
 
 
@@ -147,6 +149,10 @@ class Gateway:
         if plan.operation is None:
             self.platform.dispatch.find(route.service, route.operation)
         call = exchange.call = self.call(request, request_id, route, who)
+        if plan.operation.brief is not None and _is_here(request.body):
+            response = await self._briefly(plan, exchange, request, body, call)
+            if response is not None:
+                return response
         while True:
             if plan.operation.is_async:
                 response = await self._on_loop(plan, exchange, request, body, call)
@@ -239,11 +245,12 @@ class Gateway:
     async def _body(self, request: HttpRequest, plan: Plan, who: Authenticated, body: bytes | None) -> bytes | Body:
         if plan.codec.streams_in:
             if body is not None:
-                from modelyard.kernel.service import BytesBody
-
                 return BytesBody(body)
-            if isinstance(request.body, InflowBody):
-                request.body.begin()
+            have = request.body
+            if isinstance(have, InflowBody):
+                have.begin()
+                if plan.operation is not None and plan.operation.brief is not None and _is_brief(have) and not have.complete:
+                    request.body = BytesBody(await have.gather(BRIEF_BYTES))
             return payload.verified(request, who, plan.family)
         if body is not None:
             return body
@@ -272,11 +279,14 @@ class Gateway:
         )
 
     def _on_thread(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
-        codec = plan.codec
+        codec, asked = plan.codec, exchange.asked
         try:
-            asked = exchange.asked = codec.parse(exchange.route, request, body)
-            codec.validate(asked)
-            self.platform.identity.authorize(call, asked)
+            if exchange.authorized:
+                exchange.authorized = False
+            else:
+                asked = exchange.asked = codec.parse(exchange.route, request, body)
+                codec.validate(asked)
+                self.platform.identity.authorize(call, asked)
             said = exchange.said = plan.operation.function(call, asked)
             response = codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
         except ApiError as error:
@@ -285,6 +295,25 @@ class Gateway:
         if call.held is None:
             self._noted(exchange, None)
         return response
+
+    async def _briefly(
+        self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call
+    ) -> HttpResponse | None:
+        """On the loop, without a hop to a thread, which costs more than such a call itself. None: it is none of these, and goes on
+        on a thread."""
+        codec = plan.codec
+        asked = codec.parse(exchange.route, request, body)
+        codec.validate(asked)
+        exchange.asked = asked
+        self.platform.identity.authorize(call, asked)
+        said = plan.operation.brief(call, asked)
+        if said is None:
+            exchange.authorized = True
+            return None
+        if not isinstance(said, dict):
+            said = await said
+        exchange.said = said
+        return codec.serialise(said, call.request_id, self.platform.settings.strict)
 
     async def _on_loop(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec = plan.codec
@@ -321,12 +350,12 @@ def _route_key(request: HttpRequest) -> tuple[str, ...]:
 class _Progress:
     """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
 
-    __slots__ = ("asked", "call", "noted", "plan", "principal", "route", "said")
+    __slots__ = ("asked", "authorized", "call", "noted", "plan", "principal", "route", "said")
 
     def __init__(self) -> None:
         self.noted = False
         self.route = self.plan = self.call = self.asked = self.said = None
-        self.principal = ""
+        self.principal, self.authorized = "", False
 
     @property
     def name(self) -> str:
@@ -337,6 +366,14 @@ def _of_transport(request: HttpRequest) -> dict[str, str]:
     """Condition keys that few requests have."""
     found = {"s3:TlsVersion": request.tls} if request.tls else {}
     return {**found, "aws:Referer": request.index["referer"]} if "referer" in request.index else found
+
+
+def _is_here(body: Body) -> bool:
+    return body.complete if type(body) is InflowBody else type(body) is BytesBody
+
+
+def _is_brief(body: InflowBody) -> bool:
+    return body.length is not None and body.length <= BRIEF_BYTES
 
 
 def _read_all(body: Body, limit: int) -> bytes:

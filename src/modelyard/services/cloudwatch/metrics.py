@@ -54,16 +54,16 @@ def get_metric_statistics(call, request):
             f"You have requested up to {math.ceil((end - start) / period):,} datapoints, which exceeds the limit of {STATISTICS_LIMIT:,}. "
             "You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
-    points = []
-    for bucket in call.platform.metrics.buckets(
-        call.account, call.region, request["Namespace"], request["MetricName"], request.get("Dimensions", []),
-        start, end, period, request.get("Unit"), anchor=start, exact=bool(extended),
-    ):  # fmt: skip
-        point = {"Timestamp": bucket.start, "Unit": bucket.unit} | {name: bucket.statistic(name) for name in plain}
-        known = {name: bucket.statistic(name) for name in extended}
-        if extended:
-            point["ExtendedStatistics"] = {name: value for name, value in known.items() if value is not None}
-        points.append(point)
+    metrics, points = call.platform.metrics, []
+    metric = (call.account, call.region, request["Namespace"], request["MetricName"], request.get("Dimensions", []))
+    units = [request["Unit"]] if "Unit" in request else [unit for one in metrics.ids(*metric) for unit in metrics.units(one, start, end)]
+    for unit in units:  # values of different units are never added up
+        for bucket in metrics.buckets(*metric, start, end, period, unit, anchor=start, exact=bool(extended)):
+            point = {"Timestamp": bucket.start, "Unit": unit} | {name: bucket.statistic(name) for name in plain}
+            known = {name: bucket.statistic(name) for name in extended}
+            if extended:
+                point["ExtendedStatistics"] = {name: value for name, value in known.items() if value is not None}
+            points.append(point)
     return {"Label": request["MetricName"], "Datapoints": points}
 
 

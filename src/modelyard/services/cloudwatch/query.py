@@ -5,10 +5,9 @@ Used by GetMetricData and, window by window, by alarms.
 
 from __future__ import annotations
 
-import bisect
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.services.cloudwatch import labels, periods, statistic
@@ -25,6 +24,17 @@ SEARCHED_SECONDS = 14 * 86_400.0
 """SEARCH finds metrics that have had data within two weeks."""
 
 Query = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A metric, and what its time series is called."""
+
+    id: int | None
+    namespace: str
+    name: str
+    dimensions: Sequence[Mapping[str, str]]
+    label: str
 
 
 class Queries:
@@ -57,10 +67,9 @@ class Queries:
     def _stat(self, query: Query) -> Series:
         wanted = query["MetricStat"]
         metric, period = wanted["Metric"], wanted["Period"]
-        found = self._fetch(
-            metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", []), wanted["Stat"], period,
-            wanted.get("Unit"), metric.get("MetricName", ""),
-        )  # fmt: skip
+        namespace, name, dimensions = metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", [])
+        (one,) = self._metrics.ids(*self._where, namespace, name, dimensions) or [None]
+        (found,) = self._fetch([Found(one, namespace, name, dimensions, name)], wanted["Stat"], period, wanted.get("Unit"))
         return self._labelled(found, query.get("Label"))
 
     def _labelled(self, series: Series, label: str | None, many: bool = False) -> Series:
@@ -71,25 +80,30 @@ class Queries:
         where = {"AccountId": self._where[0], "Region": self._where[1]}
         return replace(series, label=labels.dynamic(text, series, self._now, self._zone, where))
 
-    def _fetch(
-        self, namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], stat: str, period: float, unit: str | None, label: str
-    ) -> Series:
-        first, origin = self._first(period), _origin(namespace, name, dimensions, stat)
-        if stat in statistic.PLAIN:
-            (points,) = self._plain(self._metrics.ids(*self._where, namespace, name, dimensions), stat, period, unit) or [{}]
-            return Series(points, label, period, origin)
-        found = self._metrics.buckets(*self._where, namespace, name, dimensions, first, self._end, period, unit, anchor=first)
-        pairs = ((bucket.start, bucket.statistic(stat)) for bucket in found)
-        return Series({at: value for at, value in pairs if value is not None}, label, period, origin)
+    def _fetch(self, found: Sequence[Found], stat: str, period: float, unit: str | None) -> list[Series]:
+        """A time series for each metric; one whose id is None has never been put."""
+        ids = [one.id for one in found if one.id is not None]
+        brought = iter(self._points(ids, stat, period, unit))
+        return [
+            Series({} if one.id is None else next(brought), one.label, period, _origin(one.namespace, one.name, one.dimensions, stat))
+            for one in found
+        ]
 
-    def _plain(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> list[dict[float, float]]:
-        """The points of each series."""
+    def _points(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> Iterator[Mapping[float, float]]:
+        """Of each series."""
+        from modelyard.services.cloudwatch.points import Points
+
         first = self._first(period)
-        places, columns = self._metrics.sums(series, first, self._end, period, unit, first)
-        values, starts = statistic.plain(stat, columns).tolist(), places[:, 1].tolist()
-        numbers = places[:, 0].tolist()
-        ends = [bisect.bisect_right(numbers, number) for number in range(len(series))]
-        return [dict(zip(starts[a:b], values[a:b], strict=True)) for a, b in zip([0, *ends], ends, strict=False)]
+        wanted = None if stat in statistic.PLAIN else statistic.extended(stat)
+        if wanted is not None:
+            for spread in self._metrics.spreads(series, first, self._end, period, unit, first):
+                yield Points.of(spread.windows.starts, spread.statistic(wanted))
+            return
+        for _, sums in self._metrics.sums(series, first, self._end, period, unit, first, extremes=stat in ("Minimum", "Maximum")):
+            starts, values = sums.windows.starts, sums.statistic(stat)
+            for line in range(sums.series):
+                there = sums.there[line]
+                yield Points(starts, values[line]) if there.all() else Points(starts[there], values[line][there])
 
     def _first(self, period: float) -> float:
         if self._anchor is None:
@@ -125,16 +139,8 @@ class Queries:
         for one, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):
-                asked.append((one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
-        if stat in statistic.PLAIN:
-            points = self._plain([one for one, *_ in asked], stat, period, None)
-            found = [
-                Series(mine, label, period, _origin(namespace, name, dimensions, stat))
-                for (_, namespace, name, dimensions, label), mine in zip(asked, points, strict=True)
-            ]
-        else:
-            found = [self._fetch(namespace, name, dimensions, stat, period, None, label) for _, namespace, name, dimensions, label in asked]
-        found = [one for one in found if one.points]
+                asked.append(Found(one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
+        found = [series for series in self._fetch(asked, stat, period, None) if series.points]
         if len(found) > MOST_FOUND:
             self.messages.append({"Code": "MaxMetricsExceeded", "Value": "Maximum number of allowed metrics exceeded"})
         return found[:MOST_FOUND]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -130,8 +131,18 @@ def boundary_of(call: Call, request: dict[str, Any]) -> Spec:
     return {"PermissionsBoundary": arn}
 
 
+_POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[!-~]+").fullmatch
+
+
+def policy_arn(arn: str) -> str:
+    """Raises InvalidInput where it is none."""
+    if not _POLICY_ARN(arn):
+        raise api.error.InvalidInputException(f"ARN {arn} is not valid.")
+    return arn
+
+
 def policy_exists(call: Call, arn: str) -> None:
-    if managed.find(arn) is None:
+    if managed.find(policy_arn(arn)) is None:
         record = call.store.get(names.POLICY.kind, call.account, names.GLOBAL, arn.rsplit("/", 1)[-1])
         if record is None or record.arn != arn:
             raise api.error.NoSuchEntityException(f"Policy {arn} does not exist or is not attachable.")

@@ -106,6 +106,11 @@ class Directory:
         tags = {**self._store.tags(record.arn), **principal.tags}
         return Caller(Policies(_compiled(documents["identity"]), limit, session), tags, name, documents=documents)
 
+    def is_there(self, principal: Principal) -> bool:
+        """Whether the role or user behind a session is still there; sessions of root always are."""
+        record, name = self._record(principal)
+        return record is not None or not name.startswith(("role ", "user "))
+
     def _record(self, principal: Principal) -> tuple[Record | None, str]:
         """The role or user behind a caller: the very one, not a later one of the same name."""
         if principal.kind == "role" and principal.role_arn:

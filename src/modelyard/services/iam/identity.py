@@ -69,10 +69,17 @@ class IamIdentity:
         return found
 
     def _active(self, credential: Credential | None) -> Credential | None:
-        """Keys of users have a record that says whether they are in use; roots and sessions have none."""
-        if credential is None or credential.principal.kind != "user" or credential.token is not None:
+        """Keys of users and of root have a record that says whether they are in use (but for root's keys of an account that was made
+        before they had). Sessions live as long as the role or user whose they are."""
+        if credential is None:
+            return None
+        if credential.token is not None:
+            return credential if self.directory.is_there(credential.principal) else None
+        if credential.principal.kind not in ("user", "root"):
             return credential
         record = self._platform.store.get(names.ACCESS_KEY.kind, credential.principal.account, names.GLOBAL, credential.access_key)
+        if record is None and credential.principal.kind == "root":
+            return credential
         return credential if record is not None and record.spec["Status"] == "Active" else None
 
     def _anyone(self, access_key: str) -> Credential:

@@ -18,6 +18,7 @@ from modelyard.services.kms import api
 from modelyard.services.kms.access import the_key
 from modelyard.services.kms.grants import statement_of
 from modelyard.services.kms.keyring import KEY, change
+from modelyard.services.kms.principals import strangers
 
 NAME = "default"
 LONGEST = 32_768
@@ -73,6 +74,8 @@ def checked_policy(call: Any, text: str, arn: str, account: str, bypass: bool) -
         document = checked(text, "kms")
     except BadDocument as problem:
         raise _malformed(str(problem)) from None
+    if strangers(call.store, document):
+        raise _malformed("Policy contains a statement with one or more invalid principals.")
     if not bypass and call.platform.settings.auth != "open":
         condition = {"kms:CallerAccount": call.principal.account, **call.condition}
         if not call.platform.identity.decide(

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     |(?P<word>[^\s=<>!&|()"%,\[\]{}]+))""",
     re.VERBOSE,
 )
+_REGEX_NOT = re.compile(r"[^A-Za-z0-9:_#=@/;,\-^$?\[\]{}|\\*+. ]")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -38,6 +39,9 @@ def search(expression: Any, value: str, error: Failure) -> bool:
 
 
 def compiled(expression: str, error: Failure) -> Any:
+    """What AWS's patterns may have: no groups, no letters beyond ASCII."""
+    if (bad := _REGEX_NOT.search(re.sub(r"\\.", "", expression))) is not None:
+        raise error(f"Invalid character(s) in term '{bad[0]}'")
     try:
         return regex.compile(expression)
     except (regex.error, RecursionError) as problem:

@@ -15,6 +15,7 @@ import orjson
 from modelyard.services.logs.conditions import Conditions, Failure, compiled, search
 
 _TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]*)%|([^\s"%]+))')
+_UNQUOTED_NOT = re.compile(r"[^\w\s.\-/@#=*%+]")
 _COLUMN = re.compile(r'"((?:[^"\\]|\\.)*)"|\[([^\]]*)\]|(\S+)')
 _STEP = re.compile(r"""\.?(?:([^.\[\]]+)|\[(?:(\d+)|(\*)|'([^']*)'|"([^"]*)")\])""")
 Values = dict[str, str]
@@ -78,6 +79,8 @@ def _terms(text: str, error: Failure) -> Callable[[str], bool]:
 
 
 def _test(found: re.Match[str], error: Failure) -> Callable[[str], bool]:
+    if (bad := found[4] and _UNQUOTED_NOT.search(found[4])) is not None:
+        raise error(f"Invalid character(s) in term '{bad[0]}'")
     if found[3] is not None:
         expression = compiled(found[3], error)
         return lambda message: search(expression, message, error)

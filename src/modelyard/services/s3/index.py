@@ -50,6 +50,8 @@ _TYPES = {
 }
 
 NULL_VERSION = "null"
+_BUCKET = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
+_BUCKETS_KEPT = 1024
 _COLUMNS = "id, bucket, key, version, latest, marker, size, etag, modified, blob, meta"
 
 
@@ -114,6 +116,8 @@ class Index:
 
     def __init__(self, db: Database) -> None:
         self.db = db
+        self._buckets: tuple[bytes | None, dict[str, Bucket | None]] = (None, {})
+        """Read since the last commit, by anybody: a request asks for its bucket more than once."""
         types = _TYPES[db.dialect]
         steps = []
         for step in _MIGRATIONS:
@@ -122,12 +126,26 @@ class Index:
             steps.append(step)
         db.migrate("s3", steps)
 
+    @property
+    def is_local(self) -> bool:
+        """Reading a few rows takes microseconds: the index is a file of this machine."""
+        return self.db.dialect == "sqlite"
+
     # --- buckets ---------------------------------------------------------------------------------
 
     def bucket(self, name: str, tx: Tx | None = None) -> Bucket | None:
-        sql = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
-        rows = tx.execute(sql, (name,)) if tx is not None else self.db.read(sql, (name,))
-        return _bucket(rows[0]) if rows else None
+        if tx is not None:
+            rows = tx.execute(_BUCKET, (name,))
+            return _bucket(rows[0]) if rows else None
+        stamp = self.db.stamp()
+        known_at, known = self._buckets
+        if known_at != stamp or stamp is None or len(known) > _BUCKETS_KEPT:
+            known_at, known = self._buckets = stamp, {}
+        elif name in known:
+            return known[name]
+        rows = self.db.read(_BUCKET, (name,))
+        found = known[name] = _bucket(rows[0]) if rows else None
+        return found
 
     def buckets(self, account: str, prefix: str, after: str, limit: int) -> list[Bucket]:
         end = successor(prefix)
