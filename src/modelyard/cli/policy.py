@@ -95,20 +95,24 @@ def _least(args: argparse.Namespace) -> int:
 
     since = _since(args.since) if args.since else {}
     found = own.client(args.data, "modelyard").generate_least_privilege_policy(PrincipalArn=args.principal, **since)
-    document = json.loads(found["PolicyDocument"]) if "PolicyDocument" in found else None
+    documents = [json.loads(text) for text in found.get("PolicyDocuments", [])]
     uses = found.get("Uses", [])
     if args.json:
-        output.as_json({"PrincipalArn": found["PrincipalArn"], "PolicyDocument": document, "Uses": uses})
+        more = {"PolicyDocuments": documents} if len(documents) > 1 else {}
+        output.as_json({"PrincipalArn": found["PrincipalArn"], "PolicyDocument": documents[0] if documents else None, **more, "Uses": uses})
         return exits.OK
     denied = [use for use in uses if not use["Allowed"]]
     if denied:
         output.note(f"{len(denied)} permissions were asked for and denied; they are not in the policy:")
         for use in denied:
             output.note(f"  {use['Action']} on {use['Resource']}, {use['Count']} times")
-    if document is None:
+    if not documents:
         output.problem(f"the audit trail knows nothing that {found['PrincipalArn']} was allowed to do" + (" since then" if since else ""))
         return exits.FAILED
-    print(json.dumps(document, indent=2))
+    if len(documents) > 1:
+        output.note(f"{len(documents)} policies, as one would be longer than a managed policy may be: attach each of them")
+    for document in documents:
+        print(json.dumps(document, indent=2))
     return exits.OK
 
 

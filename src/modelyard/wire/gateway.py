@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ ROUTES_KEPT = 4096
 BRIEF_BYTES = 32 << 10
 """Bodies up to this size are waited for on the loop, where their operation can be done there."""
 _SIGNATURE_BEFORE = "Signature="
+_KEY = re.compile(r"(?:Credential=|AWSAccessKeyId=|^AWS )([A-Za-z0-9]{1,128})").search
+"""The access key that a request names, in whatever way."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Gateway:
             refused = self.broken(problem, request_id)
             response = self._error(request, exchange, refused, request_id)
         self._noted(exchange, refused)
+        if refused is not None and exchange.call is None and self.trail is not None:
+            key = _KEY(request.header("authorization")) or _KEY(request.query.replace("%2F", "/"))
+            agent = request.header("user-agent")
+            self.trail.refused(request_id, exchange.route, refused, key[1] if key else "", request.client, agent)
         if exchange.call is not None and (exchange.call.logged is not None or (refused is not None and exchange.call.service == "s3")):
             self._note_for_bucket(request, response, exchange, refused, monotonic() - began)
         if "origin" in request.index:
@@ -296,9 +303,7 @@ class Gateway:
             self._noted(exchange, None)
         return response
 
-    async def _briefly(
-        self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call
-    ) -> HttpResponse | None:
+    async def _briefly(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse | None:
         """On the loop, without a hop to a thread, which costs more than such a call itself. None: it is none of these, and goes on
         on a thread."""
         codec = plan.codec

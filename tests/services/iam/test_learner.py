@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from modelyard.services.iam.bootstrap import ensure_account
 from modelyard.services.iam.lint import lint
 from tests.support import inproc, patience
-from tests.support.boxes import IMAGE, RUN_CODE, Boxes
+from tests.support.boxes import IMAGE, Boxes
 from tests.support.platform import ACCOUNT, InProcess
 
 BUCKET = "learners-bucket"

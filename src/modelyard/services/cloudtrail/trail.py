@@ -16,7 +16,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Body, Call
-from modelyard.services.cloudtrail import event, files, kinds, snapshots
+from modelyard.services.cloudtrail import event, files, kinds, refused, snapshots
 from modelyard.services.cloudtrail.redact import Redacted
 
 log = logging.getLogger("modelyard.trail")
@@ -39,8 +39,6 @@ class Trail:
         self._closing, self._last, self._swept = False, 0.0, platform.clock.now()
         self._identity.uses.bell = self._ring
         self._identity.trail = self
-        self.sent: list[Callable[[dict[str, Any]], None]] = []
-        """Who hears of each event as it is made."""
 
     # --- writing -----------------------------------------------------------------------------------
 
@@ -57,19 +55,21 @@ class Trail:
         except Exception:
             log.exception("a call could not be written to the audit trail")
 
-    def refused(self, said: dict[str, Any]) -> None:
-        """A request that was not let in (see refused.py)."""
+    def refused(self, request_id: str, route: Any, error: ApiError, key: str, client: str, agent: str) -> None:
+        """A request that was not let in."""
         try:
+            said = refused.told(self._platform, request_id, route, error, key, client, agent)
             with self._lock:
                 self._append([self._line({"r": said})])
         except Exception:
             log.exception("a refused request could not be written to the audit trail")
 
-    def assumed(self, who: Mapping[str, Any]) -> None:
-        """An event of a service itself."""
+    def assumed(self, role: Any, credential: Any, service: str) -> None:
+        """A service took a role of the account's: `role` is its record."""
         try:
+            made = event.of_service(role, credential, service, self._platform.clock.now(), self._platform.settings.region)
             with self._lock:
-                self._append([self._line(dict(who))])
+                self._append([self._line({"e": made, "c": {}})])
         except Exception:
             log.exception("a service's call could not be written to the audit trail")
 
@@ -152,18 +152,19 @@ class Trail:
                 return stored
         return None
 
-    def uses(self, principal: str, start: float | None = None) -> dict[tuple[str, str, bool], tuple[int, float]]:
-        """(action, resource, allowed) → (how often, last time) of a role or another principal."""
+    def uses(self, principal: str, start: float | None = None) -> dict[tuple[str, str, bool, str], tuple[int, float]]:
+        """(action, resource, allowed, condition) → (how often, last time) of a role or another principal."""
         self.flush()
         self.flush()
         needle, found = orjson.dumps(principal), {}
         for at, line in files.lines(self.folder, start):
             if needle not in line or (stored := files.parse(line)) is None:
                 continue
-            for who, action, resource, allowed, count in stored.get("u", ()):
+            for who, action, resource, allowed, *given, count in stored.get("u", ()):
                 if who == principal:
-                    had = found.get((action, resource, allowed), (0, at))
-                    found[action, resource, allowed] = had[0] + count, had[1]
+                    use = (action, resource, allowed, given[0] if given else "")
+                    had = found.get(use, (0, at))
+                    found[use] = had[0] + count, had[1]
         return found
 
 
@@ -225,11 +226,11 @@ def principal_of(who: Principal) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _folded(used: Mapping[tuple[str, str, str, bool], int]) -> list[list[Any]]:
+def _folded(used: Mapping[tuple[str, str, str, bool, str], int]) -> list[list[Any]]:
     """Keys of objects come by the thousand: of an object, its first folders are told apart."""
-    found: dict[tuple[str, str, str, bool], int] = {}
-    for (who, action, resource, allowed), count in used.items():
-        use = (who, action, _folder(resource), allowed)
+    found: dict[tuple[str, str, str, bool, str], int] = {}
+    for (who, action, resource, allowed, given), count in used.items():
+        use = (who, action, _folder(resource), allowed, given)
         found[use] = found.get(use, 0) + count
     return [[*use, count] for use, count in found.items()]
 

@@ -189,7 +189,9 @@ class MetricStore:
             place = {one: number for number, one in enumerate(mine)}
             made = Sums(len(mine), windows)
             rows = self._reading.sums(mine, windows, unit, extremes, self._clock.now())
-            made.add_packs([(place[row[1]], row[2], row[3], row[4], bytes(row[5]), bytes(row[6] or b"")) for row in rows if row[0]], extremes)
+            made.add_packs(
+                [(place[row[1]], row[2], row[3], row[4], bytes(row[5]), bytes(row[6] or b"")) for row in rows if row[0]], extremes
+            )
             made.add_rows([(place[row[1]], row[3], *row[-4:]) for row in rows if not row[0]])
             found.append((begin, made))
         return found

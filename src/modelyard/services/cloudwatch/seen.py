@@ -74,7 +74,9 @@ def write(values: Values, start: float, size: int) -> bytes:
         struct.pack(HEAD, MARK, UNWEIGHTED * plain, len(first), len(bins), len(at)),
         bins.astype(np.float64), ((at[first] - start) / size).astype("<u2"), count.astype("<u4"), place,
     ]  # fmt: skip
-    return b"".join(part if isinstance(part, bytes) else part.tobytes() for part in (parts if plain else [*parts, weight.astype(np.float64)]))
+    return b"".join(
+        part if isinstance(part, bytes) else part.tobytes() for part in (parts if plain else [*parts, weight.astype(np.float64)])
+    )
 
 
 def flat(one: Binned) -> Values:

@@ -22,7 +22,7 @@ _NO_STAR = ("s3", "secretsmanager", "cloudwatch", "cloudtrail", "sagemaker")
 """Services that leave "on resource" out, where an action has no resource."""
 _IAM_LISTS = {"iam:ListUsers": "user/", "iam:ListRoles": "role/", "iam:ListGroups": "group/"}
 _ENTITY = re.compile(r"arn:aws:iam::\d{12}:(role|user|group|instance-profile|policy)/(?:.*/)?([^/]+)")
-_CONDITIONS = {"iam:PassRole": "iam:PassedToService", "iam:CreateServiceLinkedRole": "iam:AWSServiceName"}
+CONDITIONS = {"iam:PassRole": "iam:PassedToService", "iam:CreateServiceLinkedRole": "iam:AWSServiceName"}
 """What a statement should always say beside the resource, so that it gives no more than is needed."""
 _PLACES = {"kms": "the key policy of {}", "sqs": "the policy of queue {}", "sns": "the policy of topic {}",
            "secretsmanager": "the resource policy of secret {}", "sagemaker": "the resource policy of {}"}  # fmt: skip
@@ -123,7 +123,7 @@ def remedies(judgement: Judgement) -> list[tuple[str, dict[str, Any]]]:
 
 def statement(judgement: Judgement, kind: str) -> dict[str, Any]:
     missing: dict[str, Any] = {"Effect": "Allow", "Action": judgement.action, "Resource": lasting(judgement.resource)}
-    key = _CONDITIONS.get(judgement.action)
+    key = CONDITIONS.get(judgement.action)
     if key is not None and (value := _value(judgement, key)) is not None:
         missing["Condition"] = {"StringEquals": {key: value}}
     if kind != RESOURCE:

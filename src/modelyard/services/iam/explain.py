@@ -39,6 +39,10 @@ def explain_call(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if "r" in stored:
         return _refused(stored["r"])
     event, kept = stored["e"], stored["c"]
+    if not kept:
+        raise api.error.ResourceNotFound(
+            f"{request['RequestId']} is a call of {event['userIdentity'].get('invokedBy')} itself: it needs no permission."
+        )
     then = _call(call, event, kept)
     now = [_now(then, Need(action, resource), kept, condition) for action, resource, condition in _needs(kept)]
     checks = _then(then, kept, call.platform.trail, now)

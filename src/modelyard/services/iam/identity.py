@@ -155,7 +155,8 @@ class IamIdentity:
             call.weighed = caller
         lookup = self._lookup(need)
         if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
-            self.uses.note(call.principal, need.action, need.resource, True)
+            given = _given(need.action, condition, request) if need.action in denial.CONDITIONS else ""
+            self.uses.note(call.principal, need.action, need.resource, True, given)
             return
         policy, account = self._resource_policy(call, need, request, lookup)
         alone = policy is None and account in (None, call.principal.account)
@@ -166,7 +167,8 @@ class IamIdentity:
             verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account, must_grant)
             if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
                 caller.verdicts[need] = verdict
-        self.uses.note(call.principal, need.action, need.resource, verdict.allowed)
+        given = _given(need.action, condition, request) if need.action in denial.CONDITIONS else ""
+        self.uses.note(call.principal, need.action, need.resource, verdict.allowed, given)
         if policy is not None:
             keep_resource_policy(call, need, policy, account, lookup)
         if not verdict.allowed:
@@ -213,7 +215,10 @@ class IamIdentity:
         self, role_arn: str, session_name: str, duration_s: float, *, service: str = "sagemaker.amazonaws.com"
     ) -> Credential:
         role = self._trusting_role(role_arn, service)
-        return self.new_role_session(role, session_name, duration_s)
+        credential = self.new_role_session(role, session_name, duration_s)
+        if self.trail is not None:
+            self.trail.assumed(role, credential, service)
+        return credential
 
     def new_role_session(
         self,
@@ -270,6 +275,12 @@ def keep_resource_policy(call: Call, need: Need, policy: PolicySet, account: str
         call.ruled = []
     if len(call.ruled) < FURTHER_KEPT:
         call.ruled.append((need, policy, account, type(lookup) is PoliciesOf and lookup.must_grant))
+
+
+def _given(action: str, condition: Mapping[str, Any], request: Mapping[str, Any]) -> str:
+    key = denial.CONDITIONS[action]
+    value = condition.get(key) or request.get(key.partition(":")[2])
+    return f"{key}={value}" if value else ""
 
 
 def _account_of(resource: str) -> str | None:
