@@ -35,6 +35,7 @@ from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
 from modelyard.wire.pages import PREFIX, Pages
 from modelyard.wire.plainerror import plain_error
+from modelyard.wire.repeats import Repeats
 from modelyard.wire.requestid import new_request_id
 from modelyard.wire.sigv4 import Authenticated
 
@@ -84,8 +85,9 @@ class Gateway:
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._routes: dict[tuple[str, ...], Any] = {}
         self._router, self._codecs = router or _router(), codecs or _codecs()
-        at_once = AtOnceCalls(self)
-        self.at_once, self.again = at_once.take, at_once.again
+        at_once, self._repeats = AtOnceCalls(self), Repeats(self)
+        self.at_once = at_once.take
+        self.again = lambda *request: self._repeats.take(*request) or at_once.again(*request)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -152,7 +154,7 @@ class Gateway:
         exchange.route = route
         plan = exchange.plan = self.plan(route)
         who, body = await self._authenticate(request, plan, route, body)
-        exchange.principal = who.principal.arn
+        exchange.who, exchange.principal = who, who.principal.arn
         if plan.operation is None:
             self.platform.dispatch.find(route.service, route.operation)
         call = exchange.call = self.call(request, request_id, route, who)
@@ -318,6 +320,8 @@ class Gateway:
         if not isinstance(said, dict):
             said = await said
         exchange.said = said
+        if not self.open:
+            self._repeats.learn(request, exchange.route, plan, exchange.who, asked)
         return codec.serialise(said, call.request_id, self.platform.settings.strict)
 
     async def _on_loop(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
@@ -355,11 +359,11 @@ def _route_key(request: HttpRequest) -> tuple[str, ...]:
 class _Progress:
     """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
 
-    __slots__ = ("asked", "authorized", "call", "noted", "plan", "principal", "route", "said")
+    __slots__ = ("asked", "authorized", "call", "noted", "plan", "principal", "route", "said", "who")
 
     def __init__(self) -> None:
         self.noted = False
-        self.route = self.plan = self.call = self.asked = self.said = None
+        self.route = self.plan = self.call = self.asked = self.said = self.who = None
         self.principal, self.authorized = "", False
 
     @property

@@ -319,7 +319,7 @@ def test_calls_are_counted_by_principal(yard, clock):
         s3.put_object(Bucket="bucket-b", Key=f"a/b/c/{number}", Body=b"")
     role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
     uses = yard.platform.trail.uses(role)
-    assert uses["s3:PutObject", "arn:aws:s3:::bucket-b/a/b/*", True] == (3, pytest.approx(NOW, abs=1))
+    assert uses["s3:PutObject", "arn:aws:s3:::bucket-b/a/b/*", True, ""] == (3, pytest.approx(NOW, abs=1))
     clock.advance(60)
     assert yard.platform.trail.uses(role, NOW + 30) == {}
 

@@ -124,6 +124,20 @@ class MetricStore:
         )
         return [row[0] for row in rows]
 
+    def find(self, account: str, region: str, metrics: Sequence[tuple[str, str, Sequence[Mapping[str, str]]]]) -> list[int | None]:
+        """The series of each (namespace, name, dimensions)."""
+        keys = [(namespace, name, canonical(dimensions)) for namespace, name, dimensions in metrics]
+        found: dict[tuple[str, str, str], int] = {}
+        for begin in range(0, len(keys), MOST_AT_ONCE):
+            some = keys[begin : begin + MOST_AT_ONCE]
+            rows = self._db.read(
+                f"SELECT namespace, name, dimensions, id FROM metric_series WHERE account = ? AND region = ? AND ("
+                f"{' OR '.join(['(namespace = ? AND name = ? AND dimensions = ?)'] * len(some))})",
+                [account, region, *(part for key in some for part in key)],
+            )
+            found |= {(row[0], row[1], row[2]): row[3] for row in rows}
+        return [found.get(key) for key in keys]
+
     def every_point(
         self, account: str, region: str, namespace: str, dimensions: Sequence[Mapping[str, str]]
     ) -> list[tuple[str, float, float]]:

@@ -5,6 +5,7 @@ Used by GetMetricData and, window by window, by alarms.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from modelyard.services.cloudwatch.metric_store import Bucket, MetricStore
 
 MOST_FOUND = 500
 """Series that one SEARCH gives."""
+MOST_BROUGHT = 100_800
+"""Data points that are brought together: an answer has no more."""
 DEFAULT_PERIOD = 300
 SEARCHED_SECONDS = 14 * 86_400.0
 """SEARCH finds metrics that have had data within two weeks."""
@@ -52,6 +55,9 @@ class Queries:
         self._start, self._end, self._anchor, self._searching = start, end, anchor, searching
         self._done: dict[str, list[Series]] = {}
         self._open: list[str] = []
+        self._brought: dict[str, Series] = {}
+        stats = [query for query in queries if "MetricStat" in query]
+        self._after = {query["Id"]: itertools.islice(stats, place, None) for place, query in enumerate(stats, 1)}
 
     def series(self, name: str) -> list[Series]:
         """The time series of a query, several where it is a search; raises ExpressionError."""
@@ -65,12 +71,28 @@ class Queries:
         return self._done[name]
 
     def _stat(self, query: Query) -> Series:
+        if query["Id"] not in self._brought:
+            self._bring(query)
+        return self._labelled(self._brought.pop(query["Id"]), query.get("Label"))
+
+    def _bring(self, query: Query) -> None:
+        """This query's time series, and with it those of queries after it that are alike: many cost little more than one."""
         wanted = query["MetricStat"]
-        metric, period = wanted["Metric"], wanted["Period"]
-        namespace, name, dimensions = metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", [])
-        (one,) = self._metrics.ids(*self._where, namespace, name, dimensions) or [None]
-        (found,) = self._fetch([Found(one, namespace, name, dimensions, name)], wanted["Stat"], period, wanted.get("Unit"))
-        return self._labelled(found, query.get("Label"))
+        alike, cells = [query], 0.0
+        for other in self._after[query["Id"]]:
+            cells += (self._end - self._start) / wanted["Period"]
+            if cells > MOST_BROUGHT:
+                break
+            there = other["MetricStat"]
+            if other["Id"] not in self._done and all(there.get(key) == wanted.get(key) for key in ("Period", "Stat", "Unit")):
+                alike.append(other)
+        metrics = [
+            (one.get("Namespace", ""), one.get("MetricName", ""), one.get("Dimensions", []))
+            for one in (each["MetricStat"]["Metric"] for each in alike)
+        ]
+        found = [Found(one, *metric, metric[1]) for one, metric in zip(self._metrics.find(*self._where, metrics), metrics, strict=True)]
+        series = self._fetch(found, wanted["Stat"], wanted["Period"], wanted.get("Unit"))
+        self._brought |= {each["Id"]: one for each, one in zip(alike, series, strict=True)}
 
     def _labelled(self, series: Series, label: str | None, many: bool = False) -> Series:
         """A label of words only goes before the labels of the many series of one expression."""

@@ -117,8 +117,9 @@ class IamIdentity:
             return
         if call.service in ("iam", "sts"):
             session_limits.check(call)
-        for need in needs(call, request):
+        for need in (asked := needs(call, request)):
             self._check(call, need, request, {})
+        call.about = asked[0].resource if asked else ""
 
     def needs(self, call: Call, request: Mapping[str, Any]) -> list[Need]:
         """(action, resource) of everything that `authorize` looks at."""
@@ -245,8 +246,9 @@ class IamIdentity:
     def check_pass_role(self, call: Call, role_arn: str, service: str = "sagemaker.amazonaws.com") -> None:
         found = names.split_role_arn(role_arn)
         if found is not None and found[0] != call.account:
-            raise validation(f"Cross-account pass role is not allowed. The role {role_arn} is not of account {call.account}.")
-        self.require(call, "iam:PassRole", role_arn, {"iam:PassedToService": service})
+            said = "RoleArn: " if call.service == "sagemaker" else ""
+            raise validation(f"{said}Cross-account pass role is not allowed. The role {role_arn} is not of account {call.account}.")
+        self.require(call, "iam:PassRole", role_arn, {"iam:PassedToService": service, "iam:AssociatedResourceArn": call.about or None})
         self._trusting_role(role_arn, service)
 
     def role(self, role_arn: str) -> Record | None:
