@@ -337,7 +337,7 @@ def test_what_the_platform_does_for_a_role_counts_too(yard):
     iam.attach_role_policy(RoleName="Worker", PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
     session = RoleSession(yard.platform, ACCOUNT, "us-east-1", role)
     assert session.read("bucket-b", "in/x", 10) == b"1"
-    assert ("s3:GetObject", "arn:aws:s3:::bucket-b/in/*", True) in yard.platform.trail.uses(role)
+    assert ("s3:GetObject", "arn:aws:s3:::bucket-b/in/*", True, "") in yard.platform.trail.uses(role)
 
 
 def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
@@ -346,4 +346,4 @@ def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
     answer = s3.delete_objects(Bucket="bucket-b", Delete={"Objects": [{"Key": f"k{n}"} for n in range(1000)]})
     assert len(answer["Deleted"]) == 1000
     role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
-    assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True][0] == 1000
+    assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True, ""][0] == 1000
