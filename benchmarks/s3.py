@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import http.client
 import os
 import shutil
@@ -60,7 +61,10 @@ def serve(data: str) -> None:
 
     async def run() -> None:
         gateway = Gateway(platform)
-        port = await Server(gateway.handle, pool=gateway.pool).start("127.0.0.1", 0)
+        port = await Server(gateway.handle, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again).start("127.0.0.1", 0)
+        gc.collect()
+        gc.freeze()  # as the app does
+        gc.set_threshold(20_000, 20, 20)
         print(port, root["AccessKeyId"], root["SecretAccessKey"], flush=True)
         await asyncio.Event().wait()
 
