@@ -251,6 +251,11 @@ class Call:
     """The resource that the operation is about, as it was authorised: what a passed role will belong to."""
     further: list[tuple[str, str, Any]] | None = None
     """(action, resource, condition) of what `authorize` was asked beside what every such call needs, for the audit trail."""
+    invoked_by: str = ""
+    """The service (botocore's name) that makes this call in the principal's name; "": the principal itself, by wire."""
+    weighed: Any = None
+    """The caller's policies, as they were when this call was decided; `ruled`: those of resources. For the audit trail."""
+    ruled: list[Any] | None = None
 
     @property
     def store(self):

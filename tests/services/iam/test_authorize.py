@@ -145,7 +145,7 @@ def test_a_denial_teaches(yard: Yard) -> None:
     yard("iam", "PutRolePolicy", RoleName="R", PolicyName="learnt", PolicyDocument=policy(missing))
     yard.authorize(session, "sagemaker", "CreateModel", ModelName="m")
     said = refusal(yard, session, "sagemaker", "DeleteModel", ModelName="m").message
-    assert said.endswith('with an explicit deny in an identity-based policy. Denied by statement "KeepModels" of inline policy inline.')
+    assert ' with an explicit deny in an identity-based policy. Denied by statement "KeepModels" of inline policy inline of role R.' in said
 
 
 def test_s3_quotes_the_resource(yard: Yard) -> None:
