@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import regex
-
 from modelyard.services.logs.insights.expressions import Malformed, Parser, Value, matched, truth
 from modelyard.services.logs.insights.values import Row, sort_key, text
 
@@ -211,12 +209,16 @@ def _parse(parser: Parser, program: Program) -> None:
         names = parser.names()
         if glob.count("*") != len(names):
             raise Malformed(f"the pattern of parse has {glob.count('*')} wildcards and {len(names)} names", start, parser.at - 1)
-        pieces = [regex.escape(piece) for piece in glob.split("*")]
-        inside = "".join(f"{piece}(.*?)" for piece in pieces[:-1]) + (pieces[-1] or "$")
-        expression = regex.compile(inside, regex.DOTALL)
-    numbers = {name: place for place, name in enumerate(names, 1)} if not expression.groupindex else dict(expression.groupindex)
+        step = _globbed(names, glob.split("*"), source)
+    if expression is not None:
+        step = _searched(expression, source)
     program.shown = program.shown or ["@timestamp", "@message"]
     program.shown += [name for name in names if name not in program.shown]
+    program.steps.append(step)
+
+
+def _searched(expression: Any, source: Value) -> Step:
+    numbers = dict(expression.groupindex)
 
     def step(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
@@ -227,7 +229,30 @@ def _parse(parser: Parser, program: Program) -> None:
                         row[name] = found[place]
             yield row
 
-    program.steps.append(step)
+    return step
+
+
+def _globbed(names: list[str], pieces: list[str], source: Value) -> Step:
+    """Each piece is looked for after the one before it; what lies between is the value. After a `*` at the end comes the rest."""
+    first, *others = pieces
+
+    def step(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            said = text(source(row))
+            place = -1 if said is None else said.find(first)
+            if place >= 0:
+                found, place = [], place + len(first)
+                for piece in others:
+                    end = len(said) if piece == "" and len(found) == len(others) - 1 else said.find(piece, place)
+                    if end < 0:
+                        break
+                    found.append(said[place:end])
+                    place = end + len(piece)
+                else:
+                    row.update(zip(names, found, strict=True))
+            yield row
+
+    return step
 
 
 def _stats(parser: Parser, program: Program) -> None:
