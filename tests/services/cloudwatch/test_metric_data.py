@@ -242,3 +242,13 @@ def test_pages_go_on_where_they_stopped(moved):
     ]
     with pytest.raises(ClientError, match="invalid"):
         ask(moved, *queries, NextToken="none of ours")
+
+
+def test_no_account_is_linked_to_another(filled):
+    client = filled.client("cloudwatch")
+    listed = client.list_metrics(Namespace="App", IncludeLinkedAccounts=True)
+    assert listed["OwningAccounts"] == ["123456789012"] and len(listed["Metrics"]) == 1
+    assert client.list_metrics(IncludeLinkedAccounts=True, OwningAccount="111111111111")["Metrics"] == []
+    assert ask(filled, query(AccountId="123456789012"))["MetricDataResults"][0]["Values"]
+    with pytest.raises(ClientError, match="not linked"):
+        ask(filled, query(AccountId="111111111111"))
