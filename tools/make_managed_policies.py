@@ -1,14 +1,15 @@
 """Writes services/iam/data/managed_policies.zip: the AWS-managed policies, with the documents that AWS publishes.
 
-    python tools/make_managed_policies.py path/to/iam-dataset/aws/managedpolicies
+    python tools/make_managed_policies.py path/to/moto/iam/aws_managed_policies.py
 
-The folder is that of the public `iam-dataset` (MIT), which reads it from IAM. Deprecated policies are left out, as ListPolicies leaves them out.
-What it lacks is in `tools/managed_policies.toml`: descriptions, policy ids, and whole policies.
+The file is that of the `moto` package (Apache-2.0), which reads it from IAM; moto is needed here only: unpack its wheel in a
+throw-away folder. What it lacks is in `tools/managed_policies.toml`: descriptions, policy ids, and whole policies.
 """
 
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 import tomllib
 import zipfile
@@ -21,17 +22,16 @@ OUT = HERE.parent / "src/modelyard/services/iam/data/managed_policies.zip"
 PREFIX = "arn:aws:iam::aws:policy"
 
 
-def main(folder: Path) -> None:
+def main(source: Path) -> None:
     more = tomllib.loads((HERE / "managed_policies.toml").read_text())
-    found = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
-    rows = {row["arn"]: row for row in (row_of(one) for one in found if "arn" in one and not one["deprecated"])}
-    for name, one in more["policies"].items():
-        rows.setdefault(f"{PREFIX}/{name}", row_of({**one, "arn": f"{PREFIX}/{name}", "document": json.loads(one["document"])}))
+    found = json.loads(runpy.run_path(str(source))["aws_managed_policies_data"])
+    for name, one in more.get("policies", {}).items():
+        found.setdefault(name, {**one, "Document": json.loads(one["Document"])})
+    rows = sorted((row_of(name, one) for name, one in found.items()), key=lambda row: row["arn"])
     index, documents = [], b""
-    for arn in sorted(rows):
-        row = rows[arn]
+    for row in rows:
         document = json.dumps(row.pop("document"), separators=(",", ":")).encode()
-        name = arn.removeprefix(f"{PREFIX}/").rpartition("/")[2]
+        name = row["arn"].rpartition("/")[2]
         told = {key: more[table][name] for key, table in (("description", "descriptions"), ("id", "ids")) if name in more[table]}
         index.append({**row, **told, "at": len(documents), "length": len(document)})
         documents += document
@@ -41,10 +41,11 @@ def main(folder: Path) -> None:
     print(f"{OUT.name}: {len(index)} policies, {OUT.stat().st_size:,} bytes")
 
 
-def row_of(one: dict[str, Any]) -> dict[str, Any]:
-    """`updated` is the date of the default version (epoch seconds): the data set does not tell when a policy was made."""
-    updated = datetime.fromisoformat(one["updatedate"]).timestamp()
-    return {"arn": one["arn"], "version": one["version"], "updated": updated, "document": one["document"]}
+def row_of(name: str, one: dict[str, Any]) -> dict[str, Any]:
+    """`created` is when the policy was made, `updated` when its default version was; epoch seconds."""
+    created, updated = (datetime.fromisoformat(one[key]).timestamp() for key in ("CreateDate", "UpdateDate"))
+    arn = f"{PREFIX}{one['Path']}{name}"
+    return {"arn": arn, "version": one["DefaultVersionId"], "created": created, "updated": updated, "document": one["Document"]}
 
 
 if __name__ == "__main__":

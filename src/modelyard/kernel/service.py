@@ -247,8 +247,15 @@ class Call:
     held: tuple[str, int] | None = None
     logged: Any = None
     """The bucket that this call is about, where its requests are logged (services/s3/access_lines.py)."""
+    about: str = ""
+    """The resource that the operation is about, as it was authorised: what a passed role will belong to."""
     further: list[tuple[str, str, Any]] | None = None
     """(action, resource, condition) of what `authorize` was asked beside what every such call needs, for the audit trail."""
+    invoked_by: str = ""
+    """The service (botocore's name) that makes this call in the principal's name; "": the principal itself, by wire."""
+    weighed: Any = None
+    """The caller's policies, as they were when this call was decided; `ruled`: those of resources. For the audit trail."""
+    ruled: list[Any] | None = None
 
     @property
     def store(self):

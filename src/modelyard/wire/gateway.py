@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ ROUTES_KEPT = 4096
 BRIEF_BYTES = 32 << 10
 """Bodies up to this size are waited for on the loop, where their operation can be done there."""
 _SIGNATURE_BEFORE = "Signature="
+_KEY = re.compile(r"(?:Credential=|AWSAccessKeyId=|^AWS )([A-Za-z0-9]{1,128})").search
+"""The access key that a request names, in whatever way."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,11 @@ class Gateway:
         except Exception as problem:
             refused = self.broken(problem, request_id)
             response = self._error(request, exchange, refused, request_id)
-        if exchange.call is not None and self.trail is not None:
-            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
+        self._noted(exchange, refused)
+        if refused is not None and exchange.call is None and self.trail is not None:
+            key = _KEY(request.header("authorization")) or _KEY(request.query.replace("%2F", "/"))
+            agent = request.header("user-agent")
+            self.trail.refused(request_id, exchange.route, refused, key[1] if key else "", request.client, agent)
         if exchange.call is not None and (exchange.call.logged is not None or (refused is not None and exchange.call.service == "s3")):
             self._note_for_bucket(request, response, exchange, refused, monotonic() - began)
         if "origin" in request.index:
@@ -123,6 +129,12 @@ class Gateway:
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
+
+    def _noted(self, exchange: _Progress, refused: ApiError | None) -> None:
+        """In the audit trail, once, before anybody is answered."""
+        if exchange.call is not None and self.trail is not None and not exchange.noted:
+            exchange.noted = True
+            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
 
     def _note_for_bucket(
         self, request: HttpRequest, response: HttpResponse, exchange: _Progress, refused: ApiError | None, took_s: float
@@ -277,14 +289,21 @@ class Gateway:
 
     def _on_thread(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec, asked = plan.codec, exchange.asked
-        if exchange.authorized:
-            exchange.authorized = False
-        else:
-            asked = exchange.asked = codec.parse(exchange.route, request, body)
-            codec.validate(asked)
-            self.platform.identity.authorize(call, asked)
-        said = exchange.said = plan.operation.function(call, asked)
-        return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+        try:
+            if exchange.authorized:
+                exchange.authorized = False
+            else:
+                asked = exchange.asked = codec.parse(exchange.route, request, body)
+                codec.validate(asked)
+                self.platform.identity.authorize(call, asked)
+            said = exchange.said = plan.operation.function(call, asked)
+            response = codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+        except ApiError as error:
+            self._noted(exchange, error)  # here rather than on the loop, where others wait
+            raise
+        if call.held is None:
+            self._noted(exchange, None)
+        return response
 
     async def _briefly(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse | None:
         """On the loop, without a hop to a thread, which costs more than such a call itself. None: it is none of these, and goes on
@@ -340,9 +359,10 @@ def _route_key(request: HttpRequest) -> tuple[str, ...]:
 class _Progress:
     """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
 
-    __slots__ = ("asked", "authorized", "call", "plan", "principal", "route", "said", "who")
+    __slots__ = ("asked", "authorized", "call", "noted", "plan", "principal", "route", "said", "who")
 
     def __init__(self) -> None:
+        self.noted = False
         self.route = self.plan = self.call = self.asked = self.said = self.who = None
         self.principal, self.authorized = "", False
 

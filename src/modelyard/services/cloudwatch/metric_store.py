@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from modelyard.services.cloudwatch.spread import Spread
     from modelyard.services.cloudwatch.sums import Sums
 
+MAPPED_MIB = 2_048
+"""Of the file: a month of minutes of 1,000 metrics takes a third of it."""
 MOST_AT_ONCE, FEW_AT_ONCE, MOST_CELLS = 100, 25, 250_000
 """Series per statement, of sums and of values; periods of all of them that are in memory at once."""
 
@@ -124,6 +126,20 @@ class MetricStore:
         )
         return [row[0] for row in rows]
 
+    def find(self, account: str, region: str, metrics: Sequence[tuple[str, str, Sequence[Mapping[str, str]]]]) -> list[int | None]:
+        """The series of each (namespace, name, dimensions)."""
+        keys = [(namespace, name, canonical(dimensions)) for namespace, name, dimensions in metrics]
+        found: dict[tuple[str, str, str], int] = {}
+        for begin in range(0, len(keys), MOST_AT_ONCE):
+            some = keys[begin : begin + MOST_AT_ONCE]
+            rows = self._db.read(
+                f"SELECT namespace, name, dimensions, id FROM metric_series WHERE account = ? AND region = ? AND ("
+                f"{' OR '.join(['(namespace = ? AND name = ? AND dimensions = ?)'] * len(some))})",
+                [account, region, *(part for key in some for part in key)],
+            )
+            found |= {(row[0], row[1], row[2]): row[3] for row in rows}
+        return [found.get(key) for key in keys]
+
     def every_point(
         self, account: str, region: str, namespace: str, dimensions: Sequence[Mapping[str, str]]
     ) -> list[tuple[str, float, float]]:
@@ -189,7 +205,9 @@ class MetricStore:
             place = {one: number for number, one in enumerate(mine)}
             made = Sums(len(mine), windows)
             rows = self._reading.sums(mine, windows, unit, extremes, self._clock.now())
-            made.add_packs([(place[row[1]], row[2], row[3], row[4], bytes(row[5]), bytes(row[6] or b"")) for row in rows if row[0]], extremes)
+            made.add_packs(
+                [(place[row[1]], row[2], row[3], row[4], bytes(row[5]), bytes(row[6] or b"")) for row in rows if row[0]], extremes
+            )
             made.add_rows([(place[row[1]], row[3], *row[-4:]) for row in rows if not row[0]])
             found.append((begin, made))
         return found

@@ -5,13 +5,14 @@ Used by GetMetricData and, window by window, by alarms.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.services.cloudwatch import labels, periods, statistic
-from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
+from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, insights, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions, result
 from modelyard.services.cloudwatch.expressions.parse import functions, names
 from modelyard.services.cloudwatch.expressions.search import Metric, matcher
@@ -19,6 +20,8 @@ from modelyard.services.cloudwatch.metric_store import Bucket, MetricStore
 
 MOST_FOUND = 500
 """Series that one SEARCH gives."""
+MOST_BROUGHT = 100_800
+"""Data points that are brought together: an answer has no more."""
 DEFAULT_PERIOD = 300
 SEARCHED_SECONDS = 14 * 86_400.0
 """SEARCH finds metrics that have had data within two weeks."""
@@ -52,6 +55,9 @@ class Queries:
         self._start, self._end, self._anchor, self._searching = start, end, anchor, searching
         self._done: dict[str, list[Series]] = {}
         self._open: list[str] = []
+        self._brought: dict[str, Series] = {}
+        stats = [query for query in queries if "MetricStat" in query]
+        self._after = {query["Id"]: itertools.islice(stats, place, None) for place, query in enumerate(stats, 1)}
 
     def series(self, name: str) -> list[Series]:
         """The time series of a query, several where it is a search; raises ExpressionError."""
@@ -65,12 +71,28 @@ class Queries:
         return self._done[name]
 
     def _stat(self, query: Query) -> Series:
+        if query["Id"] not in self._brought:
+            self._bring(query)
+        return self._labelled(self._brought.pop(query["Id"]), query.get("Label"))
+
+    def _bring(self, query: Query) -> None:
+        """This query's time series, and with it those of queries after it that are alike: many cost little more than one."""
         wanted = query["MetricStat"]
-        metric, period = wanted["Metric"], wanted["Period"]
-        namespace, name, dimensions = metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", [])
-        (one,) = self._metrics.ids(*self._where, namespace, name, dimensions) or [None]
-        (found,) = self._fetch([Found(one, namespace, name, dimensions, name)], wanted["Stat"], period, wanted.get("Unit"))
-        return self._labelled(found, query.get("Label"))
+        alike, cells = [query], 0.0
+        for other in self._after[query["Id"]]:
+            cells += (self._end - self._start) / wanted["Period"]
+            if cells > MOST_BROUGHT:
+                break
+            there = other["MetricStat"]
+            if other["Id"] not in self._done and all(there.get(key) == wanted.get(key) for key in ("Period", "Stat", "Unit")):
+                alike.append(other)
+        metrics = [
+            (one.get("Namespace", ""), one.get("MetricName", ""), one.get("Dimensions", []))
+            for one in (each["MetricStat"]["Metric"] for each in alike)
+        ]
+        found = [Found(one, *metric, metric[1]) for one, metric in zip(self._metrics.find(*self._where, metrics), metrics, strict=True)]
+        series = self._fetch(found, wanted["Stat"], wanted["Period"], wanted.get("Unit"))
+        self._brought |= {each["Id"]: one for each, one in zip(alike, series, strict=True)}
 
     def _labelled(self, series: Series, label: str | None, many: bool = False) -> Series:
         """A label of words only goes before the labels of the many series of one expression."""
@@ -111,6 +133,9 @@ class Queries:
         return self._start - (self._start - self._anchor) % period
 
     def _expression(self, query: Query) -> list[Series]:
+        if insights.is_insights(query["Expression"]):
+            found = self._insights(insights.parse(query["Expression"]), query.get("Period", DEFAULT_PERIOD), query["Id"])
+            return [self._labelled(one, query.get("Label"), many=True) for one in found]
         tree = parse(query["Expression"])
         check_functions(tree)
         known: dict[str, Any] = {}
@@ -124,6 +149,24 @@ class Queries:
         context = Context(known, [first + period * n for n in range(count)], period, metrics, self._search if self._searching else None)
         found = result(tree, context, query["Id"])
         return [self._labelled(one, query.get("Label"), len(found) > 1 or _is_many(query)) for one in found]
+
+    def _insights(self, asked: insights.Query, period: float, name: str) -> list[Series]:
+        from modelyard.services.cloudwatch.groups import grouped
+        from modelyard.services.cloudwatch.sums import Windows
+
+        ids, groups = [], []
+        for one, namespace, metric, dimensions in self._metrics.series(*self._where, namespace=asked.namespace, name=asked.metric):
+            found = Metric(namespace, metric, tuple((d["Name"], d["Value"]) for d in dimensions))
+            if asked.matches(found, self._where[0]):
+                ids.append(one)
+                groups.append(asked.group(found, self._where[0]))
+        first = self._first(period)
+        sums = self._metrics.sums(ids, first, self._end, period, None, first)
+        made = grouped(asked, sums, groups, sums[0][1].windows if sums else Windows(first, self._end, period, first))
+        return [
+            Series(points, " ".join(group) or name, period, {f"Dim.{key}": value for key, value in zip(asked.groups, group, strict=True)})
+            for group, points in made
+        ]
 
     def _period(self, known: Mapping[str, Any]) -> float:
         for value in known.values():
@@ -140,7 +183,11 @@ class Queries:
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):
                 asked.append(Found(one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
-        found = [series for series in self._fetch(asked, stat, period, None) if series.points]
+        found: list[Series] = []
+        for begin in range(0, len(asked), MOST_FOUND + 1):
+            found += [series for series in self._fetch(asked[begin : begin + MOST_FOUND + 1], stat, period, None) if series.points]
+            if len(found) > MOST_FOUND:
+                break
         if len(found) > MOST_FOUND:
             self.messages.append({"Code": "MaxMetricsExceeded", "Value": "Maximum number of allowed metrics exceeded"})
         return found[:MOST_FOUND]
@@ -152,6 +199,8 @@ def _origin(namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], 
 
 def _is_many(query: Query) -> bool:
     """Whether the query is an expression that gives an array however many series it has."""
+    if insights.is_insights(query.get("Expression", "")):
+        return bool(insights.parse(query["Expression"]).groups)
     return "MetricStat" not in query and any(name in ("SEARCH", "METRICS", "SORT", "SLICE", "REMOVE_EMPTY") for name in functions(parse(query["Expression"])))  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """The values beside a pack: what percentiles of its periods are made of.
 
 A period of one value needs none (its low is its high), one with a statistic set in it has none. All others have theirs here, as
-places in one rising list of the pack's values: exactly while the list is short, else each value as the middle of a group, 0.2 % wide.
+places in one rising list of the pack's values: exactly while the list is short, else each value as the middle of a group.
 
     "MV2", flags (1 byte), periods (2), bins (4), entries (4); bins (8 each); starts of the periods as slots (2 each), entries of each (4 each);
-    the bin of each entry (1 byte up to 256 bins, else 2), its weight (8 each; none where all are 1)
+    the bin of each entry (1 byte up to 256 bins, else 2), its weight (1 byte of whole ones up to 255, else 8; none where all are 1)
+
+Groups are 0.2 % wide, those of hours 2 %: what is answered is within 1 %.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import numpy as np
 import orjson
 
 MARK, HEAD = b"MV2", "<3sBHII"
-UNWEIGHTED = 1
-MOST_EXACT, NEAR, MOST_BINS = 1_024, math.log(1.002), 65_536
+UNWEIGHTED, SMALL = 1, 2
+MOST_EXACT, MOST_BINS = 1_024, 65_536
+WIDTH, WIDTH_OF_HOURS = math.log(1.002), math.log(1.02)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def read(blob: bytes, start: float, size: int) -> Binned:
     count = np.frombuffer(blob, "<u4", periods, at := at + 2 * periods)
     kind = "<u1" if bins <= 256 else "<u2"
     place = np.frombuffer(blob, kind, entries, at := at + 4 * periods)
-    weight = None if flags & UNWEIGHTED else np.frombuffer(blob, np.float64, entries, at + place.nbytes)
+    weight = None if flags & UNWEIGHTED else np.frombuffer(blob, "<u1" if flags & SMALL else "<f8", entries, at + place.nbytes)
     return Binned(start + slots * float(size), count, known, place, weight)
 
 
@@ -60,7 +63,7 @@ def write(values: Values, start: float, size: int) -> bytes:
         return b""
     at, value, weight = _merged(values.at, values.value, np.ones(len(values.at)) if values.weight is None else values.weight)
     if len(bins := np.unique(value)) > MOST_EXACT:
-        value = middles(value)
+        value = middles(value, WIDTH if size < 3_600 else WIDTH_OF_HOURS)
         bins = np.unique(value)
         if len(bins) > MOST_BINS:  # values of hundreds of orders of magnitude
             bins = bins[np.linspace(0, len(bins) - 1, MOST_BINS).astype(np.int64)]
@@ -68,24 +71,27 @@ def write(values: Values, start: float, size: int) -> bytes:
         at, value, weight = _merged(at, value, weight)
     first = np.flatnonzero(np.concatenate([[True], at[1:] != at[:-1]]))
     count = np.diff(np.append(first, len(at)))
-    plain = bool(np.all(weight == 1))
+    plain, small = bool(np.all(weight == 1)), bool(np.all((weight <= 255) & (weight == np.floor(weight))))
     place = np.searchsorted(bins, value).astype("<u1" if len(bins) <= 256 else "<u2")
     parts = [
-        struct.pack(HEAD, MARK, UNWEIGHTED * plain, len(first), len(bins), len(at)),
+        struct.pack(HEAD, MARK, UNWEIGHTED * plain | SMALL * small, len(first), len(bins), len(at)),
         bins.astype(np.float64), ((at[first] - start) / size).astype("<u2"), count.astype("<u4"), place,
     ]  # fmt: skip
-    return b"".join(part if isinstance(part, bytes) else part.tobytes() for part in (parts if plain else [*parts, weight.astype(np.float64)]))
+    return b"".join(
+        part if isinstance(part, bytes) else part.tobytes()
+        for part in (parts if plain else [*parts, weight.astype("<u1" if small else "<f8")])
+    )
 
 
 def flat(one: Binned) -> Values:
     return Values(np.repeat(one.at, one.count), one.bins[one.place], one.weight)
 
 
-def middles(value: np.ndarray) -> np.ndarray:
+def middles(value: np.ndarray, width: float = WIDTH) -> np.ndarray:
     """Each value as the middle of its group."""
     size = np.abs(value)
     with np.errstate(divide="ignore"):
-        middle = np.exp((np.floor(np.log(size) / NEAR) + 0.5) * NEAR)
+        middle = np.exp((np.floor(np.log(size) / width) + 0.5) * width)
     return np.where(size == 0, 0.0, np.copysign(middle, value))
 
 

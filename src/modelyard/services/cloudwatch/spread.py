@@ -46,15 +46,18 @@ class Spread:
             self._single(of, *columns[:, wanted])
             return
         held = seen.read(blob, start, size)
-        has = np.isin(at[wanted], held.at)
-        self._single(of[~has], *columns[:, wanted][:, ~has])
-        ends = np.concatenate([[0], np.cumsum(held.count)])
-        some, of = self.windows.of(held.at)
-        if len(of):
+        samples, total, low, high = columns[:, wanted]
+        same, (some, several) = low == high, (wanted, of) if len(held.at) == len(at) else self.windows.of(held.at)
+        if same.any():
+            self._single(of[same], samples[same], total[same], low[same], high[same])
+        if len(several) + int(same.sum()) < len(of):
+            self.unknown.append(of[~same & ~np.isin(at[wanted], held.at)])
+        if len(several):
+            ends = np.concatenate([[0], np.cumsum(held.count)])
             entries = slice(int(ends[some.start]), int(ends[some.stop]))
             self.bins.append(held.bins)
             self.places.append(held.place[entries])
-            self.of.append(np.repeat(of, held.count[some]))
+            self.of.append(np.repeat(several, held.count[some]))
             self.weights.append(None if held.weight is None else held.weight[entries])
 
     def _single(self, of: np.ndarray, samples: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
@@ -70,7 +73,7 @@ class Spread:
         made = np.full(self.windows.count, math.nan)
         bins, place, of, weight = self._entries()
         if len(of):
-            (self._percentiles if wanted.kind == "p" and weight is None else self._others)(made, wanted, bins, place, of, weight)
+            (self._percentiles if wanted.kind == "p" and _is_whole(weight) else self._others)(made, wanted, bins, place, of, weight)
         for periods in self.unknown:
             made[periods] = math.nan
         return made
@@ -88,9 +91,8 @@ class Spread:
         if not bins:
             return np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64), None
         if len(bins) > 1:
-            every, mapped = np.unique(np.concatenate(bins), return_inverse=True)
-            starts = np.cumsum([0, *map(len, bins)])
-            places = [mapped[start : start + len(own)][place] for start, own, place in zip(starts, bins, places, strict=False)]
+            every = np.unique(np.concatenate(bins))
+            places = [np.searchsorted(every, own)[place] for own, place in zip(bins, places, strict=True)]
         else:
             every = bins[0]
         plain = all(one is None for one in weights)
@@ -101,19 +103,24 @@ class Spread:
         self, made: np.ndarray, wanted: Extended, bins: np.ndarray, place: np.ndarray, of: np.ndarray, weight: np.ndarray | None
     ) -> None:
         """Linear interpolation between the closest ranks, all periods at once."""
-        counts = np.bincount(of, minlength=len(made))
+        keys = of * len(bins) + place
+        table = None
+        if len(made) * len(bins) <= LARGEST_TABLE * len(of):
+            table = np.bincount(keys, weight, len(made) * len(bins)).reshape(len(made), -1).cumsum(axis=1)
+            counts = table[:, -1].astype(np.int64)
+        else:
+            counts = np.bincount(of, weight, len(made)).astype(np.int64)
         full = np.flatnonzero(counts)
         rank = (counts[full] - 1) * ((wanted.high or 0.0) / 100)
         below = np.floor(rank)
         above = np.minimum(below + 1, counts[full] - 1)
-        if len(made) * len(bins) <= LARGEST_TABLE * len(of):
-            table = np.bincount(of * len(bins) + place, minlength=len(made) * len(bins)).reshape(len(made), -1)[full].cumsum(axis=1)
-            lower, upper = ((table > one[:, None]).argmax(axis=1) for one in (below, above))
+        if table is not None:
+            lower, upper = ((table[full] > one[:, None]).argmax(axis=1) for one in (below, above))
         else:
-            keys = of * len(bins) + place
-            keys.sort()
+            order = np.argsort(keys)
+            passed = np.arange(1, len(keys) + 1) if weight is None else weight[order].cumsum()
             first = (np.cumsum(counts) - counts)[full]
-            lower, upper = (keys[first + one.astype(np.int64)] % len(bins) for one in (below, above))
+            lower, upper = (keys[order[np.searchsorted(passed, first + one, "right")]] % len(bins) for one in (below, above))
         made[full] = bins[lower] + (bins[upper] - bins[lower]) * (rank - below)
 
     def _others(
@@ -126,3 +133,7 @@ class Spread:
         for begin, end in zip(first.tolist(), [*first[1:].tolist(), len(keys)], strict=True):
             found = wanted.of(list(zip(values[begin:end].tolist(), weights[begin:end].tolist(), strict=True)))
             made[period[begin]] = math.nan if found is None else found
+
+
+def _is_whole(weight: np.ndarray | None) -> bool:
+    return weight is None or bool(np.all((weight == np.floor(weight)) & (weight > 0)))

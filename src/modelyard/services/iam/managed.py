@@ -14,14 +14,12 @@ from typing import Any
 import orjson
 
 PREFIX = "arn:aws:iam::aws:policy"
-# When a policy was made is not part of the data: the day of the first ones, 2015-02-06, unless its first version is the default one.
-FIRST_DAY = 1423247977.0
 _DATA = Path(__file__).parent / "data/managed_policies.zip"
 
 
 @dataclass(frozen=True)
 class ManagedPolicy:
-    """`version` is the id of the default version, such as v19, made at `updated_at`; only that one's document is kept."""
+    """`version` is the id of the default version, such as v19, made at `updated_at`; only that one's document is kept. Epoch seconds."""
 
     arn: str
     path: str
@@ -29,6 +27,7 @@ class ManagedPolicy:
     policy_id: str
     version: str
     description: str
+    created_at: float
     updated_at: float
     place: tuple[int, int]
 
@@ -36,10 +35,6 @@ class ManagedPolicy:
     def document(self) -> str:
         begin, length = self.place
         return _documents()[begin : begin + length].decode()
-
-    @property
-    def created_at(self) -> float:
-        return self.updated_at if self.version == "v1" else FIRST_DAY
 
 
 @cache
@@ -57,10 +52,9 @@ def _documents() -> bytes:
 
 def _made(row: dict[str, Any]) -> ManagedPolicy:
     path, _, name = row["arn"].removeprefix(PREFIX).rpartition("/")
-    place = (row["at"], row["length"])
-    return ManagedPolicy(
-        row["arn"], f"{path}/", name, row.get("id") or _id(name), row["version"], row.get("description", ""), row["updated"], place
-    )
+    policy_id, description = row.get("id") or _id(name), row.get("description", "")
+    made, place = (row["created"], row["updated"]), (row["at"], row["length"])
+    return ManagedPolicy(row["arn"], f"{path}/", name, policy_id, row["version"], description, *made, place)
 
 
 def _id(name: str) -> str:

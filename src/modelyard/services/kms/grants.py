@@ -10,11 +10,11 @@ from modelyard.kernel.errors import validation
 from modelyard.kernel.lifecycle import static
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved
+from modelyard.services.iam.present import is_there
 from modelyard.services.kms import api
 from modelyard.services.kms.access import check_dry, exact_key, find_key, the_key
 from modelyard.services.kms.keyring import check_state, spec_of
 from modelyard.services.kms.paging import page
-from modelyard.services.kms.principals import is_there
 from modelyard.services.kms.specs import AGREE, ENCAPSULATE, ENCRYPT, MAC, SIGN, SYMMETRIC
 
 GRANT = static("kms-grant")

@@ -13,12 +13,12 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
+from modelyard.services.iam.present import strangers
 from modelyard.services.iam.resource_documents import BadDocument, PoliciesOf, checked
 from modelyard.services.kms import api
 from modelyard.services.kms.access import the_key
 from modelyard.services.kms.grants import statement_of
 from modelyard.services.kms.keyring import KEY, change
-from modelyard.services.kms.principals import strangers
 
 NAME = "default"
 LONGEST = 32_768

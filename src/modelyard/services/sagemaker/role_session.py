@@ -24,7 +24,7 @@ class RoleSession:
         # The session runs on the platform clock, the job in real time: a fast clock must not cut it off.
         seconds = (SESSION_SECONDS + at_least_s) * max(world.clock.speed, 1.0)
         self.credential: Credential = world.identity.session_for_role(role_arn, name, seconds)
-        self._call = Call(world, "s3", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
+        self._call = Call(world, "sagemaker", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
 
         self._more: dict[str, Any] = {}
 

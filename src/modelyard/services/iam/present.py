@@ -1,4 +1,4 @@
-"""Whether a principal that a key policy or a grant names is there: KMS refuses one that is not."""
+"""Whether a principal that a policy or a grant names is there. Made for services that refuse one that is not (KMS, Secrets Manager)."""
 
 from __future__ import annotations
 
