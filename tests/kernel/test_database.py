@@ -69,3 +69,49 @@ def test_close_waits_for_a_transaction(tmp_path):
         db.read("SELECT 1")
     with pytest.raises(sqlite3.ProgrammingError), db.write():
         pass
+
+
+def test_later_is_told_after_the_commit_and_an_error_spoils_only_itself(tmp_path):
+    db, told, done = SQLite(tmp_path / "a.db"), [], threading.Semaphore(0)
+    db.migrate("t", ["CREATE TABLE t (a INTEGER PRIMARY KEY)"])
+
+    def tell(result, error):
+        seen = sqlite3.connect(tmp_path / "a.db").execute("SELECT count(*) FROM t WHERE a = ?", (result,)).fetchone()
+        told.append((result, type(error), seen[0]))
+        done.release()
+
+    def work(number):
+        def insert(tx):
+            tx.execute("INSERT INTO t VALUES (?)", (number,))
+            return number
+
+        return insert
+
+    gate, inside = threading.Event(), threading.Event()
+
+    def slow(tx):
+        inside.set()
+        gate.wait(20)
+
+    holder = threading.Thread(target=db.grouped, args=(slow,))
+    holder.start()
+    inside.wait(20)
+    for number in (1, 2, 2, 3):  # wait together, so they share one commit
+        db.later(work(number), tell)
+    gate.set()
+    holder.join(20)
+    for _ in range(4):
+        assert done.acquire(timeout=20)
+    assert told == [(1, type(None), 1), (2, type(None), 1), (None, sqlite3.IntegrityError, 0), (3, type(None), 1)]
+    db.close()
+
+
+def test_close_commits_what_was_asked_for_and_ends_the_thread(tmp_path):
+    db, told = SQLite(tmp_path / "a.db"), []
+    db.migrate("t", ["CREATE TABLE t (a INTEGER)"])
+    for number in range(50):
+        db.later(lambda tx, n=number: tx.execute("INSERT INTO t VALUES (?)", (n,)), lambda result, error: told.append(error))
+    db.close()
+    assert told == [None] * 50
+    assert not any(thread.name == "commits" for thread in threading.enumerate())
+    assert sqlite3.connect(tmp_path / "a.db").execute("SELECT count(*) FROM t").fetchone() == (50,)

@@ -97,6 +97,8 @@ def condition(operator: str, key: str, wanted: list[str], context: dict[str, Any
     name = name.removesuffix("IfExists")
     negated = "Not" in name
     name = name.replace("Not", "")
+    if qualifier and have == [""]:
+        have = []  # "a null data set, such as an empty string"
     if not have:
         return relaxed or qualifier == "ForAllValues" or (negated and qualifier == "")
     each = [any(compare(name, value, want, context, new) for want in wanted) is not negated for value in have]
@@ -141,7 +143,10 @@ def compare(name: str, have: str, want: str, context: dict[str, Any], new: bool)
 def moment(text: str) -> float:
     if text.isdigit():
         return float(text)
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    date, _, time = text.upper().removesuffix("Z").partition("T")
+    year, month, day = [int(part) for part in date.split("-")] + ([1] if date.count("-") == 1 else [])
+    hour, minute, second = ([int(part) for part in time.split(":") if part] + [0, 0, 0])[:3]
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
 
 
 # --- texts: lists of (sign, whether it is a wildcard) ------------------------------------------------------

@@ -36,6 +36,7 @@ class Values:
 
     def __init__(self, rng: Random, side: str, protocol: str, density: float = 0.6) -> None:
         self.rng, self.side, self.protocol, self.density = rng, side, protocol, density
+        self.whole_seconds = False
 
     def of(self, shape: Shape, depth: int = 0) -> Any:
         if shape.is_document:
@@ -101,7 +102,7 @@ class Values:
 
     def timestamp(self, shape: Shape, depth: int) -> float:
         whole = self.rng.randint(0, 2_000_000_000)
-        exact = self.side == "input" or shape.location or shape.trait("timestampFormat") == "rfc822"
+        exact = self.side == "input" or shape.location or shape.trait("timestampFormat") == "rfc822" or self.whole_seconds
         return float(whole) if exact else whole + self.rng.choice([0, 0.123, 0.5])
 
 

@@ -124,6 +124,7 @@ def parameters(service, protocol, name, rng, density=0.6):
 def answer_of(service, protocol, name, rng):
     """A random answer, and the same as the operation would give it (an event stream is an iterator)."""
     used, values = codec(service, name), Values(rng, "output", protocol)
+    values.whole_seconds = service in ("iam", "sts")
     if used.output is None or name in ANSWERS_CHANGED.get(service, ()):
         return {}, {}
     expected = values.of(used.output)

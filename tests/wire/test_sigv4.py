@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import time
+from email.utils import formatdate
 from unittest import mock
 
 import pytest
-from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
+from botocore.auth import HmacV1Auth, HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
@@ -57,7 +58,7 @@ def sign(
         mock.patch("botocore.auth.get_current_datetime", lambda **_: moment, create=True),
         mock.patch("botocore.auth.time", time, create=True),
     ):
-        if kind is HmacV1QueryAuth:
+        if kind in (HmacV1QueryAuth, HmacV1Auth):
             kind(Credentials(key, secret, token), **more).add_auth(request)
         else:
             kind(Credentials(key, secret, token), service, "us-east-1", **more).add_auth(request)
@@ -266,11 +267,40 @@ def test_sigv2_presigned(path):
     assert problem.value.code == "AccessDenied"
 
 
-def test_sigv2_in_a_header_is_refused():
-    request = HttpRequest("GET", "/", "", [("host", HOST), ("authorization", "AWS key:sig")])
+@pytest.mark.parametrize("path", ["/bucket/key", "/bucket/a%20b"])
+def test_sigv2_in_a_header(path):
+    good = sign(HmacV1Auth, "s3", "GET", path, "versionId=3&uploads", b"", headers={"x-amz-meta-a": "1"})
+    who = sigv2.authenticate(good, IDENTITY, CLOCK)
+    assert who.principal is ROOT and who.claim.version == 2 and who.claim.expires_s is None
+    for change in (("path", "/bucket/other"), ("method", "PUT"), ("query", "versionId=4&uploads")):
+        bad = HttpRequest(good.method, good.path, good.query, good.headers)
+        setattr(bad, *change)
+        with pytest.raises(ApiError) as problem:
+            sigv2.authenticate(bad, IDENTITY, CLOCK)
+        assert problem.value.code == "SignatureDoesNotMatch"
+    with mock.patch("modelyard.wire.sigv2.real_now", lambda: time.time() + 1000), pytest.raises(ApiError) as problem:
+        sigv2.authenticate(good, IDENTITY, CLOCK)
+    assert problem.value.code == "RequestTimeTooSkewed"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "date", "code"),
+    [
+        ("AWS key:sig", formatdate(), "InvalidAccessKeyId"),
+        ("AWS HAHAHA", formatdate(), "InvalidArgument"),
+        ("AWS " + KEY + ":sig", "Bad Date", "AccessDenied"),
+        ("AWS " + KEY + ":sig", "", "AccessDenied"),
+        ("AWS " + KEY + ":sig", "Tue, 07 Jul 1950 21:53:04 GMT", "AccessDenied"),
+        ("AWS " + KEY + ":sig", "Tue, 07 Jul 9999 21:53:04 GMT", "RequestTimeTooSkewed"),
+        ("AWS " + KEY + ":sig", formatdate(), "SignatureDoesNotMatch"),
+        ("Basic abc", formatdate(), "InvalidArgument"),
+    ],
+)
+def test_sigv2_in_a_header_that_is_wrong(authorization, date, code):
+    request = HttpRequest("GET", "/", "", [("host", HOST), ("date", date), ("authorization", authorization)])
     with pytest.raises(ApiError) as problem:
         sigv2.authenticate(request, IDENTITY, CLOCK)
-    assert 400 <= problem.value.status < 500
+    assert problem.value.code == code
 
 
 @given(st.binary(max_size=200))

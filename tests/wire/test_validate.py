@@ -65,7 +65,7 @@ def test_maps_tell_of_keys_and_values():
 @pytest.mark.parametrize(
     ("service", "operation", "params", "code", "text"),
     [
-        ("iam", "CreateRole", {"RoleName": "a b", "AssumeRolePolicyDocument": "{}"}, "ValidationError", "1 validation error detected: Value 'a b' at 'roleName'"),
+        ("iam", "CreateRole", {"RoleName": "a b", "AssumeRolePolicyDocument": "{}"}, "ValidationError", "The specified value for roleName is invalid."),
         ("sts", "AssumeRole", {"RoleArn": "short", "RoleSessionName": "ok"}, "ValidationError", "greater than or equal to 20"),
         ("logs", "CreateLogGroup", {"logGroupName": "a b"}, "InvalidParameterException", "at 'logGroupName'"),
         ("sagemaker-runtime", "InvokeEndpoint", {"EndpointName": "a b", "Body": b""}, "ValidationError", "at 'endpointName'"),

@@ -60,21 +60,30 @@ def _explain(args: argparse.Namespace) -> int:
 def explained(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['EventName']} ({found['EventSource']}) at {found['EventTime']} by {found['PrincipalArn']}"]
     lines.append(f"answered {found['ErrorCode']}: {found['ErrorMessage']}" if "ErrorCode" in found else "answered without an error")
+    if "Hint" in found:
+        return [*lines, "", found["Hint"]]
     if not found["Checks"]:
         lines += ["", "It needs no permission."]
     for check in found["Checks"]:
-        lines += ["", f"{check['Decision']}: {check['Action']} on {check['Resource']}", f"  {check['Reason']}"]
-        for policy in check["Policies"]:
-            lines.append(f"  {policy['Type']}: {policy['Name']}" + ("" if policy["Statements"] else " (does not speak of the action)"))
-            for one in policy["Statements"]:
-                lines.append(
-                    f"    {one['Effect']} {one['Statement']}: " + ("applies" if one["Applies"] else f"does not apply, {one['Why']}")
-                )
-        if "MissingStatement" in check:
-            lines += [f"  To allow it, add to {check['AddTo']}:", f"    {check['MissingStatement']}"]
+        lines += ["", *_check(check)]
+    if "ChecksNow" in found:
+        lines += ["", "By the policies of now:"]
+        for check in found["ChecksNow"]:
+            lines += [f"  {check['Decision']}: {check['Action']} on {check['Resource']}", f"    {check['Reason']}"]
     if found["DeniedThen"] == found["AllowedNow"]:
         now = "allow it" if found["AllowedNow"] else "deny it"
         lines += ["", f"It was {'denied' if found['DeniedThen'] else 'allowed'} then; the policies of now {now}."]
+    return lines
+
+
+def _check(check: dict[str, Any]) -> list[str]:
+    lines = [f"{check['Decision']}: {check['Action']} on {check['Resource']}", f"  {check['Reason']}"]
+    for policy in check["Policies"]:
+        lines.append(f"  {policy['Type']}: {policy['Name']}" + ("" if policy["Statements"] else " (does not speak of the action)"))
+        for one in policy["Statements"]:
+            lines.append(f"    {one['Effect']} {one['Statement']}: " + ("applies" if one["Applies"] else f"does not apply, {one['Why']}"))
+    for missing in check.get("Missing", []):
+        lines += [f"  To allow it, add to {missing['AddTo']}:", f"    {missing['Statement']}"]
     return lines
 
 
@@ -86,20 +95,24 @@ def _least(args: argparse.Namespace) -> int:
 
     since = _since(args.since) if args.since else {}
     found = own.client(args.data, "modelyard").generate_least_privilege_policy(PrincipalArn=args.principal, **since)
-    document = json.loads(found["PolicyDocument"]) if "PolicyDocument" in found else None
+    documents = [json.loads(text) for text in found.get("PolicyDocuments", [])]
     uses = found.get("Uses", [])
     if args.json:
-        output.as_json({"PrincipalArn": found["PrincipalArn"], "PolicyDocument": document, "Uses": uses})
+        more = {"PolicyDocuments": documents} if len(documents) > 1 else {}
+        output.as_json({"PrincipalArn": found["PrincipalArn"], "PolicyDocument": documents[0] if documents else None, **more, "Uses": uses})
         return exits.OK
     denied = [use for use in uses if not use["Allowed"]]
     if denied:
         output.note(f"{len(denied)} permissions were asked for and denied; they are not in the policy:")
         for use in denied:
             output.note(f"  {use['Action']} on {use['Resource']}, {use['Count']} times")
-    if document is None:
+    if not documents:
         output.problem(f"the audit trail knows nothing that {found['PrincipalArn']} was allowed to do" + (" since then" if since else ""))
         return exits.FAILED
-    print(json.dumps(document, indent=2))
+    if len(documents) > 1:
+        output.note(f"{len(documents)} policies, as one would be longer than a managed policy may be: attach each of them")
+    for document in documents:
+        print(json.dumps(document, indent=2))
     return exits.OK
 
 

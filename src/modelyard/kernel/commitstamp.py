@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 HEADER_BYTES = 48
 INITIALISED_AT = 12
+_COUNT_AT = slice(8, 12)
+
+
+def is_next(stamp: bytes | None, later: bytes | None) -> bool:
+    """Whether exactly one transaction was committed between two stamps."""
+    if stamp is None or later is None:
+        return False
+    counts = (int.from_bytes(one[_COUNT_AT], sys.byteorder) for one in (stamp, later))
+    return (next(counts) + 1) & 0xFFFFFFFF == next(counts)
 
 
 @dataclass

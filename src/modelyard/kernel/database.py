@@ -13,6 +13,8 @@ Why not an ORM or SQLAlchemy Core: docs/design/store.md.
 
 from __future__ import annotations
 
+import logging
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +25,7 @@ from typing import Any, Protocol
 from modelyard.kernel.commitstamp import CommitStamp
 from modelyard.kernel.reserve import is_full
 
+log = logging.getLogger("modelyard.database")
 Row = tuple[Any, ...]
 
 
@@ -48,6 +51,10 @@ class Database(Protocol):
         (group commit) and answers its result once that transaction is durable. A `work` that raises
         spoils only itself (savepoint) and its exception is raised here."""
 
+    def later(self, work: Callable[[Tx], Any], tell: Callable[[Any, BaseException | None], None]) -> None:
+        """`grouped` for who must not wait: `tell(result, error)` is called once that transaction is durable, on another thread, which
+        it must not hold up."""
+
     def stamp(self) -> bytes | None:
         """Two equal stamps: nothing was committed in between, by any process. None: not known. Costs no query."""
 
@@ -60,6 +67,8 @@ class Database(Protocol):
 WRITER_CACHE_KIB = 8192
 # There is a reader per thread and database; pages come from the shared mapping, so their own caches stay small.
 READER_CACHE_KIB = 1024
+MAPPED_MIB = 64
+"""How much of a file is read through the shared mapping; it takes addresses, not memory of its own."""
 SYNCHRONOUS = {True: "FULL", False: "NORMAL"}
 
 
@@ -71,8 +80,8 @@ class SQLite:
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, durable: bool = True) -> None:
-        self._path, self._durable = path, durable
+    def __init__(self, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB) -> None:
+        self._path, self._durable, self._mapped_mib = path, durable, mapped_mib
         self.on_full: Callable[[], None] = lambda: None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
@@ -93,7 +102,7 @@ class SQLite:
             "busy_timeout=30000",
             "temp_store=MEMORY",
             f"cache_size=-{cache_kib}",
-            "mmap_size=67108864",
+            f"mmap_size={self._mapped_mib << 20}",
         ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
@@ -133,12 +142,16 @@ class SQLite:
     def grouped(self, work: Callable[[Tx], Any]) -> Any:
         return self._group.run(work)
 
+    def later(self, work: Callable[[Tx], Any], tell: Callable[[Any, BaseException | None], None]) -> None:
+        self._group.later(work, tell)
+
     def migrate(self, component: str, steps: Sequence[str]) -> None:
         _migrate(self, component, steps)
 
     def close(self) -> None:
         """Waits for statements and transactions of other threads: to close a connection under them crashes the
         process (SQLite frees what they stand on). Later ones raise sqlite3.ProgrammingError."""
+        self._group.close()
         with self._readers_lock:
             self._closed = True
             readers, self._readers = self._readers, []
@@ -162,13 +175,15 @@ class _SQLiteTx:
 
 
 class GroupCommit:
-    """Whoever comes first leads: it commits the work of all who came while the last commit ran."""
+    """Whoever comes first leads: it commits the work of all who came while the last commit ran. Those who do not wait have a thread
+    that leads for them, begun with the first."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._queue: list[_Job] = []
+        self._leader: tuple[threading.Thread, queue.SimpleQueue[bool]] | None = None
 
     def run(self, work: Callable[[Tx], Any]) -> Any:
         job = _Job(work)
@@ -181,32 +196,67 @@ class GroupCommit:
             raise job.error
         return job.result
 
+    def later(self, work: Callable[[Tx], Any], tell: Callable[[Any, BaseException | None], None]) -> None:
+        with self._lock:
+            self._queue.append(_Job(work, tell))
+            if self._leader is None:
+                bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+                self._leader = threading.Thread(target=self._go_on, args=(bell,), name="commits", daemon=True), bell
+                self._leader[0].start()
+            self._leader[1].put(True)
+
+    def close(self) -> None:
+        """What was asked for before is committed and told when this returns."""
+        with self._lock:
+            leader, self._leader = self._leader, None
+        if leader is not None:
+            leader[1].put(False)
+            leader[0].join()
+
+    def _go_on(self, bell: queue.SimpleQueue[bool]) -> None:
+        while bell.get():
+            with self._turn:
+                self._lead()
+
     def _lead(self) -> None:
         with self._lock:
             jobs, self._queue = self._queue, []
+        if not jobs:
+            return
         try:
             with self._db.write() as tx:
                 for job in jobs:
-                    tx.execute("SAVEPOINT job")
-                    try:
-                        job.result = job.work(tx)
-                        tx.execute("RELEASE SAVEPOINT job")
-                    except BaseException as problem:
-                        tx.execute("ROLLBACK TO SAVEPOINT job")
-                        tx.execute("RELEASE SAVEPOINT job")
-                        job.error = problem
+                    self._do(job, tx, len(jobs) == 1)
         except BaseException as problem:
             for job in jobs:
                 job.error = job.error or problem
         for job in jobs:
             job.done = True
+            if job.tell is not None:
+                try:
+                    job.tell(job.result, job.error)
+                except Exception:
+                    log.exception("who asked for a commit could not be told of it")
+
+    def _do(self, job: _Job, tx: Tx, alone: bool) -> None:
+        if alone:  # it spoils nobody but itself: the transaction's own end is enough
+            job.result = job.work(tx)
+            return
+        tx.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(tx)
+            tx.execute("RELEASE SAVEPOINT job")
+        except BaseException as problem:
+            tx.execute("ROLLBACK TO SAVEPOINT job")
+            tx.execute("RELEASE SAVEPOINT job")
+            job.error = problem
 
 
 class _Job:
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("done", "error", "result", "tell", "work")
 
-    def __init__(self, work: Callable[[Tx], Any]) -> None:
-        self.work, self.done, self.result, self.error = work, False, None, None
+    def __init__(self, work: Callable[[Tx], Any], tell: Callable[[Any, BaseException | None], None] | None = None) -> None:
+        self.work, self.tell, self.done, self.result, self.error = work, tell, False, None, None
 
 
 def _migrate(db: Database, component: str, steps: Sequence[str]) -> None:
@@ -228,10 +278,10 @@ def _migrate(db: Database, component: str, steps: Sequence[str]) -> None:
             )
 
 
-def open_database(url: str, path: Path, durable: bool = True) -> Database:
+def open_database(url: str, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB) -> Database:
     """`url` is a PostgreSQL URL, or empty for SQLite at `path`."""
     if not url:
-        return SQLite(path, durable)
+        return SQLite(path, durable, mapped_mib)
     from modelyard.kernel.postgres import Postgres
 
     return Postgres(url)

@@ -30,6 +30,8 @@ class ApiError(Exception):
         self.status = status
         self.fields = fields or {}
         self.headers = headers or {}
+        self.denial: dict[str, Any] | None = None
+        """Of a call that policies denied: the decision, policy by policy, for the audit trail."""
 
     @property
     def sender_fault(self) -> bool:

@@ -55,6 +55,9 @@ class Postgres:
     def grouped(self, work: Callable[[Tx], Any]) -> Any:
         return self._group.run(work)
 
+    def later(self, work: Callable[[Tx], Any], tell: Callable[[Any, BaseException | None], None]) -> None:
+        self._group.later(work, tell)
+
     def stamp(self) -> None:
         """Not known here: there is nothing to look at without a query."""
 
@@ -62,6 +65,7 @@ class Postgres:
         _migrate(self, component, steps)
 
     def close(self) -> None:
+        self._group.close()
         with self._all_lock:
             for connection in self._all:
                 connection.close()

@@ -106,6 +106,8 @@ class Operation:
     function: Callable[[Call, dict[str, Any]], Any]
     is_async: bool
     at_once: AtOnce | None = None
+    brief: Callable[[Call, dict[str, Any]], Any] | None = None
+    """Of a plain function, what it does where that takes microseconds and no thread; see `Service.brief`."""
 
 
 class Service:
@@ -143,6 +145,17 @@ class Service:
     def at_once(self, name: str, prepare: Callable[..., Any], finish: Callable[..., dict[str, Any]], alike: Callable[..., Any]) -> None:
         """Gives a registered async operation its form without a coroutine."""
         self.operations[name] = replace(self.operations[name], at_once=AtOnce(prepare, finish, alike))
+
+    def brief(self, name: str) -> Callable[..., Any]:
+        """Decorates `brief(call, request)` of a registered plain operation: it runs on the gateway's loop, for authorised requests whose body, if
+        they have one, is here whole. It answers the response or an awaitable of it; or None, nothing done, where the function is to do it on a thread:
+        whatever reads more than a few rows or waits for somebody else."""
+
+        def register(function: Callable[[Call, dict[str, Any]], Any]) -> Callable[[Call, dict[str, Any]], Any]:
+            self.operations[name] = replace(self.operations[name], brief=function)
+            return function
+
+        return register
 
     def reconciler(self, lifecycle: Lifecycle, observe: Callable[..., Any]) -> Callable[..., Any]:
         """Decorates the pure `decide(record, observation, now) -> Step` of a kind."""
@@ -230,12 +243,19 @@ class Call:
     condition: dict[str, Any] = field(default_factory=dict)
     """Condition keys beside those that every call has (aws:SourceIp, aws:SecureTransport, …), for policies."""
     auth: Any = None
-    """The wire's claim: how it was signed (`time`, `expires_s`, `payload`); None: unsigned, signature version 2, or a call in process."""
+    """The wire's claim: how it was signed (`version`, `time`, `expires_s`, `payload`); None: unsigned, or a call in process."""
     held: tuple[str, int] | None = None
     logged: Any = None
     """The bucket that this call is about, where its requests are logged (services/s3/access_lines.py)."""
+    about: str = ""
+    """The resource that the operation is about, as it was authorised: what a passed role will belong to."""
     further: list[tuple[str, str, Any]] | None = None
     """(action, resource, condition) of what `authorize` was asked beside what every such call needs, for the audit trail."""
+    invoked_by: str = ""
+    """The service (botocore's name) that makes this call in the principal's name; "": the principal itself, by wire."""
+    weighed: Any = None
+    """The caller's policies, as they were when this call was decided; `ruled`: those of resources. For the audit trail."""
+    ruled: list[Any] | None = None
 
     @property
     def store(self):

@@ -163,9 +163,7 @@ class Reader:
             if index["transfer-encoding"].lower() != "chunked" or version == "1.0":
                 raise Refused(400, "The only transfer coding here is chunked.")
             length = None
-        expects = "expect" in index and version == "1.1"
-        if "expect" in index and index["expect"].lower() != "100-continue":
-            raise Refused(417, "The only expectation here is 100-continue.")
+        expects = version == "1.1" and index.get("expect", "").lower() == "100-continue"  # others are passed over, as AWS does
         body = InflowBody(self._loop, length, self._limits.buffered_bytes, self._flow, self._go_on if expects and length != 0 else None)
         request = HttpRequest(method, path, query, headers, body, self._secure, self._client, index, tls=self.tls)
         return Exchange(request, body, version, self.parser.should_keep_alive(), authority)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from modelyard.kernel.errors import ApiError, disk_full, internal
 from modelyard.kernel.identity import ANONYMOUS
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.reserve import is_full
-from modelyard.kernel.service import Body, Call, Operation
+from modelyard.kernel.service import Body, BytesBody, Call, Operation
 from modelyard.wire import forms, payload, sigv2, sigv4
 from modelyard.wire.accesslog import AccessLog
 from modelyard.wire.atonce import AtOnceCalls
@@ -34,13 +35,18 @@ from modelyard.wire.http import HttpRequest, HttpResponse
 from modelyard.wire.limits import Limits
 from modelyard.wire.pages import PREFIX, Pages
 from modelyard.wire.plainerror import plain_error
+from modelyard.wire.repeats import Repeats
 from modelyard.wire.requestid import new_request_id
 from modelyard.wire.sigv4 import Authenticated
 
 log = logging.getLogger("modelyard.gateway")
 THREADS = 48
 ROUTES_KEPT = 4096
+BRIEF_BYTES = 32 << 10
+"""Bodies up to this size are waited for on the loop, where their operation can be done there."""
 _SIGNATURE_BEFORE = "Signature="
+_KEY = re.compile(r"(?:Credential=|AWSAccessKeyId=|^AWS )([A-Za-z0-9]{1,128})").search
+"""The access key that a request names, in whatever way."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,9 @@ class Gateway:
         self._plans: dict[tuple[str, str, str], Plan] = {}
         self._routes: dict[tuple[str, ...], Any] = {}
         self._router, self._codecs = router or _router(), codecs or _codecs()
-        at_once = AtOnceCalls(self)
-        self.at_once, self.again = at_once.take, at_once.again
+        at_once, self._repeats = AtOnceCalls(self), Repeats(self)
+        self.at_once = at_once.take
+        self.again = lambda *request: self._repeats.take(*request) or at_once.again(*request)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -110,8 +117,11 @@ class Gateway:
         except Exception as problem:
             refused = self.broken(problem, request_id)
             response = self._error(request, exchange, refused, request_id)
-        if exchange.call is not None and self.trail is not None:
-            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
+        self._noted(exchange, refused)
+        if refused is not None and exchange.call is None and self.trail is not None:
+            key = _KEY(request.header("authorization")) or _KEY(request.query.replace("%2F", "/"))
+            agent = request.header("user-agent")
+            self.trail.refused(request_id, exchange.route, refused, key[1] if key else "", request.client, agent)
         if exchange.call is not None and (exchange.call.logged is not None or (refused is not None and exchange.call.service == "s3")):
             self._note_for_bucket(request, response, exchange, refused, monotonic() - began)
         if "origin" in request.index:
@@ -119,6 +129,12 @@ class Gateway:
         if self.access_log is not None:
             self.access_log.add(request, response.status, monotonic() - began, request_id, exchange.name, exchange.principal)
         return response
+
+    def _noted(self, exchange: _Progress, refused: ApiError | None) -> None:
+        """In the audit trail, once, before anybody is answered."""
+        if exchange.call is not None and self.trail is not None and not exchange.noted:
+            exchange.noted = True
+            self.trail.note(exchange.call, exchange.asked, exchange.said, refused)
 
     def _note_for_bucket(
         self, request: HttpRequest, response: HttpResponse, exchange: _Progress, refused: ApiError | None, took_s: float
@@ -138,10 +154,14 @@ class Gateway:
         exchange.route = route
         plan = exchange.plan = self.plan(route)
         who, body = await self._authenticate(request, plan, route, body)
-        exchange.principal = who.principal.arn
+        exchange.who, exchange.principal = who, who.principal.arn
         if plan.operation is None:
             self.platform.dispatch.find(route.service, route.operation)
         call = exchange.call = self.call(request, request_id, route, who)
+        if plan.operation.brief is not None and _is_here(request.body):
+            response = await self._briefly(plan, exchange, request, body, call)
+            if response is not None:
+                return response
         while True:
             if plan.operation.is_async:
                 response = await self._on_loop(plan, exchange, request, body, call)
@@ -234,11 +254,12 @@ class Gateway:
     async def _body(self, request: HttpRequest, plan: Plan, who: Authenticated, body: bytes | None) -> bytes | Body:
         if plan.codec.streams_in:
             if body is not None:
-                from modelyard.kernel.service import BytesBody
-
                 return BytesBody(body)
-            if isinstance(request.body, InflowBody):
-                request.body.begin()
+            have = request.body
+            if isinstance(have, InflowBody):
+                have.begin()
+                if plan.operation is not None and plan.operation.brief is not None and _is_brief(have) and not have.complete:
+                    request.body = BytesBody(await have.gather(BRIEF_BYTES))
             return payload.verified(request, who, plan.family)
         if body is not None:
             return body
@@ -267,12 +288,41 @@ class Gateway:
         )
 
     def _on_thread(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
+        codec, asked = plan.codec, exchange.asked
+        try:
+            if exchange.authorized:
+                exchange.authorized = False
+            else:
+                asked = exchange.asked = codec.parse(exchange.route, request, body)
+                codec.validate(asked)
+                self.platform.identity.authorize(call, asked)
+            said = exchange.said = plan.operation.function(call, asked)
+            response = codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+        except ApiError as error:
+            self._noted(exchange, error)  # here rather than on the loop, where others wait
+            raise
+        if call.held is None:
+            self._noted(exchange, None)
+        return response
+
+    async def _briefly(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse | None:
+        """On the loop, without a hop to a thread, which costs more than such a call itself. None: it is none of these, and goes on
+        on a thread."""
         codec = plan.codec
-        asked = exchange.asked = codec.parse(exchange.route, request, body)
+        asked = codec.parse(exchange.route, request, body)
         codec.validate(asked)
+        exchange.asked = asked
         self.platform.identity.authorize(call, asked)
-        said = exchange.said = plan.operation.function(call, asked)
-        return codec.serialise(said or {}, call.request_id, self.platform.settings.strict)
+        said = plan.operation.brief(call, asked)
+        if said is None:
+            exchange.authorized = True
+            return None
+        if not isinstance(said, dict):
+            said = await said
+        exchange.said = said
+        if not self.open:
+            self._repeats.learn(request, exchange.route, plan, exchange.who, asked)
+        return codec.serialise(said, call.request_id, self.platform.settings.strict)
 
     async def _on_loop(self, plan: Plan, exchange: _Progress, request: HttpRequest, body: bytes | Body, call: Call) -> HttpResponse:
         codec = plan.codec
@@ -309,11 +359,12 @@ def _route_key(request: HttpRequest) -> tuple[str, ...]:
 class _Progress:
     """How far a request has come: what an error needs to be told in its dialect, and the log to name it."""
 
-    __slots__ = ("asked", "call", "plan", "principal", "route", "said")
+    __slots__ = ("asked", "authorized", "call", "noted", "plan", "principal", "route", "said", "who")
 
     def __init__(self) -> None:
-        self.route = self.plan = self.call = self.asked = self.said = None
-        self.principal = ""
+        self.noted = False
+        self.route = self.plan = self.call = self.asked = self.said = self.who = None
+        self.principal, self.authorized = "", False
 
     @property
     def name(self) -> str:
@@ -324,6 +375,14 @@ def _of_transport(request: HttpRequest) -> dict[str, str]:
     """Condition keys that few requests have."""
     found = {"s3:TlsVersion": request.tls} if request.tls else {}
     return {**found, "aws:Referer": request.index["referer"]} if "referer" in request.index else found
+
+
+def _is_here(body: Body) -> bool:
+    return body.complete if type(body) is InflowBody else type(body) is BytesBody
+
+
+def _is_brief(body: InflowBody) -> bool:
+    return body.length is not None and body.length <= BRIEF_BYTES
 
 
 def _read_all(body: Body, limit: int) -> bytes:

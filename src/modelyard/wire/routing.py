@@ -87,7 +87,9 @@ def parse_query(text: str) -> dict[str, list[str]]:
         for part in parts:
             if part:
                 name, _, value = part.partition("=")
-                out.setdefault(unquote_plus(name, errors="strict"), []).append(unquote_plus(value, errors="strict"))
+                if "%" in part or "+" in part:
+                    name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+                out.setdefault(name, []).append(value)
     except UnicodeDecodeError:
         raise BadUri()
     return out
@@ -195,7 +197,7 @@ def _by_action(
 
 
 def _by_path(request: HttpRequest, query: dict[str, list[str]], entries: Sequence[Entry], services: Collection[str] | None) -> Route:
-    headers = dict(request.headers)
+    headers = request.index
     rest = [entry for entry in entries if entry.protocols[0] in REST]
     for entry in rest:
         path = _s3_path(request) if entry.service == "s3" else request.path

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import itemgetter
+from typing import ClassVar
 from urllib.parse import unquote
 
 from modelyard.kernel.clock import Clock, real_now
@@ -84,6 +85,7 @@ class Claim:
     token: str | None
     payload: str
     expires_s: int | None = None
+    version: ClassVar[int] = 4
 
     @property
     def access_key(self) -> str:
@@ -163,7 +165,7 @@ def _in_any_order(authorization: str) -> re.Match[str] | None:
 
 
 def _from_query(request: HttpRequest, family: str) -> Claim:
-    said = {unquote(name): unquote(value) for name, value in signing.query_pairs(request.query)}
+    said = {_unquoted(name): _unquoted(value) for name, value in signing.query_pairs(request.query)}
     scope = said.get("X-Amz-Credential", "").split("/")
     moment, expires = said.get("X-Amz-Date", ""), said.get("X-Amz-Expires", "" if family == "s3" else "900")
     problem = None
@@ -184,10 +186,25 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
     payload = request.header("x-amz-content-sha256") or said.get("X-Amz-Content-Sha256", "")
     if family == "s3" and not payload:
         payload = "UNSIGNED-PAYLOAD"
-    key, date, region, service, _ = scope
     headers, signature = said["X-Amz-SignedHeaders"], said["X-Amz-Signature"]
     token = said.get("X-Amz-Security-Token") or request.header("x-amz-security-token") or None
-    return Claim(Scope(key, date, region, service, headers), signature, moment, epoch(moment, family), token, payload, int(expires))
+    return Claim(_scope(said["X-Amz-Credential"], headers), signature, moment, epoch(moment, family), token, payload, int(expires))
+
+
+def _unquoted(text: str) -> str:
+    return unquote(text) if "%" in text else text
+
+
+def _scope(credential: str, headers: str) -> Scope:
+    """Of presigned URLs: one key signs many in a day."""
+    front = f"{credential} {headers}"
+    scope = _fronts.get(front)
+    if scope is None:
+        scope = Scope(*credential.split("/")[:4], headers)
+        if len(_fronts) >= _FRONTS_KEPT:
+            _fronts.clear()
+        _fronts[front] = scope
+    return scope
 
 
 def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> Credential:
@@ -235,8 +252,10 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     if claim.expires_s is not None:
         pairs = [pair for pair in pairs if pair[0] != "X-Amz-Signature"]
     path = signing.canonical_path(request.path, family == "s3")
-    query = signing.canonical_query(pairs) if pairs else ""
     host = request.header("host")
+    if pairs and _signs(request, claim, key, payload_hash, path, _as_received(pairs), host):
+        return key  # what nearly all clients send is in canonical form already
+    query = signing.canonical_query(pairs) if pairs else ""
     if not _signs(request, claim, key, payload_hash, path, query, host) and not any(
         _signs(request, claim, key, payload_hash, *reading) for reading in _other_readings(request, family, pairs, path, query, host)
     ):
@@ -255,7 +274,7 @@ def _signs(request: HttpRequest, claim: Claim, key: bytes, payload_hash: str, pa
 def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, str]], path: str, query: str, host: str):
     """What clients that differ have signed: path and query as they were on the wire, and the Host without or with its port
     (proxies change it)."""
-    raw_query = "&".join(f"{name}={value}" for name, value in sorted(pairs))
+    raw_query = _as_received(pairs)
     if raw_query != query or request.path != path:
         yield (request.path if family == "s3" else path), raw_query, host
     bare = re.sub(r":\d+$", "", host)
@@ -263,6 +282,10 @@ def _other_readings(request: HttpRequest, family: str, pairs: list[tuple[str, st
         yield path, query, bare
     else:
         yield path, query, f"{host}:{443 if request.secure else 80}"
+
+
+def _as_received(pairs: list[tuple[str, str]]) -> str:
+    return "&".join([f"{name}={value}" for name, value in sorted(pairs)])
 
 
 def _canonical_headers(request: HttpRequest, scope: Scope, host: str) -> str:

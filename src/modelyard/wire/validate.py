@@ -293,9 +293,25 @@ def _cloudwatch(report: Report) -> ApiError:
     return ApiError("ValidationError", detected(report), 400)
 
 
+# What IAM says of a name or path of a wrong pattern, once the rest of the model holds.
+_IAM_PATTERNS = {
+    r"[\w+=,.@-]+": "It must contain only alphanumeric characters and/or the following: +=,.@_-",
+    r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)": "It must begin and end with / and contain only alphanumeric characters and/or / characters.",
+}
+
+
+def _iam(report: Report) -> ApiError:
+    own = [(line, text) for line in report for pattern, text in _IAM_PATTERNS.items() if line.endswith(f" pattern: {pattern}")]
+    others = [line for line in report if line not in [said for said, _ in own]]
+    if others or not own:
+        return _validation_error(others or report)
+    return ApiError("ValidationError", f"The specified value for {_place(own[0][0])} is invalid. {own[0][1]}", 400)
+
+
 _DIALECTS: dict[str, Callable[[Report], ApiError]] = {
     "s3": _s3,
     "ec2": _ec2,
+    "iam": _iam,
     "sqs": _sqs,
     "sns": _sns,
     "cloudwatch": _cloudwatch,

@@ -48,7 +48,7 @@ def look(yard, **attribute):
 
 def everything(yard):
     yard.platform.trail.flush()
-    return b"".join(path.read_bytes() for path in yard.platform.trail.folder.iterdir())
+    return b"".join(path.read_bytes() for path in yard.platform.trail.folder.rglob("*") if path.is_file())
 
 
 def test_event_of_a_write(yard):
@@ -270,7 +270,7 @@ def test_files_are_private(yard):
     yard.platform.trail.flush()
     folder = yard.platform.trail.folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()] == [0o600] * 2
 
 
 def test_a_torn_line_is_passed_over(tmp_path):
@@ -319,7 +319,7 @@ def test_calls_are_counted_by_principal(yard, clock):
         s3.put_object(Bucket="bucket-b", Key=f"a/b/c/{number}", Body=b"")
     role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
     uses = yard.platform.trail.uses(role)
-    assert uses["s3:PutObject", "arn:aws:s3:::bucket-b/a/b/*", True] == (3, pytest.approx(NOW, abs=1))
+    assert uses["s3:PutObject", "arn:aws:s3:::bucket-b/a/b/*", True, ""] == (3, pytest.approx(NOW, abs=1))
     clock.advance(60)
     assert yard.platform.trail.uses(role, NOW + 30) == {}
 
@@ -337,7 +337,7 @@ def test_what_the_platform_does_for_a_role_counts_too(yard):
     iam.attach_role_policy(RoleName="Worker", PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
     session = RoleSession(yard.platform, ACCOUNT, "us-east-1", role)
     assert session.read("bucket-b", "in/x", 10) == b"1"
-    assert ("s3:GetObject", "arn:aws:s3:::bucket-b/in/*", True) in yard.platform.trail.uses(role)
+    assert ("s3:GetObject", "arn:aws:s3:::bucket-b/in/*", True, "") in yard.platform.trail.uses(role)
 
 
 def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
@@ -346,4 +346,4 @@ def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
     answer = s3.delete_objects(Bucket="bucket-b", Delete={"Objects": [{"Key": f"k{n}"} for n in range(1000)]})
     assert len(answer["Deleted"]) == 1000
     role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
-    assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True][0] == 1000
+    assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True, ""][0] == 1000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.database import SQLite
+from modelyard.services.cloudwatch import seen
+from modelyard.services.cloudwatch.heap import Heap
 from modelyard.services.cloudwatch.metric_store import MetricStore
-from modelyard.services.cloudwatch.packs import make_pack, open_pack
-from modelyard.services.cloudwatch.rollup import thinned
 
 START, DAY, HOUR = 1_699_999_200.0, 86_400, 3_600
 """A whole hour."""
@@ -150,20 +151,76 @@ def test_a_crash_while_packing_loses_and_doubles_nothing(store, monkeypatch):
         store.sweep()
 
 
-def test_many_values_of_a_period_are_thinned_to_one_per_cent(store):
+def test_many_values_of_a_pack_are_kept_in_groups(store):
     for number in range(1, 2001):
         put(store, START, float(number))
     store.clock.advance(6 * HOUR)
     exact = ask(store, START, START + HOUR, 3600, "p90")[0][1]
     store.sweep()
-    assert ask(store, START, START + HOUR, 3600, "p90")[0][1] == pytest.approx(exact, rel=0.01)
-    assert len(thinned([(float(n), 1.0) for n in range(1, 2001)])) < 700
+    assert count(store, "metric_points") == 0
+    assert ask(store, START, START + HOUR, 3600, "p90")[0][1] == pytest.approx(exact, rel=0.001)
 
 
-def test_packs_of_single_values_are_small(store):
-    import numpy as np
+def test_a_thousand_different_values_are_kept_exactly(store):
+    for number in range(1, 1001):
+        put(store, START + number % 50, float(number))
+    store.clock.advance(9 * HOUR)
+    exact = [ask(store, START, START + HOUR, 3600, stat) for stat in ("p90", "tm95", "TC(10:20)")]
+    for _ in range(2):
+        store.sweep()
+        store.clock.advance(DAY)
+        assert [ask(store, START, START + HOUR, 3600, stat) for stat in ("p90", "tm95", "TC(10:20)")] == exact
 
-    columns = np.array([[0.0, 60.0], [1.0, 1.0], [5.0, 6.0], [5.0, 6.0], [5.0, 6.0]])
-    assert len(make_pack(columns)) == 8 + 2 * 2 * 8 and np.array_equal(open_pack(make_pack(columns)), columns)
-    columns[1] = 2.0
-    assert np.array_equal(open_pack(make_pack(columns)), columns)
+
+@pytest.mark.parametrize("rows", [
+    [(0, 1, 5, 5, 5), (60, 1, 6, 6, 6)], [(0, 2, 10, 5, 5), (120, 2, 12, 6, 6)], [(0, 2, 10, 4, 6), (60, 1, 6, 6, 6), (61, 1, 9, 9, 9)],
+])  # fmt: skip
+def test_a_pack_gives_back_what_it_got(rows):
+    heap = Heap.of_rows(rows)
+    body, extremes, blob = heap.packed(0.0, 60)
+    again = Heap.of_pack(body, extremes, blob, 0.0, 60)
+    assert again.packed(0.0, 60) == (body, extremes, blob)
+    assert again.columns[:2].sum() == heap.columns[:2].sum() and set(again.at) == {at - at % 60 for at in heap.at}
+    assert sorted(again.values.value) == sorted(set(heap.values.value)) and list(again.unknown) == list(heap.unknown)
+
+
+def test_packs_of_single_values_are_small():
+    body, extremes, blob = Heap.of_rows([(60.0 * n, 1, n, n, n) for n in range(1440)]).packed(0.0, 60)
+    assert len(body) < 1440 * 8 + 20 and extremes == blob == b""
+
+
+def test_packs_of_older_releases_are_read_and_grown(store):
+    """Absolute starts and all columns in one blob, values as JSON, 60 days of hours in a pack."""
+    put(store, START, 1.0)
+    ((series,),) = store.db.read("SELECT id FROM metric_series")
+    rows = np.array([[START, START + HOUR], [2.0, 1.0], [7.0, 5.0], [3.0, 5.0], [4.0, 5.0]])
+    start = START - START % (3600 * 1440)
+    old = (series, 3600, start, "None", np.float64(5).tobytes() + rows.tobytes(), b"[[%.1f,[[3.0,1.0],[4.0,1.0]]]]" % START)
+    store.db.grouped(lambda tx: tx.execute("INSERT INTO metric_packs (series_id, size, start, unit, body, seen) VALUES (?,?,?,?,?,?)", old))
+    for _ in range(2):
+        store.clock.advance(9 * HOUR)
+        assert ask(store, START, START + 2 * HOUR, 3600) == [(0, 8.0), (3600, 5.0)]
+        assert ask(store, START, START + 2 * HOUR, 3600, "p50") == [(0, 3.0), (3600, 5.0)]
+        store.sweep()
+
+
+def test_seen_survives_values_of_all_sizes():
+    values = np.concatenate([np.zeros(1), -np.logspace(-90, 90, 3000), np.logspace(-90, 90, 3000)])
+    blob = seen.write(seen.Values(np.zeros(len(values)), values, None), 0.0, 60)
+    again = seen.flat(seen.read(blob, 0.0, 60))
+    assert np.allclose(np.sort(again.value), np.sort(values), rtol=0.001) and again.weight is None
+
+
+def test_an_answer_sees_a_point_once_while_it_is_moved(store):
+    """One statement brings packs and rows: what is packed in between is in one of them."""
+    put(store, START, 1.0)
+    store.clock.advance(6 * HOUR)
+    seen_by, whole = [], store.db.read
+
+    def read(sql, values=()):
+        seen_by.append(sql)
+        return whole(sql, values)
+
+    store.db.read = read
+    ask(store, START, START + HOUR, 3600)
+    assert len([sql for sql in seen_by if "metric_packs" in sql or "metric_points" in sql]) == 1

@@ -145,7 +145,7 @@ def test_a_denial_teaches(yard: Yard) -> None:
     yard("iam", "PutRolePolicy", RoleName="R", PolicyName="learnt", PolicyDocument=policy(missing))
     yard.authorize(session, "sagemaker", "CreateModel", ModelName="m")
     said = refusal(yard, session, "sagemaker", "DeleteModel", ModelName="m").message
-    assert said.endswith('with an explicit deny in an identity-based policy. Denied by statement "KeepModels" of inline policy inline.')
+    assert ' with an explicit deny in an identity-based policy. Denied by statement "KeepModels" of inline policy inline of role R.' in said
 
 
 def test_s3_quotes_the_resource(yard: Yard) -> None:
@@ -263,7 +263,7 @@ def test_bucket_policies(yard: Yard) -> None:
 
 
 def test_a_role_made_again_is_another_role(yard: Yard) -> None:
-    session = yard.assume(yard.role("R", allow("*")))
+    session = yard.call(yard.assume(yard.role("R", allow("*")))).principal  # as of a call that is under way
     yard.authorize(session, "s3", "ListBuckets")
     yard("iam", "DeleteRolePolicy", RoleName="R", PolicyName="inline")
     yard("iam", "DeleteRole", RoleName="R")
@@ -316,3 +316,20 @@ def test_session_for_role(yard: Yard) -> None:
     assert yard.identity.credential(credential.access_key).expires_at < yard.clock.now(), "the wire answers ExpiredToken"
     with pytest.raises(ApiError, match="Could not assume role"):
         yard.identity.session_for_role(arn, "x", 60, service="lambda.amazonaws.com")
+
+
+def test_the_resource_that_a_role_will_belong_to(yard: Yard) -> None:
+    arn = yard.role("Job", allow("s3:*"))
+    models = {"Condition": {"ArnLike": {"iam:AssociatedResourceArn": "arn:aws:sagemaker:*:*:model/*"}}}
+    ann = yard.user("ann", allow("sagemaker:*"), allow("iam:PassRole", **models))
+
+    def passing_to(operation: str, **request: str) -> bool:
+        call = yard.call(ann, service="sagemaker", operation=operation)
+        yard.identity.authorize(call, request)
+        try:
+            yard.identity.check_pass_role(call, arn)
+        except ApiError:
+            return False
+        return True
+
+    assert passing_to("CreateModel", ModelName="m") and not passing_to("CreateTrainingJob", TrainingJobName="t")

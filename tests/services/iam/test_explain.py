@@ -8,7 +8,8 @@ from botocore.exceptions import ClientError
 from modelyard.cli import exits, own, parser
 from modelyard.cli.policy import explained
 from modelyard.kernel.clock import ManualClock
-from modelyard.services.iam.least_privilege import narrowed, policy_of
+from modelyard.services.iam.least_privilege import narrowed, policy_of, split
+from modelyard.services.iam.lint import lint
 from tests.support import inproc
 from tests.support.platform import ACCOUNT, InProcess
 
@@ -66,7 +67,8 @@ def test_a_missing_statement_is_ready_to_paste(yard, anna):
     assert (check["Action"], check["AddTo"]) == ("sagemaker:DescribeModel", "a policy of user anna")
     put(json.loads(check["MissingStatement"]))
     found = explain(yard, request)
-    assert found["AllowedNow"] and found["Checks"][0]["Reason"] == "Allowed by statement number 1 of inline policy own."
+    assert found["Checks"][0] == check, "what was decided then stays as it was"
+    assert found["AllowedNow"] and found["ChecksNow"][0]["Reason"] == "Allowed by statement number 1 of inline policy own of user anna."
     assert explained(found)[-1] == "It was denied then; the policies of now allow it."
 
 
@@ -80,11 +82,11 @@ def test_every_policy_that_had_a_say(yard, anna):
     yard.client("s3").create_bucket(Bucket="data-b")
     found = explain(yard, denied(lambda: client("s3").get_object(Bucket="data-b", Key="secret/k")))
     check = next(c for c in found["Checks"] if c["Action"] == "s3:GetObject")
-    assert check["Decision"] == "explicitDeny" and check["Reason"] == 'Denied by statement "Never" of inline policy own.'
+    assert check["Decision"] == "explicitDeny" and check["Reason"] == 'Denied by statement "Never" of inline policy own of user anna.'
     (own_policy,) = check["Policies"]
     assert [(s["Statement"], s["Applies"], s.get("Why")) for s in own_policy["Statements"]] == [
         ("Others", False, "speaks of other resources"),
-        ("Night", False, "its conditions do not hold"),
+        ("Night", False, 'its condition does not hold: Bool aws:SecureTransport "true", the request has "false"'),
         ("Never", True, None),
     ]
     assert "    Deny Never: applies" in explained(found)
@@ -215,3 +217,102 @@ def test_the_command_explains_and_writes(yard, anna, monkeypatch, capsys):
     assert json.loads(out)["Statement"][0]["Action"] == "iam:ListUsers" and "denied" in err
     assert command(yard, monkeypatch, "least-privilege", "--principal", arn, "--since", "soon") == exits.USAGE
     assert command(yard, monkeypatch, "explain", "nothing") == exits.FAILED
+
+
+def test_the_policies_of_then_decide(yard, anna):
+    """An allowed call and a denied one, both told as they were after everything has changed."""
+    client, put = anna
+    put({"Sid": "Reading", "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"})
+    allowed = client("s3").list_buckets()["ResponseMetadata"]["RequestId"]
+    yard.client("s3").create_bucket(Bucket="data-b")
+    location = {
+        "Sid": "Seeing",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/anna"},
+        "Action": "s3:GetBucketLocation",
+    }
+    yard.client("s3").put_bucket_policy(Bucket="data-b", Policy=policy({**location, "Resource": "arn:aws:s3:::data-b"}))
+    by_bucket = client("s3").get_bucket_location(Bucket="data-b")["ResponseMetadata"]["RequestId"]
+    yard.client("iam").delete_user_policy(UserName="anna", PolicyName="own")
+    yard.client("s3").delete_bucket_policy(Bucket="data-b")
+    found = explain(yard, allowed)
+    assert not found["DeniedThen"] and not found["AllowedNow"]
+    assert found["Checks"][0]["Reason"] == 'Allowed by statement "Reading" of inline policy own of user anna.'
+    assert found["ChecksNow"][0]["Decision"] == "implicitDeny"
+    assert explained(found)[-1] == "It was allowed then; the policies of now deny it."
+    found = explain(yard, by_bucket)
+    assert found["Checks"][0]["Reason"] == 'Allowed by statement "Seeing" of the bucket policy.'
+    assert found["ChecksNow"][0]["Decision"] == "implicitDeny"
+
+
+def test_who_was_not_let_in_is_told_why(yard):
+    stranger = inproc.client(yard.gateway, "sagemaker", key="AKIAIOSFODNN7EXAMPLE", secret="wrong")
+    found = explain(yard, denied(stranger.list_models))
+    assert (found["ErrorCode"], found["EventName"], found["Checks"]) == ("UnrecognizedClientException", "ListModels", [])
+    assert "is not known here" in found["Hint"] and explained(found)[-1] == found["Hint"]
+    mine = yard.secrets["root"]["AccessKeyId"]
+    found = explain(yard, denied(inproc.client(yard.gateway, "s3", key=mine, secret="wrong").list_buckets))
+    assert found["ErrorCode"] == "SignatureDoesNotMatch" and "The secret key is not the one of" in found["Hint"]
+    assert found["PrincipalArn"] == f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def test_a_denied_data_call_and_an_assumed_role(yard, anna):
+    client, put = anna
+    request = denied(lambda: client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"x"))
+    (check,) = explain(yard, request)["Checks"]
+    assert (check["Action"], check["Decision"]) == ("sagemaker:InvokeEndpoint", "implicitDeny")
+    trust = {"Sid": "Ours", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/anna"}, "Action": "sts:AssumeRole"}
+    yard.client("iam").create_role(RoleName="Worker", AssumeRolePolicyDocument=policy(trust))
+    role = f"arn:aws:iam::{ACCOUNT}:role/Worker"
+    request = client("sts").assume_role(RoleArn=role, RoleSessionName="own")["ResponseMetadata"]["RequestId"]
+    (check,) = explain(yard, request)["Checks"]
+    assert (check["Action"], check["Reason"]) == ("sts:AssumeRole", 'Allowed by statement "Ours" of the trust policy.')
+
+
+def test_a_fresh_principal_repeats_it_all_with_that_policy_alone(yard, anna):
+    """What anna did, another user can do again with the policies that were written from it, and they are without fault."""
+    iam, (client, put) = yard.client("iam"), anna
+    put({"Effect": "Allow", "Action": "*", "Resource": "*"})
+    trust = policy(TRUST)
+    yard.client("s3").create_bucket(Bucket="data-b")
+    key = yard.client("kms").create_key()["KeyMetadata"]["Arn"]
+
+    def work(client, name):
+        s3, iam = client("s3"), client("iam")
+        s3.list_buckets()
+        for number in range(3):
+            s3.put_object(Bucket="data-b", Key=f"in/{number}.csv", Body=b"1", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+        s3.get_object(Bucket="data-b", Key="in/0.csv")
+        iam.create_role(RoleName="Worker", AssumeRolePolicyDocument=trust)
+        image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+        role = f"arn:aws:iam::{ACCOUNT}:role/Worker"
+        client("sagemaker").create_model(ModelName="m", ExecutionRoleArn=role, PrimaryContainer={"Image": image})
+        client("sagemaker").delete_model(ModelName="m")
+        iam.delete_role(RoleName="Worker")
+        client("secretsmanager").create_secret(Name=name, SecretString="x")
+        client("secretsmanager").get_secret_value(SecretId=name)
+        client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+        client("ssm").put_parameter(Name="/a/b", Value="v", Type="SecureString", KeyId=key, Overwrite=True)
+        client("ssm").get_parameters_by_path(Path="/a", WithDecryption=True)
+        client("logs").describe_log_groups()
+        client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole", RoleSessionName="own")
+
+    work(client, "db")
+    found = yard.client("modelyard").generate_least_privilege_policy(PrincipalArn=f"arn:aws:iam::{ACCOUNT}:user/anna")
+    iam.create_user(UserName="fresh")
+    for number, text in enumerate(found["PolicyDocuments"]):
+        assert lint(text) == [], text
+        arn = iam.create_policy(PolicyName=f"least-{number}", PolicyDocument=text)["Policy"]["Arn"]
+        iam.attach_user_policy(UserName="fresh", PolicyArn=arn)
+    made = iam.create_access_key(UserName="fresh")["AccessKey"]
+    work(lambda service: inproc.client(yard.gateway, service, key=made["AccessKeyId"], secret=made["SecretAccessKey"]), "db")
+    statements = [statement for text in found["PolicyDocuments"] for statement in json.loads(text)["Statement"]]
+    passing = next(one for one in statements if one["Action"] == "iam:PassRole")
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_long_policies_are_split():
+    uses = [(f"s3:Get{n}", f"arn:aws:s3:::{'b' * 50}-{n}/*") for n in range(100)]
+    documents = split(policy_of(uses))
+    assert len(documents) > 1 and all(len(text) <= 6144 for text in documents)
+    assert sum(len(json.loads(text)["Statement"]) for text in documents) == 100

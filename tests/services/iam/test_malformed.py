@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.kernel.errors import ApiError
 from modelyard.services.iam.validate import identity_policy, managed_policy, trust_policy
-from tests.services.iam.conftest import Yard, allow, deny, policy
+from tests.services.iam.conftest import ACCOUNT, Yard, allow, deny, policy
 
 SYNTAX, LEGACY = "Syntax errors in policy.", "The policy failed legacy parsing"
 VERSION = "Policy document must be version 2012-10-17 or greater."
@@ -171,3 +171,37 @@ def test_ten_policies_at_most(yard: Yard) -> None:
             assert refusal(yard, "AttachRolePolicy", RoleName="R", PolicyArn=arn) == ("LimitExceeded", 409)
         else:
             yard("iam", "AttachRolePolicy", RoleName="R", PolicyArn=arn)
+
+
+# --- whom a trust policy may name -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        {"AWS": f"arn:aws:iam::{ACCOUNT}:role/*"},
+        {"AWS": "arn:aws:iam::111111111111:role/*"},
+        {"AWS": f"arn:aws:iam::{ACCOUNT}:*"},
+        {"AWS": "arn:aws:iam::*:root"},
+        {"AWS": f"arn:aws:iam::{ACCOUNT}:group/g"},
+        {"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/ModelyardExecutionRole/*"},
+        {"AWS": "AROAXXXXXXXXXXXXXXXXX"},
+        {"Service": "sagemker.amazonaws.com"},
+    ],
+)
+def test_nobody_that_a_trust_policy_could_mean(yard: Yard, principal: dict[str, str]) -> None:
+    [(kind, name)] = principal.items()
+    document = policy({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})
+    with pytest.raises(ApiError) as caught:
+        yard("iam", "CreateRole", RoleName="r", AssumeRolePolicyDocument=document)
+    word = "SERVICE" if kind == "Service" else kind
+    assert (caught.value.code, caught.value.message) == ("MalformedPolicyDocument", f'Invalid principal in policy: "{word}":"{name}"')
+
+
+SERVICES = "ecs-tasks edgelambda delivery.logs states.us-east-1 vpc-flow-logs build.apprunner spotfleet monitoring.rds sagemaker eks-fargate-pods pipes scheduler"
+
+
+@pytest.mark.parametrize("service", SERVICES.split())
+def test_services_by_their_principals(yard: Yard, service: str) -> None:
+    trust = policy({"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"})
+    assert yard("iam", "CreateRole", RoleName="r", AssumeRolePolicyDocument=trust)["Role"]["RoleName"] == "r"

@@ -31,10 +31,10 @@ service-role/AmazonAPIGatewayPushToCloudWatchLogs AmazonAPIGatewayAdministrator 
 
 def test_documents_are_sound() -> None:
     policies = managed.all_policies()
-    assert len(policies) > 200 and len({policy.policy_id for policy in policies}) == len(policies)
+    assert len(policies) > 1500 and len({policy.policy_id for policy in policies}) == len(policies)
     for policy in policies:
         managed_policy(policy.document)
-        assert policy.description and policy.version[0] == "v" and policy.version[1:].isdigit(), policy.name
+        assert policy.version[0] == "v" and policy.version[1:].isdigit(), policy.name
 
 
 def test_what_courses_attach() -> None:

@@ -28,7 +28,7 @@ CALLERS = [
 ]
 WORDS = ["a", "b", "ab", "A", "*", "?", "a*"]
 ARNS = ["arn:aws:s3:::b/a", "arn:aws:s3:::b/b", "arn:aws:sns:us-east-1:1:t"]
-DAYS = ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "1704067200"]
+DAYS = ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "1704067200", "2024-01", "2024-01-02", "2024-01-02T00:00z"]
 TEMPLATES = ["${k:text}", "a${k:text}", "${k:text, 'a'}", "${k:none, 'b'}", "${k:none}", "${*}", "${?}", "${k:list}"]
 # Which values the request and the policy have for the operators of a family, and by which key.
 FAMILIES = [
@@ -138,6 +138,8 @@ def test_every_operator() -> None:
         contexts += [
             {"k:list": ["a", "b"]},
             {"k:list": []},
+            {"k:list": ""},
+            {"k:text": ""},
             {"k:arn": "arn:aws:s3:::b/a", "k:text": "*"},
             {"k:arn": "arn:aws:s3:::b/*", "k:text": "*"},
         ]

@@ -61,9 +61,9 @@ def test_execution_role_notebook(yard: Yard) -> None:
         marker = {"Marker": got["Marker"]}
     assert "AmazonSageMakerFullAccess" in seen and len(seen) == len(set(seen)) > 50
     full = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
-    assert yard("iam", "GetPolicy", PolicyArn=full)["Policy"]["DefaultVersionId"] == "v19"
-    assert [v["VersionId"] for v in yard("iam", "ListPolicyVersions", PolicyArn=full)["Versions"]] == ["v19"]
-    document = yard("iam", "GetPolicyVersion", PolicyArn=full, VersionId="v19")["PolicyVersion"]["Document"]
+    assert yard("iam", "GetPolicy", PolicyArn=full)["Policy"]["DefaultVersionId"] == "v29"
+    assert [v["VersionId"] for v in yard("iam", "ListPolicyVersions", PolicyArn=full)["Versions"]] == ["v29"]
+    document = yard("iam", "GetPolicyVersion", PolicyArn=full, VersionId="v29")["PolicyVersion"]["Document"]
     assert json.loads(urllib.parse.unquote(document))["Version"] == "2012-10-17"
 
     yard("iam", "AttachRolePolicy", RoleName="SM", PolicyArn=full)

@@ -110,3 +110,27 @@ def test_bad_sources(yard: Yard) -> None:
 def test_positions() -> None:
     text = '{\n "Statement": {"Effect": "Allow"},\n "Version": "x"\n}'
     assert statement_positions(text) == [({"Line": 2, "Column": 15}, {"Line": 2, "Column": 34})]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"ResourceArns": ["bucket"]}, "Invalid Resource ARN: bucket"),
+        (
+            {"CallerArn": "arn:aws:iam::123456789012:role/r"},
+            "Invalid CallerArn: arn:aws:iam::123456789012:role/r is not the ARN of an IAM user.",
+        ),
+        (
+            {"ContextEntries": [{"ContextKeyName": "s3:max-keys", "ContextKeyValues": ["x"], "ContextKeyType": "numeric"}]},
+            "Invalid value for context key s3:max-keys: x is not of type numeric.",
+        ),
+        (
+            {"ContextEntries": [{"ContextKeyName": "aws:SourceIp", "ContextKeyValues": ["x"], "ContextKeyType": "ipList"}]},
+            "Invalid value for context key aws:SourceIp: x is not of type ip.",
+        ),
+    ],
+)
+def test_input_that_is_none(yard: Yard, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        yard("iam", "SimulateCustomPolicy", PolicyInputList=[policy(allow("s3:*"))], ActionNames=["s3:GetObject"], **more)
+    assert (caught.value.code, caught.value.message) == ("InvalidInput", said)

@@ -77,12 +77,16 @@ REQUESTS = {
     "Verify": {"Message": b"m", "SigningAlgorithm": "ECDSA_SHA_256", "Signature": b"s"},
     "GenerateMac": {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256"},
     "VerifyMac": {"Message": b"m", "MacAlgorithm": "HMAC_SHA_256", "Mac": b"s"},
+    "Encapsulate": {"EncapsulationAlgorithm": "ML_KEM"},
+    "Decapsulate": {"EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": b"x"},
     "DeriveSharedSecret": {"KeyAgreementAlgorithm": "ECDH", "PublicKey": b"p"},
     "PutKeyPolicy": {"Policy": "{}"},
     "TagResource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
     "UntagResource": {"TagKeys": ["a"]},
     "UpdateKeyDescription": {"Description": "d"},
     "Encrypt": {"Plaintext": b"x"},
+    "ReplicateKey": {"ReplicaRegion": "eu-west-1"},
+    "UpdatePrimaryRegion": {"PrimaryRegion": "eu-west-1"},
 }
 
 
@@ -235,3 +239,44 @@ def test_another_account_needs_both_sides(yard, kms):
     blob = theirs.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
     assert theirs.decrypt(CiphertextBlob=blob)["KeyId"] == key
     refused("AccessDeniedException", theirs.describe_key, KeyId=key)
+
+
+def test_a_grant_of_a_grant_gives_no_more(kms, user):
+    """Who may make grants by a grant: the same operations or fewer, the same encryption context or a tighter one."""
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    guest, arn = user("guest")
+    third, other = user("third")
+    bound = {"EncryptionContextSubset": {"a": "1"}}
+    kms.create_grant(KeyId=key, GranteePrincipal=arn, Operations=["Decrypt", "CreateGrant"], Constraints=bound)
+
+    def give(operations, **more):
+        return dict(KeyId=key, GranteePrincipal=other, Operations=operations, **more)
+
+    refused("AccessDeniedException", guest.create_grant, **give(["Encrypt"], Constraints=bound))
+    refused("AccessDeniedException", guest.create_grant, **give(["Decrypt"]))
+    refused("AccessDeniedException", guest.create_grant, **give(["Decrypt"], Constraints={"EncryptionContextSubset": {"A": "1"}}))
+    guest.create_grant(**give(["Decrypt"], Constraints={"EncryptionContextEquals": {"a": "1", "b": "2"}}))
+    blob = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"a": "1", "b": "2"})["CiphertextBlob"]
+    assert third.decrypt(CiphertextBlob=blob, EncryptionContext={"a": "1", "b": "2"})["Plaintext"] == b"x"
+    wide = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"a": "1"})["CiphertextBlob"]
+    refused("AccessDeniedException", third.decrypt, CiphertextBlob=wide, EncryptionContext={"a": "1"})
+    upper = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"A": "1"})["CiphertextBlob"]
+    refused("AccessDeniedException", guest.decrypt, CiphertextBlob=upper, EncryptionContext={"A": "1"})
+
+
+def test_principals_that_are_not_there(kms):
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    nobody = f"arn:aws:iam::{ACCOUNT}:role/nobody"
+    refused(
+        "InvalidArnException",
+        kms.create_grant,
+        "does not refer to a valid principal",
+        KeyId=key,
+        GranteePrincipal=nobody,
+        Operations=["Decrypt"],
+    )
+    statement = {"Effect": "Allow", "Principal": {"AWS": [nobody, ROOT]}, "Action": "kms:*", "Resource": "*"}
+    refused("MalformedPolicyDocumentException", kms.put_key_policy, "invalid principals", KeyId=key, Policy=policy(statement))
+    source = {"SourceArn": f"arn:aws:sns:us-east-1:{ACCOUNT}:topic"}
+    grant = kms.create_grant(KeyId=key, GranteePrincipal=ROOT, Operations=["Decrypt"], Constraints=source)["GrantId"]
+    assert kms.list_grants(KeyId=key, GrantId=grant)["Grants"][0]["Constraints"] == source

@@ -8,7 +8,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
@@ -57,9 +57,8 @@ def test_what_cannot_be_made_is_refused(kms):
     refused("ValidationException", kms.create_key, "You must specify a KeyUsage", KeySpec="RSA_2048")
     refused("ValidationException", kms.create_key, "is not compatible with KeySpec", KeySpec="HMAC_256", KeyUsage="SIGN_VERIFY")
     refused("ValidationException", kms.create_key, "not compatible", KeySpec="ECC_SECG_P256K1", KeyUsage="KEY_AGREEMENT")
-    refused("UnsupportedOperationException", kms.create_key, "multi-Region", MultiRegion=True)
     refused("UnsupportedOperationException", kms.create_key, Origin="AWS_CLOUDHSM", CustomKeyStoreId="cks-1234567890")
-    refused("UnsupportedOperationException", kms.create_key, "ML_DSA_44", KeySpec="ML_DSA_44", KeyUsage="SIGN_VERIFY")
+    refused("UnsupportedOperationException", kms.create_key, "SM2", KeySpec="SM2", KeyUsage="SIGN_VERIFY")
     refused("MalformedPolicyDocumentException", kms.create_key, "not valid JSON", Policy="{")
     policy = {
         "Version": "2012-10-17",
@@ -301,7 +300,7 @@ def test_imported_material(kms, yard, algorithm):
     yard.platform.clock.advance(3 * DAY)
     refused("KMSInvalidStateException", kms.decrypt, "is pending import.", CiphertextBlob=blob)
     yard.settle()
-    assert "Imported" not in yard.platform.store.get("kms-key", ACCOUNT, "us-east-1", key).spec
+    assert [one["Sealed"] for one in yard.platform.store.get("kms-key", ACCOUNT, "us-east-1", key).spec["Imports"].values()] == [None]
     refused("ExpiredImportTokenException", kms.import_key_material, KeyId=key, ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE", **given)
     wrong = _wrapped(kms, key, algorithm, bytes(32))
     refused("IncorrectKeyMaterialException", kms.import_key_material, KeyId=key, ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE", **wrong)
@@ -329,3 +328,101 @@ def _wrapped(kms, key, algorithm, material):
     else:
         blob = public.encrypt(b"k" * 32, scheme) + aes_key_wrap_with_padding(b"k" * 32, material)
     return {"ImportToken": parameters["ImportToken"], "EncryptedKeyMaterial": blob}
+
+
+def test_ed25519_keys_sign_whole_messages(kms):
+    key = make(kms, KeySpec="ECC_NIST_EDWARDS25519", KeyUsage="SIGN_VERIFY")
+    signed = kms.sign(KeyId=key, Message=b"m", SigningAlgorithm="ED25519_SHA_512")["Signature"]
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    assert isinstance(public, ed25519.Ed25519PublicKey)
+    public.verify(signed, b"m")
+    assert kms.verify(KeyId=key, Message=b"m", SigningAlgorithm="ED25519_SHA_512", Signature=signed)["SignatureValid"]
+    refused("KMSInvalidSignatureException", kms.verify, KeyId=key, Message=b"n", SigningAlgorithm="ED25519_SHA_512", Signature=signed)
+    refused("ValidationException", kms.sign, KeyId=key, Message=b"m" * 64, MessageType="DIGEST", SigningAlgorithm="ED25519_SHA_512")
+    refused("InvalidKeyUsageException", kms.sign, KeyId=key, Message=b"m", SigningAlgorithm="ECDSA_SHA_256")
+    refused("UnsupportedOperationException", kms.sign, KeyId=key, Message=b"m", SigningAlgorithm="ED25519_PH_SHA_512")
+
+
+@pytest.mark.parametrize(("size", "bytes_of"), [(44, 2420), (65, 3309), (87, 4627)])
+def test_lattice_keys_sign_messages_and_mu(kms, size, bytes_of):
+    key, algorithm = make(kms, KeySpec=f"ML_DSA_{size}", KeyUsage="SIGN_VERIFY"), "ML_DSA_SHAKE_256"
+    signed = kms.sign(KeyId=key, Message=b"m", SigningAlgorithm=algorithm)["Signature"]
+    assert len(signed) == bytes_of
+    public = kms.get_public_key(KeyId=key)["PublicKey"]
+    serialization.load_der_public_key(public).verify(signed, b"m")
+    raw = serialization.load_der_public_key(public).public_bytes_raw()
+    mu = hashlib.shake_256(hashlib.shake_256(raw).digest(64) + b"\0\0m").digest(64)
+    mixed = {"KeyId": key, "Message": mu, "MessageType": "EXTERNAL_MU", "SigningAlgorithm": algorithm}
+    assert kms.verify(Signature=signed, **mixed)["SignatureValid"]
+    by_mu = kms.sign(**mixed)["Signature"]
+    assert kms.verify(KeyId=key, Message=b"m", SigningAlgorithm=algorithm, Signature=by_mu)["SignatureValid"]
+    refused("ValidationException", kms.sign, "invalid length", **{**mixed, "Message": mu[1:]})
+    refused("ValidationException", kms.sign, **{**mixed, "MessageType": "DIGEST"})
+
+
+@pytest.mark.parametrize("size", [768, 1024])
+def test_a_secret_is_shared_through_a_lattice_key(kms, size):
+    key, more = make(kms, KeySpec=f"ML_KEM_{size}", KeyUsage="ENCAPSULATE_DECAPSULATE"), {"EncapsulationAlgorithm": "ML_KEM"}
+    given = kms.encapsulate(KeyId=key, **more)
+    assert (
+        kms.decapsulate(KeyId=key, SharedSecretCiphertextBlob=given["SharedSecretCiphertextBlob"], **more)["SharedSecret"]
+        == given["SharedSecret"]
+    )
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    shared, blob = public.encapsulate()
+    assert kms.decapsulate(KeyId=key, SharedSecretCiphertextBlob=blob, **more)["SharedSecret"] == shared
+    other = bytes([blob[0] ^ 1]) + blob[1:]
+    assert kms.decapsulate(KeyId=key, SharedSecretCiphertextBlob=other, **more)["SharedSecret"] != shared
+    refused("InvalidCiphertextException", kms.decapsulate, KeyId=key, SharedSecretCiphertextBlob=blob[1:], **more)
+    refused("InvalidKeyUsageException", kms.encapsulate, KeyId=make(kms), **more)
+
+
+def test_new_imported_material_waits_for_its_rotation(kms, yard):
+    key, wrap = make(kms, Origin="EXTERNAL"), "RSAES_OAEP_SHA_256"
+    forever = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    refused("KMSInvalidStateException", kms.rotate_key_on_demand, "is pending import.", KeyId=key)
+    first = kms.import_key_material(KeyId=key, KeyMaterialDescription="one", **forever, **_wrapped(kms, key, wrap, b"1" * 32))[
+        "KeyMaterialId"
+    ]
+    refused("KMSInvalidStateException", kms.rotate_key_on_demand, "No available key material pending rotation for the key", KeyId=key)
+    old = kms.encrypt(KeyId=key, Plaintext=b"old")["CiphertextBlob"]
+    until = yard.platform.clock.now() + 3 * DAY
+    new = {"ImportType": "NEW_KEY_MATERIAL"}
+    second = kms.import_key_material(KeyId=key, ValidTo=until, **new, **_wrapped(kms, key, wrap, b"2" * 32))["KeyMaterialId"]
+    assert kms.decrypt(CiphertextBlob=kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"])["KeyMaterialId"] == first
+    refused(
+        "KMSInvalidStateException",
+        kms.import_key_material,
+        f"(id: {second}) is pending rotation",
+        KeyId=key,
+        **forever,
+        **new,
+        **_wrapped(kms, key, wrap, b"3" * 32),
+    )
+    refused("UnsupportedOperationException", kms.enable_key_rotation, "origin is EXTERNAL which is not valid", KeyId=key)
+    kms.rotate_key_on_demand(KeyId=key)
+    told = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
+    assert [(one["KeyMaterialId"], one["KeyMaterialState"], one["ImportState"]) for one in told] == [
+        (first, "NON_CURRENT", "IMPORTED"),
+        (second, "CURRENT", "IMPORTED"),
+    ]
+    assert told[0]["KeyMaterialDescription"] == "one" and told[1]["ValidTo"].timestamp() == until and told[1]["RotationType"] == "ON_DEMAND"
+    assert kms.decrypt(CiphertextBlob=old)["KeyMaterialId"] == first
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["ValidTo"].timestamp() == until
+    yard.settle()
+    yard.platform.clock.advance(3 * DAY)
+    yard.settle()
+    refused("KMSInvalidStateException", kms.decrypt, "is pending import.", CiphertextBlob=old)
+    kms.import_key_material(KeyId=key, **forever, **_wrapped(kms, key, wrap, b"2" * 32))
+    kms.delete_imported_key_material(KeyId=key, KeyMaterialId=first)
+    refused("KMSInvalidStateException", kms.decrypt, "is pending import.", CiphertextBlob=old)
+    refused(
+        "IncorrectKeyMaterialException",
+        kms.import_key_material,
+        KeyId=key,
+        KeyMaterialId=first,
+        **forever,
+        **_wrapped(kms, key, wrap, b"2" * 32),
+    )
+    kms.import_key_material(KeyId=key, KeyMaterialId=first, **forever, **_wrapped(kms, key, wrap, b"1" * 32))
+    assert kms.decrypt(CiphertextBlob=old)["Plaintext"] == b"old"

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.errors import ApiError
-from modelyard.services.kms.root import Root, WrongRoot
+from modelyard.services.kms.root import FACT, Root, WrongRoot
 from tests.support.platform import ACCOUNT, InProcess
 
 CONTEXT = {"aws:s3:arn": "arn:aws:s3:::bucket/key"}
@@ -61,26 +61,38 @@ def test_the_root_key_is_private_and_outlives_the_process(tmp_path):
     second.close()
 
 
-def test_another_root_key_is_an_error_that_says_so(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "text"), [(None, "is missing"), (b"x" * 32, "is not the key that this store was sealed with"), (b"x" * 31, "is damaged")]
+)
+def test_without_its_root_key_a_platform_does_not_start(tmp_path, content, text):
     first = InProcess(tmp_path, clock=ManualClock())
-    blob = first.platform.kms.encrypt(ACCOUNT, "us-east-1", "alias/aws/ssm", b"lost", {})
+    blob = first.platform.kms.encrypt(ACCOUNT, "us-east-1", "alias/aws/ssm", b"kept", {})
     first.close()
-    (tmp_path / "secrets/root.key").unlink()
+    path = tmp_path / "secrets/root.key"
+    right = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WrongRoot, match=text):
+        InProcess(tmp_path, clock=ManualClock())
+    assert (path.read_bytes() if path.exists() else None) == content
+    path.write_bytes(right)
     second = InProcess(tmp_path, clock=ManualClock())
-    with pytest.raises(ApiError, match=r"KMSInternalException: .*secrets/root\.key is not the one"):
-        second.platform.kms.decrypt(ACCOUNT, "us-east-1", blob, {})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert second.platform.kms.decrypt(ACCOUNT, "us-east-1", blob, {})[1] == b"kept"
     second.close()
 
 
-def test_sealed_material_opens_for_its_own_purpose_only(tmp_path):
-    root = Root(tmp_path)
+def test_sealed_material_opens_for_its_own_purpose_only(yard):
+    root = yard.platform.kms.root
     sealed = root.seal(b"material", "one")
     assert root.open(sealed, "one") == b"material"
     with pytest.raises(WrongRoot):
         root.open(sealed, "two")
 
 
-def test_one_root_key_however_many_begin_at_once(tmp_path):
+def test_one_root_key_however_many_begin_at_once(tmp_path, yard):
+    yard.platform.store.set_fact(FACT, None)
     with ThreadPoolExecutor(8) as pool:
-        roots = list(pool.map(lambda _: Root(tmp_path), range(8)))
+        roots = list(pool.map(lambda _: Root(tmp_path / "new", yard.platform.store), range(8)))
     assert {root.open(roots[0].seal(b"x", "p"), "p") for root in roots} == {b"x"}

@@ -10,6 +10,7 @@ import pytest
 
 from modelyard.kernel.clock import ManualClock
 from modelyard.services.logs import filter_worker
+from modelyard.services.logs.patterns import matcher
 from tests.support.chaos import Chaos, Crash
 from tests.support.platform import InProcess
 
@@ -70,6 +71,24 @@ def test_patterns(logs, pattern, message, values):
     found = logs.test_metric_filter(filterPattern=pattern, logEventMessages=["other", message])["matches"]
     hits = [match for match in found if match["eventNumber"] == 2]
     assert [match["extractedValues"] for match in hits] == ([] if values is None else [values])
+    assert values is None or all(term in message for term in matcher(pattern, ValueError).terms)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "terms"),
+    [
+        ('error "disk full" -warn', ("error", "disk full")),
+        ("?a ?b", ()),
+        ('{ $.level = "ERR*7" && $.ms > 3 }', ("level", "ms", "ERR", "7")),
+        ("{ $.a = x || $.b = y }", ()),
+        ('{ $.none NOT EXISTS && $.a.b != "c" }', ("a", "b")),
+        ('{ $.a = "caf\u00e9" && $.b = "x/y" }', ("a", "b")),
+        ("[ip = 10.*, status = 404, word = boo, ...]", ("10.", "boo")),
+        ("[a = x || a = y, b]", ()),
+    ],
+)
+def test_what_every_match_has_in_it_is_looked_for_first(pattern, terms):
+    assert matcher(pattern, ValueError).terms == terms
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ class Yard:
         self.ca = data / "ca.pem"
         self._loop = uvloop.new_event_loop()
         self.gateway = Gateway(self.platform)
-        self._server = Server(self.gateway.handle, tls=_tls(self.ca), pool=self.gateway.pool)
+        quick = {"at_once": self.gateway.at_once, "again": self.gateway.again}
+        self._server = Server(self.gateway.handle, tls=_tls(self.ca), pool=self.gateway.pool, **quick)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.port = self._run(self._server.start("127.0.0.1", 0))

@@ -70,7 +70,9 @@ class _any(dict):
 @pytest.mark.parametrize(
     ("name", "code", "text"),
     [
-        ("aws-thing", "ValidationException", 'can\'t be prefixed with "aws"'),
+        ("aws-thing", "ValidationException", 'can\'t be prefixed with "aws" or "ssm" (case-insensitive).'),
+        ("/SSMx", "ValidationException", 'can\'t be prefixed with "aws" or "ssm" (case-insensitive).'),
+        ("/awsome/x", "AccessDeniedException", "No access to reserved parameter name: /awsome/x."),
         ("/ssm/x", "ValidationException", 'can\'t be prefixed with "ssm"'),
         ("/aws/x", "AccessDeniedException", "No access to reserved parameter name: /aws/x."),
         ("a/b", "ValidationException", "must be a fully qualified name"),
@@ -100,7 +102,11 @@ def test_values_that_a_parameter_cannot_have(ssm):
     refused("ParameterPatternMismatchException", ssm.put_parameter, **put(Value="a" * 40 + "!", AllowedPattern="(a+)+$"))
     refused("InvalidAllowedPatternException", ssm.put_parameter, **put(AllowedPattern="("))
     refused("ValidationException", ssm.put_parameter, "SecureString type parameter only", **put(KeyId="alias/aws/ssm"))
-    refused("ValidationException", ssm.put_parameter, "not built", **put(DataType="aws:ec2:image"))
+    refused("ValidationException", ssm.put_parameter, "AMI ID format", **put(DataType="aws:ec2:image"))
+    refused("ValidationException", ssm.put_parameter, "no image", **put(DataType="aws:ec2:image", Value="ami-12345678"))
+    refused("ValidationException", ssm.put_parameter, "not built", **put(DataType="aws:ssm:integration"))
+    past = {**EXPIRES, "Attributes": {"Timestamp": "1970-01-01T00:00:00Z"}}
+    refused("InvalidPolicyAttributeException", ssm.put_parameter, **put(Tier="Advanced", Policies=json.dumps([past])))
     refused("ValidationException", ssm.put_parameter, "type is required", Name="/p", Value="x")
     refused("ValidationException", ssm.put_parameter, "advanced-parameter tier only", **put(Policies=json.dumps([EXPIRES])))
     refused("ValidationException", ssm.put_parameter, "tags and overwrite", **put(Tags=[{"Key": "a", "Value": "b"}], Overwrite=True))
@@ -292,8 +298,8 @@ def test_public_parameters(ssm):
     assert told["Value"].startswith("ami-0")
     assert len(told["Value"]) == 21
     assert told["DataType"] == "aws:ec2:image"
-    found = ssm.get_parameters_by_path(Path="/aws/service/ami-amazon-linux-latest")["Parameters"]
-    assert name in [one["Name"] for one in found]
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path="/aws/service/ami-amazon-linux-latest")
+    assert name in [one["Name"] for page in pages for one in page["Parameters"]]
     assert (
         ssm.get_parameter(Name="/aws/service/global-infrastructure/regions/eu-central-1/longName")["Parameter"]["Value"]
         == "Europe (Frankfurt)"
@@ -327,7 +333,7 @@ def test_policies_act_on_the_platform_clock(ssm, yard):
         (9, []),
         (1, [(action, "NoChangeNotification")]),
         (5, [(action, "ExpirationNotification")]),
-        (5, [(change, "Delete")]),
+        (5, [(action, "Expiration"), (change, "Delete")]),
     ):
         before = told()
         clock.advance(days * DAY)
@@ -345,3 +351,31 @@ def test_policies_act_on_the_platform_clock(ssm, yard):
 
 def test_what_is_not_built_says_so(ssm):
     refused("NotImplemented", ssm.describe_instance_information)
+
+
+def test_an_advanced_secure_string_has_a_data_key_of_its_own(ssm, yard):
+    value = "secret " * 1000
+    ssm.put_parameter(Name="/big", Value=value, Type="SecureString", Tier="Advanced")
+    assert ssm.get_parameter(Name="/big", WithDecryption=True)["Parameter"]["Value"] == value
+    assert "secret" not in ssm.get_parameter(Name="/big")["Parameter"]["Value"]
+    key = yard.client("kms").create_key()["KeyMetadata"]["Arn"]
+    only = {"Effect": "Allow", "Action": ["ssm:*", "kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"}
+    iam = yard.client("iam")
+    iam.create_user(UserName="u")
+    iam.put_user_policy(UserName="u", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [only]}))
+    made = iam.create_access_key(UserName="u")["AccessKey"]
+    mine = inproc.client(yard.gateway, "ssm", key=made["AccessKeyId"], secret=made["SecretAccessKey"])
+    mine.put_parameter(Name="/mine", Value="x", Type="SecureString", Tier="Advanced", KeyId=key)
+    assert mine.get_parameter(Name="/mine", WithDecryption=True)["Parameter"]["Value"] == "x"
+    refused("AccessDeniedException", mine.put_parameter, "kms:Encrypt", Name="/plain", Value="x", Type="SecureString", KeyId=key)
+
+
+def test_images_and_infrastructure_that_public_parameters_name(ssm):
+    name = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
+    image = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    ssm.put_parameter(Name="/image", Value=image, Type="String", DataType="aws:ec2:image")
+    assert ssm.get_parameter(Name="/image")["Parameter"]["DataType"] == "aws:ec2:image"
+    world = "/aws/service/global-infrastructure/"
+    assert ssm.get_parameter(Name=f"{world}services/sagemaker")["Parameter"]["Value"] == "sagemaker"
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=f"{world}services/sagemaker/regions")
+    assert "eu-west-1" in [one["Value"] for page in pages for one in page["Parameters"]]

@@ -46,7 +46,7 @@ def test_who_may(yard: Yard) -> None:
     assert refused(yard, RoleArn=direct) == ("AccessDenied", 403), "even an administrator must be trusted"
     with pytest.raises(ApiError) as caught:
         yard.assume(direct)
-    missing = json.loads(caught.value.message.split("add this statement to the trust policy of role/Direct: ")[1])
+    missing = json.loads(caught.value.message.split("add this statement to the trust policy of role Direct: ")[1])
     assert missing["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"} and "Resource" not in missing
     assert refused(yard, RoleArn=yard.role("ForJobs", trust={"Service": "sagemaker.amazonaws.com"})) == ("AccessDenied", 403)
     assert refused(yard, RoleArn=f"arn:aws:iam::{ACCOUNT}:role/Missing") == ("AccessDenied", 403)

@@ -274,3 +274,25 @@ def test_a_name_is_trusted_for_whom_it_stood(yard: Yard) -> None:
     yard("iam", "UpdateUser", UserName="bea", NewUserName="beatrix", NewPath="/staff/")
     assert assume(yard, arn, bea), "her key goes on"
     assert yard("sts", "GetCallerIdentity", bea)["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/staff/beatrix"
+
+
+# --- the end of whom a session is of ----------------------------------------------------------------------
+
+
+def test_sessions_end_with_their_role_or_user(yard: Yard) -> None:
+    arn = role(yard, "gone", trust("sts:AssumeRole"), allow("*"))
+    session, key = assume(yard, arn), yard.user("ann", allow("*"))
+    token = yard("sts", "GetSessionToken", key)["Credentials"]["AccessKeyId"]
+    assert yard.identity.credential(session) and yard.identity.credential(token)
+    yard("iam", "DeleteRolePolicy", RoleName="gone", PolicyName="p")
+    yard("iam", "DeleteRole", RoleName="gone")
+    assert yard.identity.credential(session) is None
+    role(yard, "gone", trust("sts:AssumeRole"), allow("*"))
+    assert yard.identity.credential(session) is None  # of the same name is not the same
+    yard("iam", "DeleteUserPolicy", UserName="ann", PolicyName="inline")
+    yard("iam", "DeleteAccessKey", UserName="ann", AccessKeyId=key)
+    assert yard.identity.credential(token)
+    yard("iam", "DeleteUser", UserName="ann")
+    assert yard.identity.credential(token) is None
+    root = yard("sts", "GetSessionToken", yard.root)["Credentials"]["AccessKeyId"]
+    assert yard.identity.credential(root)

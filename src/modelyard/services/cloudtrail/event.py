@@ -15,7 +15,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.service import Call
 from modelyard.services.cloudtrail import kinds
-from modelyard.services.cloudtrail.redact import Redacted
+from modelyard.services.cloudtrail.redact import HIDDEN, Redacted
 
 VERSION = "1.11"
 MOST_PARAMETERS = 100_000
@@ -64,6 +64,9 @@ def make(
         "sourceIPAddress": call.source_ip,
         "userAgent": call.user_agent[:MOST_TEXT],
     }
+    if call.invoked_by:
+        host = kinds.source(call.invoked_by)
+        event["userIdentity"]["invokedBy"] = event["sourceIPAddress"] = event["userAgent"] = host
     if error is not None:
         event["errorCode"] = _code(call.service, error.code)
         event["errorMessage"] = request.without_secrets(error.message)[: 4 * MOST_TEXT]
@@ -82,6 +85,39 @@ def make(
     if call.host:
         event["tlsDetails"] = {"clientProvidedHostHeader": call.host}
     return event
+
+
+def of_service(role: Any, credential: Any, service: str, at: float, region: str) -> dict[str, Any]:
+    """AssumeRole, as a service does it to work in an account's name."""
+    host = service
+    return {
+        "eventVersion": VERSION,
+        "userIdentity": {"type": "AWSService", "invokedBy": host},
+        "eventTime": moment(at),
+        "eventSource": "sts.amazonaws.com",
+        "eventName": "AssumeRole",
+        "awsRegion": region,
+        "sourceIPAddress": host,
+        "userAgent": host,
+        "requestParameters": {"roleArn": role.arn, "roleSessionName": credential.principal.arn.rsplit("/", 1)[-1]},
+        "responseElements": {
+            "credentials": {
+                "accessKeyId": credential.access_key,
+                "sessionToken": HIDDEN,
+                "expiration": moment(credential.expires_at) if credential.expires_at is not None else None,
+            },
+            "assumedRoleUser": {"assumedRoleId": credential.principal.user_id, "arn": credential.principal.arn},
+        },
+        "requestID": str(uuid.uuid4()),
+        "eventID": str(uuid.uuid4()),
+        "readOnly": True,
+        "resources": [{"ARN": role.arn, "accountId": role.account, "type": "AWS::IAM::Role"}],
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": role.account,
+        "sharedEventID": str(uuid.uuid4()),
+        "eventCategory": "Management",
+    }
 
 
 def _code(service: str, code: str) -> str:

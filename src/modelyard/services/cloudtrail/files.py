@@ -31,8 +31,10 @@ class Writer:
 
     def append(self, lines: list[bytes], now: float) -> None:
         """`now` is platform time. A file that was taken away from us is begun anew."""
-        if self._file is not None and (os.fstat(self._file).st_nlink == 0 or os.fstat(self._file).st_size >= self._file_bytes):
-            self.close()
+        if self._file is not None:
+            now_is = os.fstat(self._file)
+            if now_is.st_nlink == 0 or now_is.st_size >= self._file_bytes:
+                self.close()
         if self._file is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._number += 1

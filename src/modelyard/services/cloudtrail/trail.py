@@ -1,12 +1,12 @@
-"""The audit trail of one process: calls are put aside by who answers them, a thread writes them (see docs/design/audit-trail.md)."""
+"""The audit trail of one process: who answers a call writes its line first, a thread adds what is only counted (see docs/design/audit-trail.md)."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -16,44 +16,74 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Body, Call
-from modelyard.services.cloudtrail import event, files, kinds
+from modelyard.services.cloudtrail import event, files, kinds, refused, snapshots
 from modelyard.services.cloudtrail.redact import Redacted
 
 log = logging.getLogger("modelyard.trail")
 FLUSH_S = 0.05
-MOST_WAITING = 20_000
-LINES_AT_ONCE = 32
 MOST_REQUEST = 20_000
 FOLDERS_TOLD = 2
 """Of an object's key, how many folders uses tell apart."""
 
 
 class Trail:
-    """`note` never blocks; who is more than MOST_WAITING calls ahead of the disk loses the rest, which is logged."""
+    """`note` has written when it returns, with one write into the kernel: a process that is killed then has lost nothing that it answered."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform, self._identity = platform, platform.identity
         self.folder = platform.settings.data / "trail"
         self._writer = files.Writer(self.folder)
-        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._snapshots = snapshots.Snapshots(self.folder / "policies", platform.clock.now)
         self._lock, self._bell = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._closing, self._last, self._dropped, self._swept = False, 0.0, 0, platform.clock.now()
+        self._closing, self._last, self._swept = False, 0.0, platform.clock.now()
         self._identity.uses.bell = self._ring
+        self._identity.trail = self
 
     # --- writing -----------------------------------------------------------------------------------
 
     def note(self, call: Call, asked: Mapping[str, Any] | None, said: Mapping[str, Any] | None, error: ApiError | None) -> None:
-        """A call that was answered. Data events are kept only where permission was denied."""
-        if kinds.is_data(call.service, call.operation) and (error is None or error.status != 403):
-            return
-        if len(self._waiting) >= MOST_WAITING:
-            self._dropped += 1
+        """A call that is about to be answered. Data events are kept only where permission was denied."""
+        if kinds.is_data(call.service, call.operation) and (error is None or (error.status != 403 and error.denial is None)):
             return
         if error is not None or kinds.reads(call.service, call.operation):
             said = None if call.service != "sts" else said
-        self._waiting.append((call, call.now(), asked, said, error))
-        self._ring()
+        try:
+            stored = _stored(call, call.now(), asked, said, error, self._identity, self._snapshots.keep)
+            with self._lock:
+                self._append([self._line(stored)])
+        except Exception:
+            log.exception("a call could not be written to the audit trail")
+
+    def refused(self, request_id: str, route: Any, error: ApiError, key: str, client: str, agent: str) -> None:
+        """A request that was not let in."""
+        try:
+            said = refused.told(self._platform, request_id, route, error, key, client, agent)
+            with self._lock:
+                self._append([self._line({"r": said})])
+        except Exception:
+            log.exception("a refused request could not be written to the audit trail")
+
+    def assumed(self, role: Any, credential: Any, service: str) -> None:
+        """A service took a role of the account's: `role` is its record."""
+        try:
+            made = event.of_service(role, credential, service, self._platform.clock.now(), self._platform.settings.region)
+            with self._lock:
+                self._append([self._line({"e": made, "c": {}})])
+        except Exception:
+            log.exception("a service's call could not be written to the audit trail")
+
+    def snapshot(self, fingerprint: str | None) -> Any:
+        """Policies as they were when a call was decided, or None."""
+        return self._snapshots.read(fingerprint) if fingerprint else None
+
+    def _append(self, lines: list[bytes]) -> None:
+        now = self._platform.clock.now()
+        self._writer.append(lines, now)
+        if now - self._swept > 86400.0:
+            self._swept = now
+            self._writer.sweep(now)
+            self._snapshots.sweep()
 
     def _ring(self) -> None:
         if self._thread is None:
@@ -70,42 +100,21 @@ class Trail:
         while not self._closing:
             self._bell.wait()
             if not self._closing:
-                time.sleep(FLUSH_S)  # gathers what comes meanwhile into one write
+                time.sleep(FLUSH_S)  # gathers what is counted meanwhile into one line
             self._bell.clear()
             self.flush()
             if self._identity.uses.waiting:
                 self._bell.set()
 
     def flush(self) -> None:
-        """Everything noted before is in the file when this returns."""
+        """What was counted before the last call of this is in the file when it returns."""
         with self._lock:
             try:
-                self._write()
+                used = self._identity.uses.take()
+                if used:
+                    self._append([self._line({"u": _folded(used)})])
             except OSError:
                 log.exception("the audit trail could not be written")
-
-    def _write(self) -> None:
-        lines: list[bytes] = []
-        while self._waiting:
-            noted = self._waiting.popleft()
-            try:
-                lines.append(self._line(_stored(*noted, self._identity)))
-            except Exception:
-                log.exception("a call could not be written to the audit trail")
-            if len(lines) % LINES_AT_ONCE == 0:
-                time.sleep(0)  # lets the loop go on
-        used = self._identity.uses.take()
-        if used:
-            lines.append(self._line({"u": _folded(used)}))
-        if self._dropped:
-            log.error("%d calls are missing in the audit trail: the disk was too slow", self._dropped)
-            self._dropped = 0
-        now = self._platform.clock.now()
-        if lines:
-            self._writer.append(lines, now)
-        if now - self._swept > 86400.0:
-            self._swept = now
-            self._writer.sweep(now)
 
     def _line(self, stored: dict[str, Any]) -> bytes:
         self._last = max(stored.pop("t", None) or self._platform.clock.now(), self._last + 1e-6)
@@ -133,43 +142,73 @@ class Trail:
                 yield at, stored
 
     def find(self, account: str, request_id: str) -> dict[str, Any] | None:
-        for _, stored in self.events(needles=(orjson.dumps(request_id),)):
-            if stored["e"]["requestID"] == request_id and stored["e"]["recipientAccountId"] == account:
+        """A call, or what was refused before it became one (`stored["r"]`)."""
+        needle = orjson.dumps(request_id)
+        for _, line in files.lines(self.folder):
+            if needle not in line or (stored := files.parse(line)) is None:
+                continue
+            said = stored.get("e") or stored.get("r")
+            if said is not None and said["requestID"] == request_id and said["recipientAccountId"] == account:
                 return stored
         return None
 
-    def uses(self, principal: str, start: float | None = None) -> dict[tuple[str, str, bool], tuple[int, float]]:
-        """(action, resource, allowed) → (how often, last time) of a role or another principal."""
+    def uses(self, principal: str, start: float | None = None) -> dict[tuple[str, str, bool, str], tuple[int, float]]:
+        """(action, resource, allowed, condition) → (how often, last time) of a role or another principal."""
         self.flush()
         self.flush()
         needle, found = orjson.dumps(principal), {}
         for at, line in files.lines(self.folder, start):
             if needle not in line or (stored := files.parse(line)) is None:
                 continue
-            for who, action, resource, allowed, count in stored.get("u", ()):
+            for who, action, resource, allowed, *given, count in stored.get("u", ()):
                 if who == principal:
-                    had = found.get((action, resource, allowed), (0, at))
-                    found[action, resource, allowed] = had[0] + count, had[1]
+                    use = (action, resource, allowed, given[0] if given else "")
+                    had = found.get(use, (0, at))
+                    found[use] = had[0] + count, had[1]
         return found
 
 
 def _stored(
-    call: Call, at: float, asked: Mapping[str, Any] | None, said: Mapping[str, Any] | None, error: ApiError | None, identity: Any
+    call: Call,
+    at: float,
+    asked: Mapping[str, Any] | None,
+    said: Mapping[str, Any] | None,
+    error: ApiError | None,
+    identity: Any,
+    keep: Callable[[str, bytes], None],
 ) -> dict[str, Any]:
-    """`e` is the event; `c` what is needed to decide once more: checks, and what conditions read."""
+    """`e` is the event; `c` what is needed to decide once more: checks, what conditions read, and which policies there were."""
     plain = {name: value for name, value in (asked or {}).items() if not isinstance(value, Body)}
     needs = [list(need) for need in identity.needs(call, plain)] if asked is not None else []
     arns = list(dict.fromkeys(need[1] for need in needs))
     further = [[action, resource, dict(condition)] for action, resource, condition in call.further or ()]
-    kept = {
+    if not arns and further and call.service in ("kms", "sts"):
+        arns = list(dict.fromkeys(one[1] for one in further))  # these find the resource themselves
+    kept: dict[str, Any] = {
         "service": call.service,
         "operation": call.operation,
         "principal": principal_of(call.principal),
         "needs": needs,
         "further": further,
     }
-    kept |= {"secure": call.secure, "host": call.host, "condition": call.condition, "request": _request(call, plain)}
+    kept |= {"secure": call.secure, "host": call.host, "condition": call.condition, "request": _request(call, plain), "region": call.region}
+    if call.weighed is not None:
+        fingerprint, text = call.weighed.snapshot
+        keep(fingerprint, text)
+        kept["caller"] = fingerprint
+    if call.ruled:
+        kept["ruled"] = [_ruling(keep, *one) for one in call.ruled]
+    if error is not None and error.denial is not None:
+        kept["denied"] = error.denial
     return {"t": at, "e": event.make(call, at, plain if asked is not None else None, said, error, arns), "c": kept}
+
+
+def _ruling(keep: Callable[[str, bytes], None], need: Any, policy: Any, account: str | None, must_grant: bool) -> list[Any]:
+    text = policy.text.encode()
+    fingerprint = sha256(text).hexdigest()[:32]
+    keep(fingerprint, text)
+    name = policy.statements[0].policy if policy.statements else ""
+    return [need.action, need.resource, fingerprint, name, account, must_grant]
 
 
 def _request(call: Call, asked: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -187,11 +226,11 @@ def principal_of(who: Principal) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _folded(used: Mapping[tuple[str, str, str, bool], int]) -> list[list[Any]]:
+def _folded(used: Mapping[tuple[str, str, str, bool, str], int]) -> list[list[Any]]:
     """Keys of objects come by the thousand: of an object, its first folders are told apart."""
-    found: dict[tuple[str, str, str, bool], int] = {}
-    for (who, action, resource, allowed), count in used.items():
-        use = (who, action, _folder(resource), allowed)
+    found: dict[tuple[str, str, str, bool, str], int] = {}
+    for (who, action, resource, allowed, given), count in used.items():
+        use = (who, action, _folder(resource), allowed, given)
         found[use] = found.get(use, 0) + count
     return [[*use, count] for use, count in found.items()]
 

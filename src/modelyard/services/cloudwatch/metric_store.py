@@ -7,20 +7,28 @@ single sample or min equals max).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.database import Database, Tx
-from modelyard.services.cloudwatch import packs, periods
-from modelyard.services.cloudwatch.rollup import Rollup, values_of
+from modelyard.services.cloudwatch import periods
+from modelyard.services.cloudwatch.reading import Reading
+from modelyard.services.cloudwatch.rollup import LONGEST, Rollup
 from modelyard.services.cloudwatch.statistic import extended
 
 if TYPE_CHECKING:
-    import numpy as np
+    from modelyard.services.cloudwatch.spread import Spread
+    from modelyard.services.cloudwatch.sums import Sums
+
+MAPPED_MIB = 2_048
+"""Of the file: a month of minutes of 1,000 metrics takes a third of it."""
+MOST_AT_ONCE, FEW_AT_ONCE, MOST_CELLS = 100, 25, 250_000
+"""Series per statement, of sums and of values; periods of all of them that are in memory at once."""
 
 MIGRATIONS = [
     """
@@ -38,42 +46,22 @@ MIGRATIONS = [
         series_id BIGINT NOT NULL, size INTEGER NOT NULL, start DOUBLE PRECISION NOT NULL, unit TEXT NOT NULL,
         body @BLOB@ NOT NULL, seen @BLOB@ NOT NULL, PRIMARY KEY (series_id, size, start, unit))
     """,
+    "ALTER TABLE metric_packs ADD COLUMN extremes @BLOB@",
 ]
 
 
 @dataclass(frozen=True)
-class Point:
-    at: float
+class Bucket:
+    """One period, and the statistics of its points by AWS's names."""
+
+    start: float
     unit: str
+    """The one that was asked for, if any."""
     samples: float
     total: float
     low: float
     high: float
-
-
-@dataclass
-class Bucket:
-    """All points of one period, and the statistics of them by AWS's names."""
-
-    start: float
-    unit: str = "None"
-    samples: float = 0.0
-    total: float = 0.0
-    low: float = math.inf
-    high: float = -math.inf
-    values: list[tuple[float, float]] = field(default_factory=list)
-    exact: bool = True
-
-    def add(self, point: Point, values: Sequence[Sequence[float]] | None) -> None:
-        """`values` are [value, weight] pairs, None where they are not known."""
-        self.unit = point.unit
-        self.samples += point.samples
-        self.total += point.total
-        self.low, self.high = min(self.low, point.low), max(self.high, point.high)
-        if values is None:
-            self.exact = False
-        else:
-            self.values += [(value, weight) for value, weight in values]
+    more: Callable[[str], float | None] | None = None
 
     def statistic(self, name: str) -> float | None:
         """A statistic by AWS's name (statistic.py); None where it cannot be known."""
@@ -82,8 +70,7 @@ class Bucket:
         plain = {"SampleCount": self.samples, "Sum": self.total, "Minimum": self.low, "Maximum": self.high}
         if name in plain:
             return plain[name]
-        wanted = extended(name)
-        return wanted.of(self.values) if wanted is not None and self.exact else None
+        return self.more(name) if self.more is not None else None
 
 
 class MetricStore:
@@ -94,7 +81,7 @@ class MetricStore:
         self._clock = clock
         serial, blob = ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB") if db.dialect == "sqlite" else ("BIGSERIAL PRIMARY KEY", "BYTEA")
         db.migrate("metrics", [step.replace("@SERIAL@", serial).replace("@BLOB@", blob) for step in MIGRATIONS])
-        self._rollup = Rollup(db)
+        self._rollup, self._reading = Rollup(db), Reading(db)
 
     def put(
         self, account: str, region: str, namespace: str, data: Sequence[Mapping[str, Any]], source: tuple[str, Sequence[int]] | None = None
@@ -104,13 +91,18 @@ class MetricStore:
         now = self._clock.now()
 
         def work(tx: Tx) -> None:
+            rows: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+            told: dict[int, str] = {}  # followers of files give many data the same list of dimensions
             for datum in data if source is None else _new(tx, data, *source):
-                at = datum.get("Timestamp", now)
-                series = self._series(tx, (account, region, namespace, datum["MetricName"], canonical(datum.get("Dimensions", []))), at)
-                tx.executemany(
-                    "INSERT INTO metric_points VALUES (?,?,?,?,?,?,?)",
-                    [(series, at, datum.get("Unit", "None"), *stats) for stats in _points(datum)],
-                )
+                dimensions = datum.get("Dimensions", ())
+                if id(dimensions) not in told:
+                    told[id(dimensions)] = canonical(dimensions)
+                at, unit = datum.get("Timestamp", now), datum.get("Unit", "None")
+                points = rows.setdefault((datum["MetricName"], told[id(dimensions)]), [])
+                points += [(at, unit, *stats) for stats in _points(datum)]
+            for (name, dimensions), points in rows.items():
+                series = self._series(tx, (account, region, namespace, name, dimensions), max((at for at, *_ in points), default=now))
+                tx.executemany("INSERT INTO metric_points VALUES (?,?,?,?,?,?,?)", [(series, *point) for point in points])
 
         self._db.grouped(work)
 
@@ -133,6 +125,20 @@ class MetricStore:
             (account, region, namespace, name, canonical(dimensions)),
         )
         return [row[0] for row in rows]
+
+    def find(self, account: str, region: str, metrics: Sequence[tuple[str, str, Sequence[Mapping[str, str]]]]) -> list[int | None]:
+        """The series of each (namespace, name, dimensions)."""
+        keys = [(namespace, name, canonical(dimensions)) for namespace, name, dimensions in metrics]
+        found: dict[tuple[str, str, str], int] = {}
+        for begin in range(0, len(keys), MOST_AT_ONCE):
+            some = keys[begin : begin + MOST_AT_ONCE]
+            rows = self._db.read(
+                f"SELECT namespace, name, dimensions, id FROM metric_series WHERE account = ? AND region = ? AND ("
+                f"{' OR '.join(['(namespace = ? AND name = ? AND dimensions = ?)'] * len(some))})",
+                [account, region, *(part for key in some for part in key)],
+            )
+            found |= {(row[0], row[1], row[2]): row[3] for row in rows}
+        return [found.get(key) for key in keys]
 
     def every_point(
         self, account: str, region: str, namespace: str, dimensions: Sequence[Mapping[str, str]]
@@ -161,29 +167,80 @@ class MetricStore:
         """The points of exactly this series in [start, end), by period, oldest first. Periods begin at multiples of their length
         after `anchor`. Not `exact`: only what plain statistics need. What is past its retention is not there."""
         found = self.ids(account, region, namespace, name, dimensions)
-        if not exact:
-            at, columns = self.sums(found, start, end, period_s, unit, anchor)
-            named = self._unit(found, start, end) if unit is None else unit
-            return [Bucket(begin, named, *stats, exact=False) for begin, *stats in zip(at[:, 1].tolist(), *columns.tolist(), strict=True)]
-        buckets: dict[float, Bucket] = {}
-        start = self._seen_from(start, period_s, anchor)
-        for series in found:
-            for point, values in self._single(series, start, end, period_s, unit, anchor):
-                begin = point.at - (point.at - anchor) % period_s
-                buckets.setdefault(begin, Bucket(begin)).add(point, values)
-        return [buckets[begin] for begin in sorted(buckets)]
+        ((_, sums),) = self.sums(found, start, end, period_s, unit, anchor) or [(0, None)]
+        if sums is None:
+            return []
+        spread = next(iter(self.spreads(found, start, end, period_s, unit, anchor)), None) if exact else None
+        there = sums.there[0]
+        columns = [column[0][there].tolist() for column in (sums.samples, sums.total, sums.low, sums.high)]
+        starts, places = sums.windows.starts[there].tolist(), there.nonzero()[0].tolist()
+        known: dict[str, list[float]] = {}
+
+        def more(stat: str, place: int) -> float | None:
+            wanted = extended(stat)
+            if spread is None or wanted is None:
+                return None
+            if stat not in known:
+                known[stat] = spread.statistic(wanted).tolist()
+            value = known[stat][place]
+            return None if math.isnan(value) else value
+
+        return [
+            Bucket(begin, unit or "", *stats, more=partial(more, place=place))
+            for begin, place, *stats in zip(starts, places, *columns, strict=True)
+        ]
 
     def sums(
+        self, series: Sequence[int], start: float, end: float, period_s: float, unit: str | None = None, anchor: float = 0.0,
+        extremes: bool = True,
+    ) -> list[tuple[int, Sums]]:  # fmt: skip
+        """Many series at once: (place of the first of some series, what they add up to) ..."""
+        from modelyard.services.cloudwatch.sums import Sums, Windows
+
+        windows = Windows(self._seen_from(start, period_s, anchor), end, period_s, anchor)
+        found = []
+        some = max(1, min(MOST_AT_ONCE, MOST_CELLS // max(1, windows.count))) if windows.count else 0
+        for begin in range(0, len(series), some) if some else ():
+            mine = series[begin : begin + some]
+            place = {one: number for number, one in enumerate(mine)}
+            made = Sums(len(mine), windows)
+            rows = self._reading.sums(mine, windows, unit, extremes, self._clock.now())
+            made.add_packs(
+                [(place[row[1]], row[2], row[3], row[4], bytes(row[5]), bytes(row[6] or b"")) for row in rows if row[0]], extremes
+            )
+            made.add_rows([(place[row[1]], row[3], *row[-4:]) for row in rows if not row[0]])
+            found.append((begin, made))
+        return found
+
+    def spreads(
         self, series: Sequence[int], start: float, end: float, period_s: float, unit: str | None = None, anchor: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Many series at once: ((place of the series, start of period) …, in this order), and (samples, totals, lows, highs)."""
-        start, size = self._seen_from(start, period_s, anchor), periods.resolution(period_s, anchor)
-        if not series or start >= end:
-            return packs.nothing()
-        place = {one: number for number, one in enumerate(series)}
-        packed = [(place[one], bytes(body)) for one, _, body, _ in self._packs(series, size, start, end, unit)]
-        rows = [(place[one], *columns) for one, *columns in self._rows(series, start, end, period_s, unit, anchor)]
-        return packs.summed(packed, rows, start, end, period_s, anchor)
+    ) -> Iterator[Spread]:
+        """The values of each series, by period."""
+        from modelyard.services.cloudwatch.spread import Spread
+        from modelyard.services.cloudwatch.sums import Windows
+
+        windows = Windows(self._seen_from(start, period_s, anchor), end, period_s, anchor)
+        for begin in range(0, len(series), FEW_AT_ONCE):
+            mine = series[begin : begin + FEW_AT_ONCE]
+            made = {one: Spread(windows) for one in mine}
+            points: dict[int, list[tuple[float, ...]]] = {}
+            for row in self._reading.values(mine, windows, unit, self._clock.now()) if windows.count else ():
+                if row[0]:
+                    made[row[1]].add_pack(row[2], row[3], bytes(row[5]), bytes(row[6] or b""), bytes(row[7] or b""))
+                else:
+                    points.setdefault(row[1], []).append((row[2], *row[-4:]))
+            for one, spread in made.items():
+                spread.add_rows(sorted(points.get(one, ())))
+                yield spread
+
+    def units(self, series: int, start: float, end: float) -> list[str]:
+        """The units of its points in about [start, end)."""
+        rows = self._db.read(
+            "SELECT DISTINCT unit FROM metric_points WHERE series_id = ? AND at >= ? AND at < ? UNION "
+            "SELECT DISTINCT unit FROM metric_packs WHERE series_id = ? AND start > ? - size * ? AND start < ?",
+            (series, start, end, series, start, LONGEST[3_600], end),
+        )
+        return sorted(row[0] for row in rows)
 
     def sweep(self) -> None:
         """Packs what is old enough and drops what is past its retention; safe to repeat."""
@@ -195,50 +252,6 @@ class MetricStore:
         """The start, or the beginning of the period in which the retention of this resolution begins."""
         oldest = self._clock.now() - periods.kept(periods.resolution(period_s, anchor))
         return start if start >= oldest else max(start, oldest - (oldest - anchor) % period_s)
-
-    def _packs(self, series: Sequence[int], size: int, start: float, end: float, unit: str | None, values: bool = False) -> list[Any]:
-        if size == 1 or start >= self._clock.now() - periods.kept(1):
-            return []  # nothing so young is packed
-        return self._rollup.packs(series, size, start, end, unit, values)
-
-    def _rows(self, series: Sequence[int], start: float, end: float, period_s: float, unit: str | None, anchor: float) -> list[Any]:
-        """(series, start of period, samples, total, low, high) of what is not packed, added up by the database."""
-        place = "CAST((p.at - ?) / ? AS INTEGER)" if self._db.dialect == "sqlite" else "floor((p.at - ?) / ?)"
-        low = anchor - math.ceil((anchor - start) / period_s) * period_s if start < anchor else anchor  # CAST cuts towards zero
-        rows = self._db.read(
-            f"SELECT p.series_id, {place} AS place, sum(p.samples), sum(p.total), min(p.low), max(p.high) FROM metric_points p "
-            f"WHERE p.series_id IN ({','.join('?' * len(series))}) AND p.at >= ? AND p.at < ?"
-            f"{'' if unit is None else ' AND p.unit = ?'} GROUP BY 1, 2 ORDER BY 1, 2",
-            (low, period_s, *series, start, end, *([] if unit is None else [unit])),
-        )
-        # A period that the start cuts begins before it: it is named by its first moment that is asked for.
-        return [(row[0], max(start, low + float(row[1]) * period_s), *row[2:]) for row in rows]
-
-    def _single(
-        self, series: int, start: float, end: float, period_s: float, unit: str | None, anchor: float
-    ) -> list[tuple[Point, list[list[float]] | None]]:
-        """Points, packed ones with the values they are of (None: not known)."""
-        rows = self._db.read(
-            "SELECT at, unit, samples, total, low, high FROM metric_points WHERE series_id = ? AND at >= ? AND at < ? ORDER BY at",
-            (series, start, end),
-        )
-        found = [(Point(*row), [[row[4], row[2]]] if row[4] == row[5] else None) for row in rows if unit is None or row[1] == unit]
-        size = periods.resolution(period_s, anchor)
-        for _, named, body, seen in self._packs([series], size, start, end, unit, values=True):
-            known = {float(at): values for at, values in orjson.loads(bytes(seen))}
-            for at, samples, total, low, high in packs.open_pack(bytes(body)).T.tolist():
-                if start <= at < end:
-                    found.append((Point(at, named, samples, total, low, high), values_of((samples, low, high), known.get(at))))
-        return found
-
-    def _unit(self, series: Sequence[int], start: float, end: float) -> str:
-        """The unit of the newest point; the packs' where all are packed."""
-        for one in series:
-            rows = self._db.read("SELECT unit FROM metric_points WHERE series_id = ? AND at < ? ORDER BY at DESC LIMIT 1", (one, end))
-            rows = rows or self._db.read("SELECT unit FROM metric_packs WHERE series_id = ? ORDER BY start DESC LIMIT 1", (one,))
-            if rows:
-                return rows[0][0]
-        return "None"
 
     def _series(self, tx: Tx, key: tuple[str, ...], at: float) -> int:
         rows = tx.execute(

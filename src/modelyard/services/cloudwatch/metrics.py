@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.cloudwatch import api, labels, periods, statistic
-from modelyard.services.cloudwatch.expressions import ExpressionError, Series, parse
+from modelyard.services.cloudwatch.expressions import ExpressionError, insights, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions
 from modelyard.services.cloudwatch.expressions.parse import names
 from modelyard.services.cloudwatch.query import Queries
@@ -46,6 +48,8 @@ def get_metric_statistics(call, request):
         _check_statistic(name)
     start, end, period = request["StartTime"], request["EndTime"], request["Period"]
     _check_period(period)
+    if start == end:
+        raise api.error.InvalidParameterValueException("The parameter StartTime must not equal parameter EndTime.")
     start = periods.rounded(start, period, call.now())
     if start >= end:
         raise api.error.InvalidParameterValueException("The parameter StartTime must be less than the parameter EndTime.")
@@ -54,27 +58,29 @@ def get_metric_statistics(call, request):
             f"You have requested up to {math.ceil((end - start) / period):,} datapoints, which exceeds the limit of {STATISTICS_LIMIT:,}. "
             "You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
-    points = []
-    for bucket in call.platform.metrics.buckets(
-        call.account, call.region, request["Namespace"], request["MetricName"], request.get("Dimensions", []),
-        start, end, period, request.get("Unit"), anchor=start, exact=bool(extended),
-    ):  # fmt: skip
-        point = {"Timestamp": bucket.start, "Unit": bucket.unit} | {name: bucket.statistic(name) for name in plain}
-        known = {name: bucket.statistic(name) for name in extended}
-        if extended:
-            point["ExtendedStatistics"] = {name: value for name, value in known.items() if value is not None}
-        points.append(point)
+    metrics, points = call.platform.metrics, []
+    metric = (call.account, call.region, request["Namespace"], request["MetricName"], request.get("Dimensions", []))
+    units = [request["Unit"]] if "Unit" in request else [unit for one in metrics.ids(*metric) for unit in metrics.units(one, start, end)]
+    for unit in units:  # values of different units are never added up
+        for bucket in metrics.buckets(*metric, start, end, period, unit, anchor=start, exact=bool(extended)):
+            point = {"Timestamp": bucket.start, "Unit": unit} | {name: bucket.statistic(name) for name in plain}
+            known = {name: bucket.statistic(name) for name in extended}
+            if extended:
+                point["ExtendedStatistics"] = {name: value for name, value in known.items() if value is not None}
+            points.append(point)
     return {"Label": request["MetricName"], "Datapoints": points}
 
 
 @api.operation
 def get_metric_data(call, request):
     start, end = request["StartTime"], request["EndTime"]
-    if start >= end:
+    if start == end:
+        raise _bad("The parameter StartTime must not equal parameter EndTime.")
+    if start > end:
         raise _bad("The parameter StartTime must be less than the parameter EndTime.")
     queries = request["MetricDataQueries"]
     check_queries(queries)
-    place = decode_token(request.get("NextToken"), api.error.InvalidNextToken, 0) or 0
+    place = decode_token(request.get("NextToken"), api.error.InvalidNextToken, [0, 0, 0]) or [0, 0, 0]
     zone = request.get("LabelOptions", {}).get("Timezone", "+0000")
     if not labels.is_zone(zone):
         raise _bad(f"The value {zone} for parameter LabelOptions.Timezone must be + or - and four digits, as in +0130.")
@@ -82,15 +88,8 @@ def get_metric_data(call, request):
     if not 1 <= most <= DATA_PAGE:
         raise _bad(f"The parameter MaxDatapoints must be between 1 and {DATA_PAGE}.")
     asked = Queries(call.platform.metrics, call.account, call.region, queries, start, end, now=call.now(), zone=zone)
-    results = []
-    for query in queries:
-        if not query.get("ReturnData", True):
-            continue
-        try:
-            results += [_result(query, series, request) for series in asked.series(query["Id"])]
-        except ExpressionError as problem:
-            raise _bad(f"Error in expression '{query['Id']}': {problem}") from None
-    return _page(results, place, most) | {"Messages": asked.messages}
+    results, token = _page(asked, [query for query in queries if query.get("ReturnData", True)], request, place, most)
+    return {"MetricDataResults": results, "Messages": asked.messages} | ({"NextToken": token} if token else {})
 
 
 # --- helpers -------------------------------------------------------------------------------------
@@ -119,6 +118,9 @@ def check_queries(queries: list[dict]) -> None:
                 raise _bad(problem)
             continue
         try:
+            if insights.is_insights(query["Expression"]):
+                insights.parse(query["Expression"])
+                continue
             tree = parse(query["Expression"])
             check_functions(tree)
             unknown = sorted(set(names(tree)) - ids)
@@ -128,29 +130,45 @@ def check_queries(queries: list[dict]) -> None:
             raise _bad(f"Error in expression '{query['Id']}': Unknown identifier(s): {', '.join(unknown)}")
 
 
-def _result(query: dict, series: Series, request: dict) -> dict:
-    pairs = sorted(series.points.items(), reverse=request.get("ScanBy", "TimestampDescending") == "TimestampDescending")
-    pairs = [(at, value) for at, value in pairs if at < request["EndTime"]]
-    return {
-        "Id": query["Id"],
-        "Label": series.label,
-        "Timestamps": [at for at, _ in pairs],
-        "Values": [value for _, value in pairs],
-        "StatusCode": "Complete",
-    }
+def _page(asked: Queries, queries: list[dict], request: dict, place: list[int], most: int) -> tuple[list[dict], str | None]:
+    """Results from `place` on, (query, time series of it, data point of that), up to `most` data points; and where the next page begins.
+    Queries of pages before are not asked again."""
+    results, left = [], most
+    first_query, first_series, first_point = place
+    for number, query in enumerate(queries[first_query:], first_query):
+        if left == 0:
+            return results, encode_token([number, 0, 0])
+        try:
+            found = asked.series(query["Id"])
+        except ExpressionError as problem:
+            raise _bad(f"Error in expression '{query['Id']}': {problem}") from None
+        for which in range(first_series, len(found)):
+            at, values = _points(found[which].points, request)
+            end = min(len(at), first_point + left)
+            if left == 0 and len(at):
+                return results, encode_token([number, which, 0])
+            whole = end == len(at)
+            results.append({
+                "Id": query["Id"], "Label": found[which].label, "Timestamps": at[first_point:end], "Values": values[first_point:end],
+                "StatusCode": "Complete" if whole else "PartialData",
+            })  # fmt: skip
+            if not whole:
+                return results, encode_token([number, which, end])
+            left, first_point = left - (end - first_point), 0
+        first_series = 0
+    return results, None
 
 
-def _page(results: list[dict], place: int, most: int) -> dict:
-    """Data points are numbered over all results; a page has `most` of them from `place` on."""
-    page, passed, end = [], 0, place + most
-    for result in results:
-        count = len(result["Values"])
-        first, last = max(0, place - passed), min(count, end - passed)
-        if first < last or (count == 0 and place == 0):
-            cut = {"Timestamps": result["Timestamps"][first:last], "Values": result["Values"][first:last]}
-            page.append({**result, **cut, "StatusCode": "Complete" if last >= count else "PartialData"})
-        passed += count
-    return {"MetricDataResults": page} | ({"NextToken": encode_token(end)} if passed > end else {})
+def _points(points: Mapping[float, float], request: dict) -> tuple[Any, Any]:
+    """Times and values in the order that was asked for: arrays as they lie in memory, or lists."""
+    down, end = request.get("ScanBy", "TimestampDescending") == "TimestampDescending", request["EndTime"]
+    if hasattr(points, "array"):
+        at, values = points.at, points.array
+        if len(at) and at[-1] >= end:
+            at, values = at[at < end], values[at < end]
+        return (at[::-1], values[::-1]) if down else (at, values)
+    pairs = sorted((pair for pair in points.items() if pair[0] < end), reverse=down)
+    return [at for at, _ in pairs], [value for _, value in pairs]
 
 
 def _bad(message: str):

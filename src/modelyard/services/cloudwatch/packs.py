@@ -1,39 +1,88 @@
-"""The arithmetic of packs (rollup.py), on numpy, which is loaded at the first of it: gateways and engines start without."""
+"""A pack: the points of one series and unit in up to 10,800 periods of one length, as columns of numbers in two blobs.
+
+`body` begins with a head that packs of the same periods share byte for byte, so that those of many series are one table (sums.py):
+
+    "MP2", flags (1 byte), count (2), then the slots: the first one (2 bytes; they follow each other) or all of them (2 bytes each),
+    then the number of samples where it is the same in all periods (8)
+
+and goes on with columns of 8-byte floats: totals, and the samples where they differ. `extremes` has two further columns, lows and highs; it is
+empty where every period has one sample, which is its own low and high. What older releases wrote is read too.
+
+Imported where it is needed: gateways and engines start without numpy.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import struct
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
+MARK = b"MP2"
+FOLLOWING, ALIKE, SINGLE = 1, 2, 4
+"""Flags: the slots have no gap; all periods have the same number of samples; every period has one sample."""
 
-def open_pack(body: bytes) -> np.ndarray:
-    """Rows: start of period, samples, total, low, high."""
-    import numpy as np
-
-    kind = int(np.frombuffer(body, np.float64, 1)[0])
-    given = np.frombuffer(body, np.float64, -1, 8).reshape(kind, -1)
-    if kind == 5:
-        return given
-    return np.stack([given[0], np.ones(given.shape[1]), given[1], given[1], given[1]])
+Columns = np.ndarray
+"""Rows: samples, totals, lows, highs."""
 
 
-def make_pack(columns: np.ndarray) -> bytes:
-    """Where every period has one sample, its value is enough."""
-    import numpy as np
+@dataclass(frozen=True)
+class Head:
+    """What a head says. `samples` is None where they are a column."""
 
-    single = bool(np.all(columns[1] == 1) and np.all(columns[3] == columns[2]) and np.all(columns[4] == columns[2]))
-    kept = columns[[0, 2]] if single else columns
-    return np.float64(len(kept)).tobytes() + np.ascontiguousarray(kept, np.float64).tobytes()
+    length: int
+    slots: np.ndarray
+    samples: float | None
+    single: bool
 
 
-def gathered(keys: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rising keys, samples, total, low, high of each): rows of `columns` that share a key become one."""
-    import numpy as np
+def head_of(body: bytes) -> bytes:
+    flags, count = struct.unpack_from("<BH", body, 3)
+    return body[: 6 + (2 if flags & FOLLOWING else 2 * count) + (8 if flags & ALIKE else 0)]
 
+
+def read_head(head: bytes) -> Head:
+    flags, count = struct.unpack_from("<BH", head, 3)
+    if flags & FOLLOWING:
+        slots = np.arange(count) + struct.unpack_from("<H", head, 6)[0]
+    else:
+        slots = np.frombuffer(head, "<u2", count, 6).astype(np.int64)
+    samples = struct.unpack_from("<d", head, len(head) - 8)[0] if flags & ALIKE else None
+    return Head(len(head), slots, samples, bool(flags & SINGLE))
+
+
+def open_pack(body: bytes, extremes: bytes, start: float, size: int) -> tuple[np.ndarray, Columns]:
+    """(starts of the periods, columns)."""
+    if not body.startswith(MARK):
+        return _older(body)
+    head = read_head(head_of(body))
+    count = len(head.slots)
+    given = np.frombuffer(body, np.float64, -1, head.length).reshape(-1, count)
+    samples = given[1] if head.samples is None else np.full(count, head.samples)
+    low, high = (given[0], given[0]) if head.single else np.frombuffer(extremes, np.float64).reshape(2, count)
+    return start + head.slots * float(size), np.stack([samples, given[0], low, high])
+
+
+def make_pack(at: np.ndarray, columns: Columns, start: float, size: int) -> tuple[bytes, bytes]:
+    """(body, extremes) of rising periods."""
+    slots = ((at - start) / size).astype("<u2")
+    count, (samples, total, low, high) = len(slots), columns
+    single = bool(np.all(samples == 1) and np.array_equal(low, total) and np.array_equal(high, total))
+    alike = bool(np.all(samples == samples[0]))
+    following = int(slots[-1]) - int(slots[0]) == count - 1
+    head = MARK + struct.pack("<BH", FOLLOWING * following | ALIKE * alike | SINGLE * single, count)
+    head += (slots[:1] if following else slots).tobytes() + (struct.pack("<d", samples[0]) if alike else b"")
+    body = head + (total if alike else np.stack([total, samples])).astype(np.float64).tobytes()
+    return body, b"" if single else np.stack([low, high]).astype(np.float64).tobytes()
+
+
+def modern(body: bytes, extremes: bytes, start: float, size: int) -> tuple[bytes, bytes]:
+    """The same pack as it is written now."""
+    return (body, extremes) if body.startswith(MARK) else make_pack(*_older(body), start, size)
+
+
+def gathered(keys: np.ndarray, columns: Columns) -> tuple[np.ndarray, Columns]:
+    """(rising keys, columns): periods that share a key become one."""
     if len(keys) == 0:
         return keys, columns
     if np.any(keys[1:] < keys[:-1]):
@@ -45,45 +94,9 @@ def gathered(keys: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndar
     return keys[first], np.stack([*sums, np.minimum.reduceat(low, first), np.maximum.reduceat(high, first)])
 
 
-def grown(body: bytes | None, rows: Sequence[Sequence[float]]) -> tuple[list[list[float]], bytes]:
-    """(what the pack held, the pack with `rows` added); a row is (start of period, samples, total, low, high)."""
-    import numpy as np
-
-    old = np.empty((5, 0)) if body is None else open_pack(body)
-    both = np.concatenate([old, np.array(rows, np.float64).T], axis=1)
-    at, columns = gathered(both[0], both[1:])
-    return old.T.tolist(), make_pack(np.concatenate([at[None], columns]))
-
-
-def nothing() -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np
-
-    return np.empty((0, 2)), np.empty((4, 0))
-
-
-def summed(
-    packed: Sequence[tuple[int, bytes]], rows: Sequence[Sequence[float]], start: float, end: float, period_s: float, anchor: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Packs and rows of many series, by period: ((number of the series, start of period) ..., in this order), and (samples, totals,
-    lows, highs). A row is (number of its series, start of period, samples, total, low, high)."""
-    import numpy as np
-
-    numbers, parts = [], []
-    for number, body in packed:
-        pack = open_pack(body)
-        numbers.append(np.full(pack.shape[1], float(number)))
-        parts.append(pack)
-    if rows:
-        table = np.array(rows, np.float64).T
-        numbers.append(table[0])
-        parts.append(table[1:])
-    if not parts:
-        return nothing()
-    number, columns = np.concatenate(numbers), np.concatenate(parts, axis=1)
-    wanted = (columns[0] >= start) & (columns[0] < end)
-    number, columns = number[wanted], columns[:, wanted]
-    base = math.floor((start - anchor) / period_s)
-    count = math.floor((end - anchor) / period_s) - base + 1
-    keys, made = gathered(number * count + (np.floor((columns[0] - anchor) / period_s) - base), columns[1:])
-    which, offset = np.divmod(keys, count)
-    return np.stack([which, anchor + (offset + base) * period_s], axis=1), made
+def _older(body: bytes) -> tuple[np.ndarray, Columns]:
+    kind = int(np.frombuffer(body, np.float64, 1)[0])
+    given = np.frombuffer(body, np.float64, -1, 8).reshape(kind, -1)
+    if kind == 5:
+        return given[0], given[1:]
+    return given[0], np.stack([np.ones(given.shape[1]), given[1], given[1], given[1]])

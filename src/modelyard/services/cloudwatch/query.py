@@ -5,14 +5,14 @@ Used by GetMetricData and, window by window, by alarms.
 
 from __future__ import annotations
 
-import bisect
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.services.cloudwatch import labels, periods, statistic
-from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
+from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, insights, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions, result
 from modelyard.services.cloudwatch.expressions.parse import functions, names
 from modelyard.services.cloudwatch.expressions.search import Metric, matcher
@@ -20,11 +20,24 @@ from modelyard.services.cloudwatch.metric_store import Bucket, MetricStore
 
 MOST_FOUND = 500
 """Series that one SEARCH gives."""
+MOST_BROUGHT = 100_800
+"""Data points that are brought together: an answer has no more."""
 DEFAULT_PERIOD = 300
 SEARCHED_SECONDS = 14 * 86_400.0
 """SEARCH finds metrics that have had data within two weeks."""
 
 Query = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A metric, and what its time series is called."""
+
+    id: int | None
+    namespace: str
+    name: str
+    dimensions: Sequence[Mapping[str, str]]
+    label: str
 
 
 class Queries:
@@ -42,6 +55,9 @@ class Queries:
         self._start, self._end, self._anchor, self._searching = start, end, anchor, searching
         self._done: dict[str, list[Series]] = {}
         self._open: list[str] = []
+        self._brought: dict[str, Series] = {}
+        stats = [query for query in queries if "MetricStat" in query]
+        self._after = {query["Id"]: itertools.islice(stats, place, None) for place, query in enumerate(stats, 1)}
 
     def series(self, name: str) -> list[Series]:
         """The time series of a query, several where it is a search; raises ExpressionError."""
@@ -55,13 +71,28 @@ class Queries:
         return self._done[name]
 
     def _stat(self, query: Query) -> Series:
+        if query["Id"] not in self._brought:
+            self._bring(query)
+        return self._labelled(self._brought.pop(query["Id"]), query.get("Label"))
+
+    def _bring(self, query: Query) -> None:
+        """This query's time series, and with it those of queries after it that are alike: many cost little more than one."""
         wanted = query["MetricStat"]
-        metric, period = wanted["Metric"], wanted["Period"]
-        found = self._fetch(
-            metric.get("Namespace", ""), metric.get("MetricName", ""), metric.get("Dimensions", []), wanted["Stat"], period,
-            wanted.get("Unit"), metric.get("MetricName", ""),
-        )  # fmt: skip
-        return self._labelled(found, query.get("Label"))
+        alike, cells = [query], 0.0
+        for other in self._after[query["Id"]]:
+            cells += (self._end - self._start) / wanted["Period"]
+            if cells > MOST_BROUGHT:
+                break
+            there = other["MetricStat"]
+            if other["Id"] not in self._done and all(there.get(key) == wanted.get(key) for key in ("Period", "Stat", "Unit")):
+                alike.append(other)
+        metrics = [
+            (one.get("Namespace", ""), one.get("MetricName", ""), one.get("Dimensions", []))
+            for one in (each["MetricStat"]["Metric"] for each in alike)
+        ]
+        found = [Found(one, *metric, metric[1]) for one, metric in zip(self._metrics.find(*self._where, metrics), metrics, strict=True)]
+        series = self._fetch(found, wanted["Stat"], wanted["Period"], wanted.get("Unit"))
+        self._brought |= {each["Id"]: one for each, one in zip(alike, series, strict=True)}
 
     def _labelled(self, series: Series, label: str | None, many: bool = False) -> Series:
         """A label of words only goes before the labels of the many series of one expression."""
@@ -71,25 +102,30 @@ class Queries:
         where = {"AccountId": self._where[0], "Region": self._where[1]}
         return replace(series, label=labels.dynamic(text, series, self._now, self._zone, where))
 
-    def _fetch(
-        self, namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], stat: str, period: float, unit: str | None, label: str
-    ) -> Series:
-        first, origin = self._first(period), _origin(namespace, name, dimensions, stat)
-        if stat in statistic.PLAIN:
-            (points,) = self._plain(self._metrics.ids(*self._where, namespace, name, dimensions), stat, period, unit) or [{}]
-            return Series(points, label, period, origin)
-        found = self._metrics.buckets(*self._where, namespace, name, dimensions, first, self._end, period, unit, anchor=first)
-        pairs = ((bucket.start, bucket.statistic(stat)) for bucket in found)
-        return Series({at: value for at, value in pairs if value is not None}, label, period, origin)
+    def _fetch(self, found: Sequence[Found], stat: str, period: float, unit: str | None) -> list[Series]:
+        """A time series for each metric; one whose id is None has never been put."""
+        ids = [one.id for one in found if one.id is not None]
+        brought = iter(self._points(ids, stat, period, unit))
+        return [
+            Series({} if one.id is None else next(brought), one.label, period, _origin(one.namespace, one.name, one.dimensions, stat))
+            for one in found
+        ]
 
-    def _plain(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> list[dict[float, float]]:
-        """The points of each series."""
+    def _points(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> Iterator[Mapping[float, float]]:
+        """Of each series."""
+        from modelyard.services.cloudwatch.points import Points
+
         first = self._first(period)
-        places, columns = self._metrics.sums(series, first, self._end, period, unit, first)
-        values, starts = statistic.plain(stat, columns).tolist(), places[:, 1].tolist()
-        numbers = places[:, 0].tolist()
-        ends = [bisect.bisect_right(numbers, number) for number in range(len(series))]
-        return [dict(zip(starts[a:b], values[a:b], strict=True)) for a, b in zip([0, *ends], ends, strict=False)]
+        wanted = None if stat in statistic.PLAIN else statistic.extended(stat)
+        if wanted is not None:
+            for spread in self._metrics.spreads(series, first, self._end, period, unit, first):
+                yield Points.of(spread.windows.starts, spread.statistic(wanted))
+            return
+        for _, sums in self._metrics.sums(series, first, self._end, period, unit, first, extremes=stat in ("Minimum", "Maximum")):
+            starts, values = sums.windows.starts, sums.statistic(stat)
+            for line in range(sums.series):
+                there = sums.there[line]
+                yield Points(starts, values[line]) if there.all() else Points(starts[there], values[line][there])
 
     def _first(self, period: float) -> float:
         if self._anchor is None:
@@ -97,6 +133,9 @@ class Queries:
         return self._start - (self._start - self._anchor) % period
 
     def _expression(self, query: Query) -> list[Series]:
+        if insights.is_insights(query["Expression"]):
+            found = self._insights(insights.parse(query["Expression"]), query.get("Period", DEFAULT_PERIOD), query["Id"])
+            return [self._labelled(one, query.get("Label"), many=True) for one in found]
         tree = parse(query["Expression"])
         check_functions(tree)
         known: dict[str, Any] = {}
@@ -110,6 +149,24 @@ class Queries:
         context = Context(known, [first + period * n for n in range(count)], period, metrics, self._search if self._searching else None)
         found = result(tree, context, query["Id"])
         return [self._labelled(one, query.get("Label"), len(found) > 1 or _is_many(query)) for one in found]
+
+    def _insights(self, asked: insights.Query, period: float, name: str) -> list[Series]:
+        from modelyard.services.cloudwatch.groups import grouped
+        from modelyard.services.cloudwatch.sums import Windows
+
+        ids, groups = [], []
+        for one, namespace, metric, dimensions in self._metrics.series(*self._where, namespace=asked.namespace, name=asked.metric):
+            found = Metric(namespace, metric, tuple((d["Name"], d["Value"]) for d in dimensions))
+            if asked.matches(found, self._where[0]):
+                ids.append(one)
+                groups.append(asked.group(found, self._where[0]))
+        first = self._first(period)
+        sums = self._metrics.sums(ids, first, self._end, period, None, first)
+        made = grouped(asked, sums, groups, sums[0][1].windows if sums else Windows(first, self._end, period, first))
+        return [
+            Series(points, " ".join(group) or name, period, {f"Dim.{key}": value for key, value in zip(asked.groups, group, strict=True)})
+            for group, points in made
+        ]
 
     def _period(self, known: Mapping[str, Any]) -> float:
         for value in known.values():
@@ -125,16 +182,12 @@ class Queries:
         for one, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):
-                asked.append((one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
-        if stat in statistic.PLAIN:
-            points = self._plain([one for one, *_ in asked], stat, period, None)
-            found = [
-                Series(mine, label, period, _origin(namespace, name, dimensions, stat))
-                for (_, namespace, name, dimensions, label), mine in zip(asked, points, strict=True)
-            ]
-        else:
-            found = [self._fetch(namespace, name, dimensions, stat, period, None, label) for _, namespace, name, dimensions, label in asked]
-        found = [one for one in found if one.points]
+                asked.append(Found(one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
+        found: list[Series] = []
+        for begin in range(0, len(asked), MOST_FOUND + 1):
+            found += [series for series in self._fetch(asked[begin : begin + MOST_FOUND + 1], stat, period, None) if series.points]
+            if len(found) > MOST_FOUND:
+                break
         if len(found) > MOST_FOUND:
             self.messages.append({"Code": "MaxMetricsExceeded", "Value": "Maximum number of allowed metrics exceeded"})
         return found[:MOST_FOUND]
@@ -146,6 +199,8 @@ def _origin(namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], 
 
 def _is_many(query: Query) -> bool:
     """Whether the query is an expression that gives an array however many series it has."""
+    if insights.is_insights(query.get("Expression", "")):
+        return bool(insights.parse(query["Expression"]).groups)
     return "MetricStat" not in query and any(name in ("SEARCH", "METRICS", "SORT", "SLICE", "REMOVE_EMPTY") for name in functions(parse(query["Expression"])))  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""Access keys of users. The secret is answered once; it is kept sealed only (`credentials.py`)."""
+"""Access keys of users and of the root user. The secret is answered once; it is kept sealed only (`credentials.py`)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.kernel.identity import Credential, Principal
@@ -10,62 +11,76 @@ from modelyard.kernel.service import Call
 from modelyard.services.iam import api, denial, keys, names
 from modelyard.services.iam.checks import save_status
 from modelyard.services.iam.pages import page
-from modelyard.services.iam.user import find_user, own_name
+from modelyard.services.iam.user import find_user, is_root_itself, own_name
 
 MAX_KEYS = 2
 
 
-def _find_key(call: Call, user: Record, key_id: str) -> Record:
+@dataclass(frozen=True)
+class Holder:
+    """Whose keys a request is about: a user's, or those of the account's root user, which have no UserName. `uid` owns their records."""
+
+    uid: str
+    arn: str
+    principal: Principal
+    name: str | None
+
+    def describe(self, record: Record) -> dict[str, Any]:
+        shown = {"AccessKeyId": record.name, "Status": record.spec["Status"], "CreateDate": record.created_at}
+        return {**({"UserName": self.name} if self.name else {}), **shown}
+
+
+def _holder(call: Call, request: dict[str, Any]) -> Holder:
+    if is_root_itself(call, request):
+        arn = names.root_arn(call.account)
+        return Holder(call.account, arn, Principal("root", call.account, arn, call.account), None)
+    user = find_user(call, own_name(call, request))
+    return Holder(user.uid, user.arn, Principal("user", call.account, user.arn, user.spec["UserId"]), user.name)
+
+
+def _find_key(call: Call, holder: Holder, key_id: str) -> Record:
     record = call.store.get(names.ACCESS_KEY.kind, call.account, names.GLOBAL, key_id)
-    if record is None or record.owner != user.uid:
+    if record is None or record.owner != holder.uid:
         raise api.error.NoSuchEntityException(f"The Access Key with id {key_id} cannot be found.")
     return record
 
 
-def _describe(user: Record, record: Record) -> dict[str, Any]:
-    return {"UserName": user.name, "AccessKeyId": record.name, "Status": record.spec["Status"], "CreateDate": record.created_at}
-
-
 @api.operation
 def create_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    user = find_user(call, own_name(call, request))
-    if len(call.store.children(user.uid, names.ACCESS_KEY.kind)) >= MAX_KEYS:
+    holder = _holder(call, request)
+    if len(call.store.children(holder.uid, names.ACCESS_KEY.kind)) >= MAX_KEYS:
         raise api.error.LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {MAX_KEYS}")
     key_id, secret = keys.access_key(keys.LONG_TERM, call.account), keys.secret_key()
-    principal = Principal("user", call.account, user.arn, user.spec["UserId"], key_id)
-    call.platform.identity.credentials.put(Credential(key_id, secret, principal))
+    call.platform.identity.credentials.put(Credential(key_id, secret, replace(holder.principal, access_key=key_id)))
     record = call.store.create(
         names.ACCESS_KEY,
         account=call.account,
         region=names.GLOBAL,
         name=key_id,
-        arn=f"{user.arn}/{key_id}",
-        spec={"Status": "Active", "UserName": user.name},
-        owner=user.uid,
+        arn=f"{holder.arn}/{key_id}",
+        spec={"Status": "Active", "UserName": holder.name},
+        owner=holder.uid,
     )
-    return {"AccessKey": {**_describe(user, record), "SecretAccessKey": secret}}
+    return {"AccessKey": {**holder.describe(record), "SecretAccessKey": secret}}
 
 
 @api.operation
 def list_access_keys(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    if not request.get("UserName") and call.principal.kind == "root":
-        return {"AccessKeyMetadata": [], "IsTruncated": False}
-    user = find_user(call, own_name(call, request))
-    shown, more = page(call.store.children(user.uid, names.ACCESS_KEY.kind), request, lambda record: record.name)
-    return {"AccessKeyMetadata": [_describe(user, record) for record in shown], **more}
+    holder = _holder(call, request)
+    shown, more = page(call.store.children(holder.uid, names.ACCESS_KEY.kind), request, lambda record: record.name)
+    return {"AccessKeyMetadata": [holder.describe(record) for record in shown], **more}
 
 
 @api.operation
 def update_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    user = find_user(call, own_name(call, request))
-    save_status(call, lambda: _find_key(call, user, request["AccessKeyId"]), request["Status"])
+    holder = _holder(call, request)
+    save_status(call, lambda: _find_key(call, holder, request["AccessKeyId"]), request["Status"])
     return {}
 
 
 @api.operation
 def delete_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    user = find_user(call, own_name(call, request))
-    call.store.delete(_find_key(call, user, request["AccessKeyId"]))
+    call.store.delete(_find_key(call, _holder(call, request), request["AccessKeyId"]))
     call.platform.identity.credentials.remove(request["AccessKeyId"])
     return {}
 
@@ -76,8 +91,9 @@ def get_access_key_last_used(call: Call, request: dict[str, Any]) -> dict[str, A
     key_id = request["AccessKeyId"]
     record = call.store.get(names.ACCESS_KEY.kind, call.account, names.GLOBAL, key_id)
     user = call.store.by_uid(record.owner or "") if record is not None else None
+    of_root = record is not None and record.owner == call.account
     call.authorize("iam:GetAccessKeyLastUsed", user.arn if user is not None else "*")
-    if user is None:
+    if user is None and not of_root:
         raise denial.error(
             "iam", f"User: {call.principal.arn} is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key {key_id}"
         )
@@ -85,4 +101,4 @@ def get_access_key_last_used(call: Call, request: dict[str, Any]) -> dict[str, A
     told: dict[str, Any] = {"ServiceName": "N/A", "Region": "N/A"}
     if use is not None:
         told = {"LastUsedDate": use.at, "ServiceName": use.service, "Region": use.region}
-    return {"UserName": user.name, "AccessKeyLastUsed": told}
+    return {**({"UserName": user.name} if user is not None else {}), "AccessKeyLastUsed": told}

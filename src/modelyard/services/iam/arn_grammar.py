@@ -18,6 +18,8 @@ _IAM_KINDS = (
     "report/",
     "access-report/",
 )
+# Taken though the text does not name them: AWS's own policies have role templates.
+_TAKEN_TOO = ("*", "root", "?", "role-template/")
 _NO_REGION = {"iam": "IAM resource {} cannot contain region information.", "s3": "Resource {} can not contain region information."}
 _S3_REGIONAL = ("accesspoint/", "job/", "storage-lens/", "accesspoint:")
 
@@ -42,7 +44,7 @@ def _of_service(resource: str, parts: list[str]) -> str | None:
     name = ":".join(parts[5:])
     if service in _NO_REGION and region and region != "*" and not name.startswith(_S3_REGIONAL):
         return _NO_REGION[service].format(resource)
-    if service == "iam" and len(parts) > 5 and name != "*" and not name.startswith(_IAM_KINDS) and not name.startswith(("*", "root", "?")):
+    if service == "iam" and len(parts) > 5 and name != "*" and not name.startswith(_IAM_KINDS + _TAKEN_TOO):
         return f'IAM resource path must either be "*" or start with {", ".join(_IAM_KINDS)}.'
     return None
 

@@ -21,7 +21,7 @@ import orjson
 
 from modelyard.kernel.identity import Credential, Principal
 from modelyard.kernel.platform import Platform
-from modelyard.kernel.store import Taken
+from modelyard.kernel.store import Moved, Taken
 from modelyard.services.iam import keys, names
 from modelyard.services.iam.credentials import Credentials
 from modelyard.services.iam.vault import Vault, write_once
@@ -39,10 +39,13 @@ def ensure_account(platform: Platform, account_id: str) -> dict[str, Any]:
     known = path.exists()
     secrets = orjson.loads(write_once(path, b"" if known else orjson.dumps(_new_secrets(platform, account_id), option=orjson.OPT_INDENT_2)))
     credentials = Credentials(platform.store.db, vault, platform.clock)
+    listed = _has_listed_keys(platform, account_id)
     for credential in _credentials(secrets):
-        if credentials.get(credential.access_key) is None:
+        if credentials.get(credential.access_key) is None and not (listed and credential.principal.kind == "root"):
             credentials.put(credential)
     _ensure_role(platform, secrets)
+    if not listed:
+        _ensure_root_key(platform, secrets)
     _ensure_record(platform, account_id)
     return secrets
 
@@ -96,8 +99,26 @@ def _credentials(secrets: dict[str, Any]) -> list[Credential]:
 
 
 def _ensure_record(platform: Platform, account: str) -> None:
+    store, told = platform.store, {"RootKeysListed": True}
     with suppress(Taken):
-        platform.store.create(names.ACCOUNT, account=account, region=names.GLOBAL, name=account, arn=names.root_arn(account), spec={})
+        store.create(names.ACCOUNT, account=account, region=names.GLOBAL, name=account, arn=names.root_arn(account), spec=told)
+        return
+    while (record := store.get(names.ACCOUNT.kind, account, names.GLOBAL, account)) is not None and not record.spec.get("RootKeysListed"):
+        with suppress(Moved):
+            store.request(record, told, due=False)
+
+
+def _has_listed_keys(platform: Platform, account: str) -> bool:
+    """Whether root's key has had its record: from then on a missing one is one that the user deleted."""
+    record = platform.store.get(names.ACCOUNT.kind, account, names.GLOBAL, account)
+    return record is not None and bool(record.spec.get("RootKeysListed"))
+
+
+def _ensure_root_key(platform: Platform, secrets: dict[str, Any]) -> None:
+    account, key = secrets["account"], secrets["root"]["AccessKeyId"]
+    arn, spec = f"{names.root_arn(account)}/{key}", {"Status": "Active", "UserName": None}
+    with suppress(Taken):
+        platform.store.create(names.ACCESS_KEY, account=account, region=names.GLOBAL, name=key, arn=arn, spec=spec, owner=account)
 
 
 def _ensure_role(platform: Platform, secrets: dict[str, Any]) -> None:

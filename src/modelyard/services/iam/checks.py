@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -130,8 +131,21 @@ def boundary_of(call: Call, request: dict[str, Any]) -> Spec:
     return {"PermissionsBoundary": arn}
 
 
+_POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[!-~]+").fullmatch
+
+
+_UNIQUE_ID = re.compile(r"A(IDA|ROA)[A-Z0-9]{12,}").fullmatch
+
+
+def policy_arn(arn: str) -> str:
+    """Raises InvalidInput where it is none."""
+    if not _POLICY_ARN(arn):
+        raise api.error.InvalidInputException(f"ARN {arn} is not valid.")
+    return arn
+
+
 def policy_exists(call: Call, arn: str) -> None:
-    if managed.find(arn) is None:
+    if managed.find(policy_arn(arn)) is None:
         record = call.store.get(names.POLICY.kind, call.account, names.GLOBAL, arn.rsplit("/", 1)[-1])
         if record is None or record.arn != arn:
             raise api.error.NoSuchEntityException(f"Policy {arn} does not exist or is not attachable.")
@@ -144,7 +158,7 @@ def boundary_field(record: Record) -> dict[str, Any]:
 
 def principals_exist(call: Call, document: Mapping[str, Any]) -> None:
     """Users and roles that a trust policy names must be there, in the accounts that this platform has (of others it knows
-    nothing, and takes them as they are)."""
+    nothing, and takes them as they are). A unique id is that of somebody who is there, or of nobody any more."""
     for statement in as_list(document["Statement"]):
         element = statement.get("Principal", statement.get("NotPrincipal"))
         for arn in as_list(element.get("AWS", [])) if isinstance(element, Mapping) else []:
@@ -153,6 +167,9 @@ def principals_exist(call: Call, document: Mapping[str, Any]) -> None:
 
 
 def _principal_exists(call: Call, arn: str) -> bool:
+    if _UNIQUE_ID(arn):
+        kinds = ((names.USER, "UserId"), (names.ROLE, "RoleId"))
+        return any(record.spec[member] == arn for kind, member in kinds for record in call.store.list(kind.kind))
     parts = arn.split(":", 5)
     word, _, rest = parts[-1].partition("/")
     kind = {"role": names.ROLE, "user": names.USER, "assumed-role": names.ROLE}.get(word)

@@ -31,13 +31,14 @@ def _number(text: str) -> float | None:
 
 @lru_cache(maxsize=4096)
 def _moment(text: str) -> float | None:
-    """ISO 8601 or epoch seconds."""
+    """ISO 8601 (a month, or an hour without minutes, will do) or epoch seconds."""
     try:
         return float(text)
     except ValueError:
         pass
+    text = f"{text}-01" if len(text) == 7 and text[4] == "-" else text.upper().replace("Z", "+00:00")
     try:
-        parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
@@ -49,6 +50,14 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
+
+
+def is_of(kind: str, text: str) -> bool:
+    """Whether a text is a value of a type of keys: string, numeric, boolean, ip, binary, date."""
+    if kind == "binary":
+        return _same_bytes(text, text)
+    reads: dict[str, Callable[[str], Any]] = {"numeric": _number, "date": _moment, "ip": _network}
+    return reads[kind](text) is not None if kind in reads else kind != "boolean" or text.lower() in ("true", "false")
 
 
 def _ordered(read: Callable[[str], float | None], holds: Callable[[float, float], bool]) -> Compare:
@@ -157,6 +166,8 @@ def _compile(operator: str, key: str, wanted: tuple[str, ...], variables: bool) 
 
     def test(context: Context) -> bool:
         have = context.get(key)
+        if qualifier and have == ("",):
+            have = None  # an empty text alone is an empty set
         if qualifier == "forallvalues":
             return all(holds(value, context) for value in have or ())
         if not have:

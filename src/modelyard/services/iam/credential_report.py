@@ -53,10 +53,9 @@ def _flag(value: bool) -> str:
 
 
 def _root(call: Call, record: Record) -> list[str]:
-    use = call.platform.identity.last_used.last(call.account)
-    key = ["true", _moment(record.created_at), _moment(use.at if use else None), use.region if use else NONE, use.service if use else NONE]
-    first = ["<root_account>", names.root_arn(call.account), _moment(record.created_at)]
-    return [*first, UNKNOWN, NONE, UNKNOWN, UNKNOWN, "false", *key, "false", *[NONE] * 4, "false", NONE, "false", NONE]
+    first = ["<root_account>", names.root_arn(call.account), _moment(record.created_at), UNKNOWN, NONE, UNKNOWN, UNKNOWN, "false"]
+    keys = [_key(call, key) for key in _two(call, call.account, names.ACCESS_KEY.kind)]
+    return [*first, *keys[0], *keys[1], "false", NONE, "false", NONE]
 
 
 def _password(call: Call, user: Record) -> list[str]:
@@ -79,16 +78,16 @@ def _certificate(record: Record | None) -> list[str]:
     return ["false", NONE] if record is None else [_flag(record.spec["Status"] == "Active"), _moment(record.created_at)]
 
 
-def _two(call: Call, user: Record, kind: str) -> list[Record | None]:
-    found = sorted(call.store.children(user.uid, kind), key=lambda record: (record.created_at, record.name))
+def _two(call: Call, owner: str, kind: str) -> list[Record | None]:
+    found = sorted(call.store.children(owner, kind), key=lambda record: (record.created_at, record.name))
     return [*found, None, None][:2]
 
 
 def _user(call: Call, user: Record) -> list[str]:
     row = [user.name, user.arn, _moment(user.created_at), *_password(call, user), _flag(bool(devices_of(call, user)))]
-    for key in _two(call, user, names.ACCESS_KEY.kind):
+    for key in _two(call, user.uid, names.ACCESS_KEY.kind):
         row += _key(call, key)
-    for certificate in _two(call, user, names.SIGNING_CERTIFICATE.kind):
+    for certificate in _two(call, user.uid, names.SIGNING_CERTIFICATE.kind):
         row += _certificate(certificate)
     return row
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import orjson
 
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.records import Record
@@ -17,17 +22,49 @@ from modelyard.services.iam.membership import groups_of
 
 NOTHING = PolicySet(())
 EVERYTHING = PolicySet(compile_policy({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}, "the root user"))
+Documents = list[tuple[str, str]]
+"""(how messages call the policy, its text)"""
 
 
 @dataclass(frozen=True)
 class Caller:
     """A principal's policies and tags, and whose they are (`role X`). `verdicts` remembers decisions in which no condition had
-    a say, by (action, resource), for as long as this snapshot of IAM lives."""
+    a say, by (action, resource), for as long as this snapshot of IAM lives. `gone`: the user or role is no longer there."""
 
     policies: Policies
     tags: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    gone: bool = False
+    documents: Mapping[str, Documents] = field(default_factory=dict)
+    """Of what `policies` was compiled, but for the session's own: `identity`, `boundary`."""
+
+    @cached_property
+    def snapshot(self) -> tuple[str, bytes]:
+        """(fingerprint, JSON) of these policies and tags, to be decided by again later: see `of_snapshot`."""
+        text = orjson.dumps({"name": self.name, "gone": self.gone, "tags": dict(self.tags), **self.documents}, option=orjson.OPT_SORT_KEYS)
+        return sha256(text).hexdigest()[:32], text
+
+
+def of_snapshot(said: Mapping[str, Any], principal: Principal) -> Caller:
+    """The caller of a snapshot; what the session itself brought is the principal's."""
+    boundary = said.get("boundary")
+    root = principal.kind == "root"
+    policies = Policies(
+        EVERYTHING if root or said.get("root") else _compiled(said.get("identity", [])),
+        _compiled(boundary) if boundary is not None else None,
+        session_policies(principal),
+    )
+    return Caller(policies, said["tags"], said["name"], gone=said["gone"])
+
+
+def session_policies(principal: Principal) -> PolicySet | None:
+    documents = principal.session_policies
+    return PolicySet(tuple(s for d in documents for s in compile_policy(d, "the session policy"))) if documents else None
+
+
+def _compiled(documents: Iterable[tuple[str, str] | list[str]]) -> PolicySet:
+    return PolicySet(tuple(statement for name, text in documents for statement in compile_policy(text, name)))
 
 
 class Directory:
@@ -55,16 +92,24 @@ class Directory:
         return found
 
     def _read(self, principal: Principal) -> Caller:
-        documents = principal.session_policies
-        session = PolicySet(tuple(s for d in documents for s in compile_policy(d, "the session policy"))) if documents else None
+        session = session_policies(principal)
         record, name = self._record(principal)
         if record is None:
             by_root = principal.kind == "federated-user" and principal.session.get("user_arn") == names.root_arn(principal.account)
-            return Caller(Policies(EVERYTHING if by_root else NOTHING, None, session), principal.tags, name)
-        boundary = record.spec.get("PermissionsBoundary")
-        limit = PolicySet(self.managed_statements(record.account, boundary)) if boundary else None
+            gone = not by_root and principal.kind in ("role", "user", "federated-user")
+            documents = {"root": True} if by_root else {}
+            return Caller(Policies(EVERYTHING if by_root else NOTHING, None, session), principal.tags, name, gone=gone, documents=documents)
+        documents = {"identity": self.identity_documents(record)}
+        if record.spec.get("PermissionsBoundary"):
+            documents["boundary"] = self._managed(record.account, record.spec["PermissionsBoundary"])
+        limit = _compiled(documents["boundary"]) if "boundary" in documents else None
         tags = {**self._store.tags(record.arn), **principal.tags}
-        return Caller(Policies(PolicySet(self.identity_statements(record)), limit, session), tags, name)
+        return Caller(Policies(_compiled(documents["identity"]), limit, session), tags, name, documents=documents)
+
+    def is_there(self, principal: Principal) -> bool:
+        """Whether the role or user behind a session is still there; sessions of root always are."""
+        record, name = self._record(principal)
+        return record is not None or not name.startswith(("role ", "user "))
 
     def _record(self, principal: Principal) -> tuple[Record | None, str]:
         """The role or user behind a caller: the very one, not a later one of the same name."""
@@ -81,26 +126,37 @@ class Directory:
         return None, principal.arn
 
     def identity_statements(self, record: Record) -> tuple[Statement, ...]:
-        """Inline and managed statements of a role, a user (with the groups it is in) or a group."""
-        found: list[Statement] = []
-        for name, document in sorted(record.spec.get("Inline", {}).items()):
-            found += compile_policy(document, f"inline policy {name}")
-        for arn in record.spec.get("Attached", []):
-            found += self.managed_statements(record.account, arn)
-        for group in groups_of(self._store, record):
-            found += self.identity_statements(group)
-        return tuple(found)
+        return _compiled(self.identity_documents(record)).statements
 
     def managed_statements(self, account: str, arn: str) -> tuple[Statement, ...]:
-        document = self.managed_document(account, arn)
-        return compile_policy(document, f"managed policy {arn.rsplit('/', 1)[-1]}") if document else ()
+        return _compiled(self._managed(account, arn)).statements
+
+    def identity_documents(self, record: Record) -> Documents:
+        """Inline and managed policies of a role, a user (with the groups it is in) or a group."""
+        whose = f"{record.kind.removeprefix('iam-')} {record.name}"
+        found = [(f"inline policy {name} of {whose}", document) for name, document in sorted(record.spec.get("Inline", {}).items())]
+        for arn in record.spec.get("Attached", []):
+            found += self._managed(record.account, arn)
+        for group in groups_of(self._store, record):
+            found += self.identity_documents(group)
+        return found
+
+    def _managed(self, account: str, arn: str) -> Documents:
+        found = self.managed_version(account, arn)
+        return [(f"managed policy {arn} (version {found[0]})", found[1])] if found else []
 
     def managed_document(self, account: str, arn: str) -> str | None:
         """The default version's document of an AWS-managed or customer-managed policy."""
+        found = self.managed_version(account, arn)
+        return found[1] if found else None
+
+    def managed_version(self, account: str, arn: str) -> tuple[str, str] | None:
+        """(default version, its document)"""
         aws = managed.find(arn)
         if aws is not None:
-            return aws.document
+            return aws.version, aws.document
         record = self._store.get(names.POLICY.kind, account, names.GLOBAL, arn.rsplit("/", 1)[-1])
         if record is None or record.arn != arn:
             return None
-        return record.spec["Versions"][record.spec["DefaultVersionId"]]["Document"]
+        version = record.spec["DefaultVersionId"]
+        return version, record.spec["Versions"][version]["Document"]

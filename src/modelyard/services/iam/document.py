@@ -12,7 +12,7 @@ import orjson
 
 from modelyard.kernel.identity import Principal
 from modelyard.services.iam.conditions import Test, compile_conditions
-from modelyard.services.iam.context import Context
+from modelyard.services.iam.context import Context, as_values
 from modelyard.services.iam.patterns import glob, glob_with, has_variables, literal_start, variable_names
 from modelyard.services.iam.principals import matches
 
@@ -40,6 +40,8 @@ class Statement:
     spelled: Mapping[str, str]
     principal: Any
     not_principal: Any
+    asks: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """Of each of `conditions`, in words: operator, key, values."""
     start: str = ""
     """What every resource that it is about begins with: most statements are told apart by it."""
 
@@ -78,10 +80,10 @@ class Statement:
 class PolicySet:
     """The statements of several policies together, indexed by action as they are asked for."""
 
-    __slots__ = ("_by_action", "statements")
+    __slots__ = ("_by_action", "statements", "text")
 
-    def __init__(self, statements: tuple[Statement, ...]) -> None:
-        self.statements = statements
+    def __init__(self, statements: tuple[Statement, ...], text: str = "") -> None:
+        self.statements, self.text = statements, text
         self._by_action: dict[str, tuple[tuple[Statement, ...], tuple[Statement, ...]]] = {}
 
     def for_action(self, action: str) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
@@ -116,7 +118,7 @@ def compile_set(document: str | Mapping[str, Any], name: str) -> PolicySet:
 
 @lru_cache(maxsize=1024)
 def _compile_set(text: str, name: str) -> PolicySet:
-    return PolicySet(_compile(text, name))
+    return PolicySet(_compile(text, name), text)
 
 
 @lru_cache(maxsize=4096)
@@ -150,6 +152,9 @@ def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool
         spelled=spelled,
         principal=raw.get("Principal"),
         not_principal=raw.get("NotPrincipal"),
+        asks=tuple(
+            (operator, key, as_values(values)) for operator, keys in raw.get("Condition", {}).items() for key, values in keys.items()
+        ),
         start="" if not_resource else commonprefix([literal_start(p) for p in patterns]),
     )
 

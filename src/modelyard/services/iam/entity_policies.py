@@ -13,6 +13,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import api
 from modelyard.services.iam.checks import policy_exists, save
+from modelyard.services.iam.managed import PREFIX
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import identity_policy
 
@@ -63,6 +64,8 @@ def attach(call: Call, read: Read, what: str, request: dict[str, Any]) -> dict[s
     arn = request["PolicyArn"]
     read()
     policy_exists(call, arn)
+    if arn.startswith(f"{PREFIX}/aws-service-role/"):
+        raise api.error.PolicyNotAttachableException(f"Cannot attach a Service Role Policy to a Customer {what.capitalize()}.")
 
     def change(record: Record) -> dict[str, Any]:
         attached = record.spec["Attached"]

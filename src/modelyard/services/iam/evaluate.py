@@ -67,7 +67,7 @@ def evaluate(
     denied = _denied(principal, policies, action, resource, context, resource_policy, own)
     if denied is not None:
         return denied
-    granted, how = _granted_by_resource(principal, action, resource, context, resource_policy)
+    granted, how = granted_by_resource(principal, action, resource, context, resource_policy)
     if principal.kind in ("anonymous", "service", "federated"):
         return Verdict(granted is not None, False, RESOURCE, granted)
     if (must_grant or not own) and how is None:
@@ -102,7 +102,7 @@ def _denied(
     return None
 
 
-def _granted_by_resource(
+def granted_by_resource(
     principal: Principal, action: str, resource: str, context: Context, resource_policy: PolicySet | None
 ) -> tuple[Statement | None, str | None]:
     """The granting statement that names the caller most directly, and how it names it."""

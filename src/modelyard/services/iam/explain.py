@@ -1,23 +1,29 @@
-"""ExplainCall: a call of the audit trail, decided once more by the policies of now, and told policy by policy."""
+"""ExplainCall: a call of the audit trail, told policy by policy: by the policies of then, and whether those of now decide otherwise.
+
+A denied call's decision was kept as it was made. Of an allowed one the trail has the caller's policies and those of resources as they were; what else
+conditions read (tags of resources) is that of now.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.service import Call
 from modelyard.services.iam import denial
 from modelyard.services.iam.actions import Need
-from modelyard.services.iam.context import Context
-from modelyard.services.iam.directory import Caller
-from modelyard.services.iam.document import PolicySet, Statement
-from modelyard.services.iam.evaluate import BOUNDARY, IDENTITY, RESOURCE, SESSION, Policies, Verdict, evaluate
+from modelyard.services.iam.directory import Caller, of_snapshot
+from modelyard.services.iam.document import PolicySet, compile_set
+from modelyard.services.iam.judgement import Judgement
 from modelyard.services.iam.request_context import of_call
 from modelyard.services.modelyard import api
 
-_DENIED = re.compile(r'not authorized to perform: (\S+) on resource: "?([^\s"]+)"?')
+Checks = list[dict[str, Any]]
+Ruling = tuple[PolicySet | None, str | None, bool]
+"""A resource's policy, whose the resource is, and whether that policy must grant."""
 
 
 @api.operation
@@ -25,12 +31,21 @@ def explain_call(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     stored = call.platform.trail.find(call.account, request["RequestId"])
     if stored is None:
         raise api.error.ResourceNotFound(
-            f"The audit trail has no call with the request ID {request['RequestId']}. It keeps management calls, and data calls that were "
-            "denied, for 90 days; what was refused for its signature or before it reached an operation is not in it."
+            f"The audit trail has no call with the request ID {request['RequestId']} in account {call.account}. It keeps, for 90 days: every "
+            "management call, data calls (GetObject, InvokeEndpoint, …) that were denied, and what was refused for its signature. Data calls "
+            "that were allowed are only counted (modelyard policy least-privilege). The ID is the RequestId of an error message or of "
+            "ResponseMetadata; `aws --debug` shows it too."
         )
+    if "r" in stored:
+        return _refused(stored["r"])
     event, kept = stored["e"], stored["c"]
+    if not kept:
+        raise api.error.ResourceNotFound(
+            f"{request['RequestId']} is a call of {event['userIdentity'].get('invokedBy')} itself: it needs no permission."
+        )
     then = _call(call, event, kept)
-    checks = [_check(then, Need(action, resource), kept, condition) for action, resource, condition in _needs(event, kept)]
+    now = [_now(then, Need(action, resource), kept, condition) for action, resource, condition in _needs(kept)]
+    checks = _then(then, kept, call.platform.trail, now)
     open_mode = call.platform.settings.auth == "open"
     found = {
         "RequestId": event["requestID"],
@@ -40,15 +55,33 @@ def explain_call(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "PrincipalArn": then.principal.arn,
         "ErrorCode": event.get("errorCode"),
         "ErrorMessage": event.get("errorMessage"),
-        "DeniedThen": event.get("errorCode") == "AccessDenied",
-        "AllowedNow": open_mode or all(check["Decision"] == "allowed" for check in checks),
+        "DeniedThen": kept.get("denied") is not None or event.get("errorCode") == "AccessDenied",
+        "AllowedNow": open_mode or all(check["Decision"] == "allowed" for check in now),
         "Checks": checks,
+        "ChecksNow": now if [c["Decision"] for c in now] != [c["Decision"] for c in checks] else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _refused(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A request that was not let in: nobody's policies were asked."""
+    return {
+        "RequestId": said["requestID"],
+        "EventTime": said["eventTime"],
+        "EventName": said["eventName"],
+        "EventSource": said["eventSource"],
+        "PrincipalArn": said["who"],
+        "ErrorCode": said["errorCode"],
+        "ErrorMessage": said["errorMessage"],
+        "Hint": said["hint"],
+        "DeniedThen": True,
+        "AllowedNow": False,
+        "Checks": [],
+    }
+
+
 def _call(call: Call, event: Mapping[str, Any], kept: Mapping[str, Any]) -> Call:
-    """The call of then, to be decided now."""
+    """The call of then, to be decided again."""
     said = dict(kept["principal"])
     said["session_policies"] = tuple(said.get("session_policies", ()))
     return Call(
@@ -56,7 +89,7 @@ def _call(call: Call, event: Mapping[str, Any], kept: Mapping[str, Any]) -> Call
         kept["service"],
         kept["operation"],
         event["recipientAccountId"],
-        event["awsRegion"],
+        kept.get("region", event["awsRegion"]),
         Principal(**{"account": "", "arn": "*", "user_id": "", **said}),
         event["requestID"],
         event["sourceIPAddress"],
@@ -67,81 +100,62 @@ def _call(call: Call, event: Mapping[str, Any], kept: Mapping[str, Any]) -> Call
     )
 
 
-def _needs(event: Mapping[str, Any], kept: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+def _needs(kept: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """What the operation asks for, what it asked for while it ran, and at the least what it was denied."""
     found = [(action, resource, {}) for action, resource in kept["needs"]]
     found += [(action, resource, condition) for action, resource, condition in kept["further"]]
-    denied = _DENIED.search(event.get("errorMessage", "")) if event.get("errorCode") == "AccessDenied" else None
-    if denied is not None and not any((action, resource) == denied.groups() for action, resource, _ in found):
-        found.append((denied[1], denied[2], {}))
-    unique = {(action, resource): (action, resource, condition) for action, resource, condition in found}
-    return list(unique.values())
+    denied = kept.get("denied")
+    if denied is not None and not any((action, resource) == (denied["Action"], denied["Resource"]) for action, resource, _ in found):
+        found.append((denied["Action"], denied["Resource"], {}))
+    return list({(action, resource): (action, resource, condition) for action, resource, condition in found}.values())
 
 
-def _check(call: Call, need: Need, kept: Mapping[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
-    identity = call.platform.identity
-    caller: Caller = identity.directory.caller(call.principal)
-    asked = kept["request"] or {}
-    policy, account, must_grant = identity.resource_policy(call, need, asked)
-    context = of_call(call, caller, asked, condition, need, account)
-    verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account, must_grant)
-    text = denial.explain(call.principal, caller.name, need.action, need.resource, verdict)
-    found: dict[str, Any] = {
-        "Action": need.action,
-        "Resource": need.resource,
-        "Decision": "allowed" if verdict.allowed else "explicitDeny" if verdict.explicit else "implicitDeny",
-        "Reason": _reason(call.principal, need, verdict, text),
-        "Policies": _considered(caller.policies, policy, call.principal, need, context),
-    }
-    if not verdict.allowed and not verdict.explicit:
-        found["MissingStatement"] = text[text.index("{") :]
-        found["AddTo"] = text.partition("add this statement to ")[2].partition(": {")[0]
-    return found
-
-
-def _reason(principal: Principal, need: Need, verdict: Verdict, text: str) -> str:
-    if verdict.explicit:
-        return f"Denied by {verdict.statement.label}." if verdict.statement else text
-    if not verdict.allowed:
-        return f"No {verdict.kind} allows {need.action}."
-    if verdict.statement is None:
-        return "The root user needs no policy." if principal.kind == "root" else "Allowed."
-    return f"Allowed by {verdict.statement.label}."
-
-
-def _considered(
-    policies: Policies, resource_policy: PolicySet | None, principal: Principal, need: Need, context: Context
-) -> list[dict[str, Any]]:
-    """Every policy that had a say, with the statements that speak of the action, and whether they hold for this request."""
-    sets = [(IDENTITY, policies.identity), (BOUNDARY, policies.boundary), (SESSION, policies.session), (RESOURCE, resource_policy)]
-    found = []
-    for kind, policy_set in sets:
-        if policy_set is None:
-            continue
-        for name in dict.fromkeys(statement.policy for statement in policy_set.statements):
-            own = [statement for statement in policy_set.statements if statement.policy == name]
-            speaking = [
-                _statement(s, need, context, principal if kind == RESOURCE else None) for s in own if s.for_action(need.action.lower())
-            ]
-            found.append({"Name": name, "Type": kind, "Statements": speaking})
-    return found
-
-
-def _statement(statement: Statement, need: Need, context: Context, principal: Principal | None) -> dict[str, Any]:
-    named = principal is None or statement.for_principal(principal) is not None
-    fits, holds = statement.for_resource(need.resource, context), statement.for_conditions(context)
-    why = [
-        text
-        for text, lacks in (
-            ("names other principals", not named),
-            ("speaks of other resources", not fits),
-            ("its conditions do not hold", not holds),
+def _then(then: Call, kept: Mapping[str, Any], trail: Any, now: Checks) -> Checks:
+    """The decisions as they were. The denied one is the last that was made: what comes after it nobody asked for."""
+    said, denied = trail.snapshot(kept.get("caller")), kept.get("denied")
+    if said is None:
+        return [denied, *now] if denied is not None else now
+    caller = of_snapshot(said, then.principal)
+    rulings = {(action, resource): _ruling(trail, rest) for action, resource, *rest in kept.get("ruled", [])}
+    checks = []
+    for action, resource, condition in _needs(kept):
+        if denied is not None and (action, resource) == (denied["Action"], denied["Resource"]):
+            return [*checks, denied]
+        account = resource.split(":")[4] if resource.count(":") >= 5 and resource.split(":")[4].isdigit() else None
+        checks.append(
+            _decided(then, caller, Need(action, resource), kept, condition, rulings.get((action, resource), (None, account, False)))
         )
-        if lacks
-    ]
-    found = {
-        "Statement": statement.sid or f"number {statement.number}",
-        "Effect": "Allow" if statement.allow else "Deny",
-        "Applies": not why,
-    }
-    return {**found, **({"Why": ", ".join(why)} if why else {})}
+    return checks
+
+
+def _ruling(trail: Any, kept: list[Any]) -> Ruling:
+    fingerprint, name, account, must_grant = kept
+    text = trail.snapshot(fingerprint)
+    return (compile_set(orjson.dumps(text).decode(), name) if text is not None else None), account, must_grant
+
+
+def _now(then: Call, need: Need, kept: Mapping[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
+    identity = then.platform.identity
+    ruling = identity.resource_policy(then, need, kept["request"] or {})
+    return _decided(then, identity.directory.caller(then.principal), need, kept, condition, ruling)
+
+
+def _decided(
+    then: Call, caller: Caller, need: Need, kept: Mapping[str, Any], condition: Mapping[str, Any], ruling: Ruling
+) -> dict[str, Any]:
+    policy, account, must_grant = ruling
+    context = of_call(then, caller, kept["request"] or {}, condition, need, account)
+    judged = Judgement(
+        then.principal,
+        caller.name,
+        caller.policies,
+        need.action,
+        need.resource,
+        context,
+        policy,
+        account,
+        must_grant,
+        condition,
+        caller.gone,
+    )
+    return denial.told(judged, judged.verdict())

@@ -16,9 +16,10 @@ from modelyard.services.iam import bootstrap, denial, names, session_limits, tru
 from modelyard.services.iam.actions import Need, needs
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.credentials import Credentials
-from modelyard.services.iam.directory import Directory
+from modelyard.services.iam.directory import Caller, Directory
 from modelyard.services.iam.document import PolicySet, compile_set
-from modelyard.services.iam.evaluate import evaluate
+from modelyard.services.iam.evaluate import Verdict, evaluate
+from modelyard.services.iam.judgement import Judgement
 from modelyard.services.iam.last_used import LastUsed
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
@@ -28,6 +29,7 @@ from modelyard.services.iam.vault import Vault
 MAX_VERDICTS = 4096
 FURTHER_KEPT = 100
 _NONE: Mapping[str, Any] = {}
+_NAMES = {"s3": "the bucket policy", "kms": "the key policy", "sts": "the trust policy"}
 
 
 class IamIdentity:
@@ -42,6 +44,9 @@ class IamIdentity:
         self.mark = self.directory.version
         self.last_used = LastUsed(platform.store.db)
         self.uses = Uses()
+        self.trail: Any = None
+        """Set by the audit trail, where there is one."""
+        platform.parts.setdefault("resource_policies", {})["sts"] = trust.policies_of(platform)
         self._lock = threading.Lock()
         self._known: dict[str, Credential] = {}
         self._known_at = -1
@@ -64,10 +69,17 @@ class IamIdentity:
         return found
 
     def _active(self, credential: Credential | None) -> Credential | None:
-        """Keys of users have a record that says whether they are in use; roots and sessions have none."""
-        if credential is None or credential.principal.kind != "user" or credential.token is not None:
+        """Keys of users and of root have a record that says whether they are in use (but for root's keys of an account that was made
+        before they had). Sessions live as long as the role or user whose they are."""
+        if credential is None:
+            return None
+        if credential.token is not None:
+            return credential if self.directory.is_there(credential.principal) else None
+        if credential.principal.kind not in ("user", "root"):
             return credential
         record = self._platform.store.get(names.ACCESS_KEY.kind, credential.principal.account, names.GLOBAL, credential.access_key)
+        if record is None and credential.principal.kind == "root":
+            return credential
         return credential if record is not None and record.spec["Status"] == "Active" else None
 
     def _anyone(self, access_key: str) -> Credential:
@@ -91,10 +103,11 @@ class IamIdentity:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
         policy = compile_set(resource_policy, "the resource's policy") if resource_policy is not None else None
-        verdict = evaluate(principal, caller.policies, action, resource, context, policy, resource_account, must_grant)
-        if verdict.allowed:
-            return Decision(True)
-        return Decision(False, denial.explain(principal, caller.name, action, resource, verdict))
+        judged = Judgement(
+            principal, caller.name, caller.policies, action, resource, context, policy, resource_account, must_grant, condition, caller.gone
+        )
+        verdict = judged.verdict()
+        return Decision(True) if verdict.allowed else Decision(False, denial.explain(judged, verdict))
 
     def authorize(self, call: Call, request: Mapping[str, Any]) -> None:
         self.last_used.note(call)
@@ -104,20 +117,22 @@ class IamIdentity:
             return
         if call.service in ("iam", "sts"):
             session_limits.check(call)
-        for need in needs(call, request):
+        for need in (asked := needs(call, request)):
             self._check(call, need, request, {})
+        call.about = asked[0].resource if asked else ""
 
     def needs(self, call: Call, request: Mapping[str, Any]) -> list[Need]:
         """(action, resource) of everything that `authorize` looks at."""
         return needs(call, request)
 
-    def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
+    def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> None:
         if call.further is None:
             call.further = []
         if len(call.further) < FURTHER_KEPT:  # DeleteObjects asks for a thousand keys
             call.further.append((action, resource, condition))
         if not self._open:
-            asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
+            if asked is None:
+                asked = {"VersionId": condition["s3:VersionId"]} if "s3:VersionId" in condition else _NONE
             self._check(call, Need(action, resource), asked, condition)
 
     def steady(self, call: Call, request: Mapping[str, Any]) -> Any:
@@ -137,9 +152,12 @@ class IamIdentity:
 
     def _check(self, call: Call, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any]) -> None:
         caller = self.directory.caller(call.principal)
+        if call.weighed is None:
+            call.weighed = caller
         lookup = self._lookup(need)
         if lookup is None and (kept := caller.verdicts.get(need)) is not None and kept.allowed:
-            self.uses.note(call.principal, need.action, need.resource, True)
+            given = _given(need.action, condition, request) if need.action in denial.CONDITIONS else ""
+            self.uses.note(call.principal, need.action, need.resource, True, given)
             return
         policy, account = self._resource_policy(call, need, request, lookup)
         alone = policy is None and account in (None, call.principal.account)
@@ -150,23 +168,41 @@ class IamIdentity:
             verdict = evaluate(call.principal, caller.policies, need.action, need.resource, context, policy, account, must_grant)
             if alone and len(caller.verdicts) < MAX_VERDICTS and caller.policies.ignore_context(need.action, need.resource):
                 caller.verdicts[need] = verdict
-        self.uses.note(call.principal, need.action, need.resource, verdict.allowed)
+        given = _given(need.action, condition, request) if need.action in denial.CONDITIONS else ""
+        self.uses.note(call.principal, need.action, need.resource, verdict.allowed, given)
+        if policy is not None:
+            keep_resource_policy(call, need, policy, account, lookup)
         if not verdict.allowed:
-            raise denial.error(call.service, denial.explain(call.principal, caller.name, need.action, need.resource, verdict))
+            raise self._refusal(call, caller, need, request, condition, policy, account, lookup, verdict)
+
+    def _refusal(
+        self, call: Call, caller: Caller, need: Need, request: Mapping[str, Any], condition: Mapping[str, Any],
+        policy: PolicySet | None, account: str | None, lookup: Any, verdict: Verdict,
+    ) -> ApiError:  # fmt: skip
+        """What a denied caller is told; the error carries the whole decision for the audit trail, made with the facts of this moment."""
+        judged = Judgement(
+            call.principal, caller.name, caller.policies, need.action, need.resource, of_call(call, caller, request, condition, need, account),
+            policy, account, type(lookup) is PoliciesOf and lookup.must_grant, condition, caller.gone,
+        )  # fmt: skip
+        error = denial.error(call.service, denial.explain(judged, verdict))
+        error.denial = denial.told(judged, verdict)
+        return error
 
     def _resource_policy(self, call: Call, need: Need, request: Mapping[str, Any], lookup: Any) -> tuple[PolicySet | None, str | None]:
         if lookup is None:
             return None, _account_of(need.resource)
         if isinstance(lookup, PoliciesOf):
             document, account = lookup.find(need.resource)
-            return (compile_set(document, "the resource's policy") if document else None), account
+            return (
+                compile_set(document, _NAMES.get(need.action.partition(":")[0], "the resource's policy")) if document else None
+            ), account
         service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
             # A copy reads from another bucket than it writes to: the policy is that of the resource at hand.
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
             request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
-        return (compile_set(document, f"the {service} resource policy") if document else None), account
+        return (compile_set(document, _NAMES.get(service, f"the {service} resource policy")) if document else None), account
 
     def resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None, bool]:
         """The resource's policy, whose the resource is (None: the caller's account's), and whether that policy must grant."""
@@ -180,7 +216,10 @@ class IamIdentity:
         self, role_arn: str, session_name: str, duration_s: float, *, service: str = "sagemaker.amazonaws.com"
     ) -> Credential:
         role = self._trusting_role(role_arn, service)
-        return self.new_role_session(role, session_name, duration_s)
+        credential = self.new_role_session(role, session_name, duration_s)
+        if self.trail is not None:
+            self.trail.assumed(role, credential, service)
+        return credential
 
     def new_role_session(
         self,
@@ -207,8 +246,9 @@ class IamIdentity:
     def check_pass_role(self, call: Call, role_arn: str, service: str = "sagemaker.amazonaws.com") -> None:
         found = names.split_role_arn(role_arn)
         if found is not None and found[0] != call.account:
-            raise validation(f"Cross-account pass role is not allowed. The role {role_arn} is not of account {call.account}.")
-        self.require(call, "iam:PassRole", role_arn, {"iam:PassedToService": service})
+            said = "RoleArn: " if call.service == "sagemaker" else ""
+            raise validation(f"{said}Cross-account pass role is not allowed. The role {role_arn} is not of account {call.account}.")
+        self.require(call, "iam:PassRole", role_arn, {"iam:PassedToService": service, "iam:AssociatedResourceArn": call.about or None})
         self._trusting_role(role_arn, service)
 
     def role(self, role_arn: str) -> Record | None:
@@ -229,6 +269,20 @@ def could_not_assume(role_arn: str, service: str) -> ApiError:
     return validation(
         f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal '{service}' to assume the role."
     )
+
+
+def keep_resource_policy(call: Call, need: Need, policy: PolicySet, account: str | None, lookup: Any) -> None:
+    """For the audit trail: what a resource's policy said when the call was decided."""
+    if call.ruled is None:
+        call.ruled = []
+    if len(call.ruled) < FURTHER_KEPT:
+        call.ruled.append((need, policy, account, type(lookup) is PoliciesOf and lookup.must_grant))
+
+
+def _given(action: str, condition: Mapping[str, Any], request: Mapping[str, Any]) -> str:
+    key = denial.CONDITIONS[action]
+    value = condition.get(key) or request.get(key.partition(":")[2])
+    return f"{key}={value}" if value else ""
 
 
 def _account_of(resource: str) -> str | None:

@@ -10,57 +10,93 @@ import orjson
 
 from modelyard.kernel.errors import validation
 from modelyard.kernel.service import Call
+from modelyard.services.iam import names
 from modelyard.services.modelyard import api
 
 MOST_OF_A_KIND = 25
 """Resources of one kind that are named one by one; more become a pattern of what they share."""
-Use = tuple[str, str]
+MOST_CHARACTERS = 6144
+"""Of a managed policy; more statements than fit become several policies."""
+_ONCE = re.compile(r"^arn:aws:sagemaker:.*:(training|processing|transform|hyper-parameter-tuning)-job/$")
+"""Resources whose names cannot come again: two of them are a pattern already."""
 
 
 @api.operation
 def generate_least_privilege_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    principal = entity_of(request["PrincipalArn"])
+    principal = entity_of(call, request["PrincipalArn"])
     if f":{call.account}:" not in principal and principal != "*":
         raise validation(f"{request['PrincipalArn']} is not a principal of account {call.account}.")
     since = request.get("Since")
     if "LastSeconds" in request:
         since = call.now() - request["LastSeconds"]
     found = call.platform.trail.uses(principal, since)
-    rows = [
-        {"Action": action, "Resource": resource, "Allowed": allowed, "Count": count, "LastUsed": at}
-        for (action, resource, allowed), (count, at) in sorted(found.items())
-    ]
-    statements = policy_of((row["Action"], row["Resource"]) for row in rows if row["Allowed"])
-    document = orjson.dumps({"Version": "2012-10-17", "Statement": statements}).decode()
-    return {"PrincipalArn": principal, "Uses": rows, **({"PolicyDocument": document} if statements else {})}
+    rows: dict[tuple[str, str, bool], dict[str, Any]] = {}
+    for (action, resource, allowed, _), (count, at) in sorted(found.items()):
+        row = rows.setdefault(
+            (action, resource, allowed), {"Action": action, "Resource": resource, "Allowed": allowed, "Count": 0, "LastUsed": at}
+        )
+        row["Count"], row["LastUsed"] = row["Count"] + count, max(row["LastUsed"], at)
+    documents = split(policy_of([(action, resource, given) for action, resource, allowed, given in found if allowed]))
+    answer: dict[str, Any] = {"PrincipalArn": principal, "Uses": list(rows.values())}
+    if documents:
+        answer |= {"PolicyDocument": documents[0], "PolicyDocuments": documents}
+    return answer
 
 
-def entity_of(arn: str) -> str:
+def entity_of(call: Call, arn: str) -> str:
     """The role of a session; others are what they are."""
     session = re.fullmatch(r"arn:aws:sts::(\d{12}):assumed-role/([^/]+)/.+", arn)
-    return f"arn:aws:iam::{session[1]}:role/{session[2]}" if session else arn
+    if session is None:
+        return arn
+    role = call.store.get(names.ROLE.kind, session[1], names.GLOBAL, session[2])
+    return role.arn if role is not None else f"arn:aws:iam::{session[1]}:role/{session[2]}"  # a session does not tell its role's path
 
 
-def policy_of(uses: Iterable[Use]) -> list[dict[str, Any]]:
-    """Statements that allow these (action, resource): actions on the same resources stand together, sorted."""
-    by_action: dict[str, set[str]] = {}
-    for action, resource in uses:
-        by_action.setdefault(action, set()).add(resource)
+def policy_of(uses: Iterable[tuple[str, ...]]) -> list[dict[str, Any]]:
+    """Statements that allow these (action, resource[, condition]): actions on the same resources stand together, sorted."""
+    by_action: dict[tuple[str, str], set[str]] = {}
+    for action, resource, *given in uses:
+        by_action.setdefault((action, given[0] if given else ""), set()).add(resource)
     together: dict[tuple[str, ...], list[str]] = {}
-    for action in sorted(by_action):
-        together.setdefault((action.partition(":")[0], *narrowed(by_action[action])), []).append(action)
-    return [_statement(number, actions, list(key[1:])) for number, (key, actions) in enumerate(sorted(together.items()), 1)]
+    for action, given in sorted(by_action):
+        resources = narrowed({stable(one) for one in by_action[action, given]})
+        together.setdefault((action.partition(":")[0], given, *resources), []).append(action)
+    return [_statement(number, actions, key[1], list(key[2:])) for number, (key, actions) in enumerate(sorted(together.items()), 1)]
 
 
-def _statement(number: int, actions: list[str], resources: list[str]) -> dict[str, Any]:
+def split(statements: list[dict[str, Any]]) -> list[str]:
+    """As documents that a managed policy can hold."""
+    documents: list[list[dict[str, Any]]] = []
+    for statement in statements:
+        if documents and len(_document([*documents[-1], statement])) <= MOST_CHARACTERS:
+            documents[-1].append(statement)
+        else:
+            documents.append([statement])
+    return [_document(one) for one in documents]
+
+
+def _document(statements: list[dict[str, Any]]) -> str:
+    return orjson.dumps({"Version": "2012-10-17", "Statement": statements}).decode()
+
+
+def _statement(number: int, actions: list[str], given: str, resources: list[str]) -> dict[str, Any]:
     prefix, _, name = actions[0].partition(":")
     sid = re.sub(r"[^A-Za-z0-9]", "", prefix.title() + name) + (f"And{len(actions) - 1}More" if len(actions) > 1 else "")
+    key, _, value = given.partition("=")
     return {
         "Sid": f"{sid}{number}",
         "Effect": "Allow",
         "Action": actions if len(actions) > 1 else actions[0],
         "Resource": resources if len(resources) > 1 else resources[0],
+        **({"Condition": {"StringEquals": {key: value}}} if given else {}),
     }
+
+
+def stable(resource: str) -> str:
+    """Without what is another one each time: the six characters after a secret's name, the streams of a log group."""
+    resource = re.sub(r"^(arn:aws:secretsmanager:[^:]*:\d*:secret:.+)-[A-Za-z0-9]{6}$", r"\1-??????", resource)
+    resource = re.sub(r"^(arn:aws:logs:[^:]*:\d*:log-group:[^:*]+):log-stream:.*", r"\1:*", resource)
+    return "*" if resource == "arn:aws:s3:::*" else resource
 
 
 def narrowed(resources: set[str]) -> list[str]:
@@ -72,7 +108,8 @@ def narrowed(resources: set[str]) -> list[str]:
         kinds.setdefault(_kind(resource), []).append(resource)
     found: list[str] = []
     for kind, members in kinds.items():
-        found += members if len(members) <= MOST_OF_A_KIND else [_shared(kind, members) + "*"]
+        most = 1 if _ONCE.search(kind) else MOST_OF_A_KIND
+        found += members if len(members) <= most else [_shared(kind, members) + "*"]
     patterns = [one[:-1] for one in found if one.endswith("*")]
     return sorted(one for one in found if not any(one.startswith(p) and one != p + "*" for p in patterns))
 

@@ -135,6 +135,10 @@ def _actions(statement: Mapping[str, Any]) -> Found:
         yield level, "unknown-action", f"{pattern}: {prefix} has no such action.{said}"
 
 
+_EVERY_BUCKET = "arn:aws:s3:::*"
+"""S3 asks for ListAllMyBuckets and its like on this; the reference knows no resource for them."""
+
+
 # --- resources ------------------------------------------------------------------------------------------
 
 
@@ -152,7 +156,9 @@ def _resources(statement: Mapping[str, Any]) -> Found:
         if not actions or fitting:
             continue
         templates = list(dict.fromkeys(t for vendor, action in actions for t in vendor.templates(action)))
-        if not templates and actions[0][0].arns:
+        if not templates and actions[0][0].arns and _EVERY_BUCKET in resources and pattern.lower().startswith("s3:"):
+            taken.add(_EVERY_BUCKET)
+        elif not templates and actions[0][0].arns:
             yield level, "needs-any-resource", f'{pattern} knows no resources: it works with "Resource": "*" only.'
         elif templates:
             yield (

@@ -1,12 +1,11 @@
-"""AWS-managed policies: real ARNs, documents after AWS's public documentation, as data (`data/managed_policies.json`).
-
-The long ones are condensed, and say so (`ManagedPolicy.condensed`).
-"""
+"""AWS-managed policies: their ARNs, default versions and documents as AWS publishes them, as data (`data/managed_policies.zip`, made by
+`tools/make_managed_policies.py`)."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,44 +14,47 @@ from typing import Any
 import orjson
 
 PREFIX = "arn:aws:iam::aws:policy"
-# AWS's own creation dates of these policies are not part of the platform's time: one fixed moment, 2015-02-06.
-CREATED_AT = 1423247977.0
+_DATA = Path(__file__).parent / "data/managed_policies.zip"
 
 
 @dataclass(frozen=True)
 class ManagedPolicy:
-    """`version` is the id of the default version, such as v19; only that one's document is kept. `condensed` says that the document grants the
-    same services and verbs as AWS's, but not line by line."""
+    """`version` is the id of the default version, such as v19, made at `updated_at`; only that one's document is kept. Epoch seconds."""
 
-    name: str
+    arn: str
     path: str
+    name: str
     policy_id: str
     version: str
     description: str
-    document: str
-    condensed: bool = False
+    created_at: float
+    updated_at: float
+    place: tuple[int, int]
 
     @property
-    def arn(self) -> str:
-        return f"{PREFIX}{self.path}{self.name}"
+    def document(self) -> str:
+        begin, length = self.place
+        return _documents()[begin : begin + length].decode()
 
 
 @cache
 def _policies() -> dict[str, ManagedPolicy]:
-    rows: list[dict[str, Any]] = orjson.loads((Path(__file__).parent / "data/managed_policies.json").read_bytes())
-    made = [
-        ManagedPolicy(
-            r["name"],
-            r.get("path", "/"),
-            r.get("id") or _id(r["name"]),
-            r.get("version", "v1"),
-            r["description"],
-            orjson.dumps(r["document"]).decode(),
-            r.get("condensed", False),
-        )
-        for r in rows
-    ]
-    return {policy.arn: policy for policy in sorted(made, key=lambda p: p.name)}
+    with zipfile.ZipFile(_DATA) as archive:
+        rows: list[dict[str, Any]] = orjson.loads(archive.read("index.json"))
+    return {row["arn"]: _made(row) for row in rows}
+
+
+@cache
+def _documents() -> bytes:
+    with zipfile.ZipFile(_DATA) as archive:
+        return archive.read("documents")
+
+
+def _made(row: dict[str, Any]) -> ManagedPolicy:
+    path, _, name = row["arn"].removeprefix(PREFIX).rpartition("/")
+    policy_id, description = row.get("id") or _id(name), row.get("description", "")
+    made, place = (row["created"], row["updated"]), (row["at"], row["length"])
+    return ManagedPolicy(row["arn"], f"{path}/", name, policy_id, row["version"], description, *made, place)
 
 
 def _id(name: str) -> str:
@@ -65,5 +67,5 @@ def find(arn: str) -> ManagedPolicy | None:
 
 
 def all_policies() -> list[ManagedPolicy]:
-    """Sorted by name."""
+    """Sorted by ARN."""
     return list(_policies().values())

@@ -9,7 +9,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, managed, names
-from modelyard.services.iam.checks import list_tags, new_tags, quota, tag, tag_list, taken, untag
+from modelyard.services.iam.checks import list_tags, new_tags, policy_arn, quota, tag, tag_list, taken, untag
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.validate import managed_policy
@@ -26,7 +26,7 @@ def find_policy(call: Call, arn: str) -> Record | ManagedPolicy:
 
 def find_own(call: Call, arn: str) -> Record:
     """A customer-managed policy of the caller's account. AWS's own cannot be changed: AccessDenied."""
-    if managed.find(arn) is not None:
+    if managed.find(policy_arn(arn)) is not None:
         raise ApiError("AccessDenied", _MANAGED_BY_AWS, 403)
     record = call.store.get(names.POLICY.kind, call.account, names.GLOBAL, arn.rsplit("/", 1)[-1])
     if record is None or record.arn != arn:
@@ -57,7 +57,7 @@ def describe(policy: Record | ManagedPolicy, attached: int, boundaries: int) -> 
     """The Policy structure as ListPolicies has it."""
     if isinstance(policy, ManagedPolicy):
         own = {"PolicyName": policy.name, "PolicyId": policy.policy_id, "Path": policy.path, "DefaultVersionId": policy.version}
-        created = updated = managed.CREATED_AT
+        created, updated = policy.created_at, policy.updated_at
     else:
         own = {key: policy.spec[key] for key in ("PolicyName", "PolicyId", "Path", "DefaultVersionId")}
         created, updated = policy.created_at, policy.updated_at
@@ -111,9 +111,10 @@ def get_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     policy = find_policy(call, arn)
     whole = describe(policy, len(attachments(call).get(arn, [])), len(boundary_uses(call).get(arn, [])))
     if isinstance(policy, ManagedPolicy):
-        return {"Policy": {**whole, "Description": policy.description, "Tags": []}}
-    description = policy.spec["Description"]
-    return {"Policy": {**whole, **({"Description": description} if description else {}), "Tags": tag_list(call, policy)}}
+        description, tags = policy.description, []
+    else:
+        description, tags = policy.spec["Description"], tag_list(call, policy)
+    return {"Policy": {**whole, **({"Description": description} if description else {}), "Tags": tags}}
 
 
 @api.operation

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.services.iam import api, managed
+from modelyard.services.iam import api
 from modelyard.services.iam.checks import save
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
@@ -20,7 +20,7 @@ MAX_VERSIONS = 5
 def describe_version(policy: Record | ManagedPolicy, version: str, with_document: bool) -> dict[str, Any]:
     if isinstance(policy, ManagedPolicy):
         known = version == policy.version
-        document, created, default = policy.document, managed.CREATED_AT, policy.version
+        document, created, default = policy.document, policy.updated_at, policy.version
     else:
         known = version in policy.spec["Versions"]
         found = policy.spec["Versions"].get(version, {})

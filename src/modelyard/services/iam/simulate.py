@@ -17,6 +17,7 @@ from modelyard.kernel.identity import Principal
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import api, names
+from modelyard.services.iam.conditions import is_of
 from modelyard.services.iam.context import Context
 from modelyard.services.iam.directory import Directory
 from modelyard.services.iam.document import PolicySet, Statement, as_list, compile_policy
@@ -29,6 +30,8 @@ from modelyard.services.iam.validate import identity_policy
 
 MAX_RESULTS = 100
 _ACTION = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+").fullmatch
+_ARN = re.compile(r"\*|arn:[^:]+:[^:]*:[^:]*:[^:]*:.+", re.DOTALL).fullmatch
+_USER_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:user/.+").fullmatch
 # The simulator knows the caller; what a statement asks of transport and time it must be told (ContextEntries).
 _IMPLIED = ("aws:principal", "aws:userid", "aws:username")
 
@@ -88,6 +91,8 @@ def simulate_custom_policy(call: Call, request: dict[str, Any]) -> dict[str, Any
     if request.get("ResourcePolicy") and not request.get("CallerArn"):
         raise api.error.InvalidInputException("CallerArn must be specified when a resource policy is included.")
     arn = request.get("CallerArn") or f"arn:aws:iam::{call.account}:user/simulated"
+    if not _USER_ARN(arn):
+        raise api.error.InvalidInputException(f"Invalid CallerArn: {arn} is not the ARN of an IAM user.")
     caller = Principal("user", arn.split(":")[4] if arn.count(":") >= 5 else call.account, arn, "AIDASIMULATED")
     return _simulate(call, request, sources, request.get("PermissionsBoundaryPolicyInputList"), caller, {})
 
@@ -138,6 +143,9 @@ def _simulate(
         _account(request.get("ResourceOwner")),
         Sources({**sources.texts, **limits.texts, **resource.texts}),
     )
+    for arn in request.get("ResourceArns") or []:
+        if not _ARN(arn):
+            raise api.error.InvalidInputException(f"Invalid Resource ARN: {arn}")
     results = []
     specific = bool(request.get("ResourceArns")) and request["ResourceArns"] != ["*"]
     for number, (action, arn) in enumerate((a, r) for a in request["ActionNames"] for r in request.get("ResourceArns") or ["*"]):
@@ -228,11 +236,17 @@ def _account(owner: str | None) -> str | None:
 
 
 def _context_entries(request: dict[str, Any]) -> dict[str, Any]:
-    return {
-        entry["ContextKeyName"]: entry.get("ContextKeyValues", [])
-        for entry in request.get("ContextEntries", [])
-        if "ContextKeyName" in entry
-    }
+    found = {}
+    for entry in request.get("ContextEntries", []):
+        if "ContextKeyName" in entry:
+            kind, values = entry.get("ContextKeyType", "string").removesuffix("List"), entry.get("ContextKeyValues", [])
+            for value in values:
+                if not is_of(kind, value):
+                    raise api.error.InvalidInputException(
+                        f"Invalid value for context key {entry['ContextKeyName']}: {value} is not of type {kind}."
+                    )
+            found[entry["ContextKeyName"]] = values
+    return found
 
 
 def find_entity(call: Call, arn: str) -> Record:

@@ -56,7 +56,7 @@ def get_account_summary(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "SummaryMap": {
             **counts,
             **QUOTAS,
-            "AccountAccessKeysPresent": 1,  # the root user of an account here has keys
+            "AccountAccessKeysPresent": int(bool(store.children(call.account, names.ACCESS_KEY.kind))),  # of the root user
             "AccountMFAEnabled": 0,
             "AccountPasswordPresent": 0,
             "AccountSigningCertificatesPresent": 0,

@@ -19,6 +19,7 @@ from modelyard.services.iam.document import PolicySet, as_list, compile_policy, 
 from modelyard.services.iam.evaluate import Policies, evaluate
 from modelyard.services.iam.principals import service_principal
 from modelyard.services.iam.request_context import of_principal
+from modelyard.services.iam.resource_documents import PoliciesOf
 
 _KINDS = {"role": (names.ROLE, "RoleId"), "user": (names.USER, "UserId")}
 _NOBODY = Policies(PolicySet(()))
@@ -61,6 +62,16 @@ def in_force(store: Store, role: Record) -> str:
                 named = [gone.get(arn, arn) for arn in as_list(element["AWS"])]
                 element["AWS"] = named if isinstance(element["AWS"], list) else named[0]
     return orjson.dumps(document).decode()
+
+
+def policies_of(platform: Any) -> PoliciesOf:
+    """For `parts["resource_policies"]`: nobody assumes a role that its trust policy does not admit."""
+
+    def find(arn: str) -> tuple[str | None, str | None]:
+        role = platform.identity.role(arn)
+        return (in_force(platform.store, role), role.account) if role is not None else (None, None)
+
+    return PoliciesOf((":role/",), find, must_grant=True)
 
 
 def admits_service(store: Store, role: Record, service: str, region: str, source_arn: str | None = None) -> bool:

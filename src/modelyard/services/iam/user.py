@@ -47,6 +47,11 @@ def own_name(call: Call, request: dict[str, Any]) -> str:
     return call.principal.arn.rsplit("/", 1)[-1]
 
 
+def is_root_itself(call: Call, request: dict[str, Any]) -> bool:
+    """Whether the root user asks about itself: what it cannot have here, it has none of."""
+    return not request.get("UserName") and call.principal.kind == "root"
+
+
 def describe(record: Record) -> dict[str, Any]:
     return {
         "Path": record.spec["Path"],
@@ -89,7 +94,7 @@ def create_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation
 def get_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    if not request.get("UserName") and call.principal.kind == "root":
+    if is_root_itself(call, request):
         account = call.store.get(names.ACCOUNT.kind, call.account, names.GLOBAL, call.account)
         created = account.created_at if account else 0.0
         return {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from modelyard.kernel.identity import Principal
 
-Use = tuple[str, str, str, bool]
-"""(role or other principal, action, resource, allowed)"""
+Use = tuple[str, str, str, bool, str]
+"""(role or other principal, action, resource, allowed, the one condition that a policy should name, as `key=value`, or "")"""
 MOST = 50_000
 
 
@@ -20,8 +20,8 @@ class Uses:
         self.bell: Callable[[], None] = lambda: None
         """Rung at the first use after `take`."""
 
-    def note(self, principal: Principal, action: str, resource: str, allowed: bool) -> None:
-        counts, use = self._counts, (principal.role_arn or principal.arn, action, resource, allowed)
+    def note(self, principal: Principal, action: str, resource: str, allowed: bool, given: str = "") -> None:
+        counts, use = self._counts, (principal.role_arn or principal.arn, action, resource, allowed, given)
         had = counts.get(use)
         if had is not None:
             counts[use] = had + 1

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from modelyard.kernel.errors import ApiError
-from modelyard.services.iam import arn_grammar
+from modelyard.services.iam import arn_grammar, service_principals
 from modelyard.services.iam.conditions import bare_name, known
 from modelyard.services.iam.document import as_list
 
@@ -23,7 +23,9 @@ _STATEMENT = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource",
 _VENDOR = re.compile(r"\*|[a-zA-Z0-9.-]*").fullmatch
 _SID = re.compile(r"[0-9A-Za-z]*").fullmatch
 _PRINCIPALS = {
-    "AWS": re.compile(r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}|\*):.+|A[A-Z0-9]{15,}").fullmatch,
+    "AWS": re.compile(
+        r"\*|\d{12}|A[A-Z0-9]{15,}|arn:aws[a-z-]*:(iam::\d{12}:(root|(user|role)/[^*?]+)|sts::\d{12}:(assumed-role/[^*?/]+/[^*?/]+|federated-user/[^*?]+))"
+    ).fullmatch,
     "Service": re.compile(r"[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|internal)").fullmatch,
     "Federated": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(saml|oidc)-provider/.+|[A-Za-z0-9.-]+\.[A-Za-z]+").fullmatch,
     "CanonicalUser": re.compile(r"[0-9a-f]{64}").fullmatch,
@@ -213,10 +215,12 @@ def _principal(element: Any) -> None:
     for kind, values in element.items():
         if kind not in _PRINCIPALS:
             raise malformed(f"Invalid principal in policy: {kind}")
+        if not as_list(values):
+            raise malformed(_SYNTAX)
         for value in as_list(values):
             if not isinstance(value, str):
                 raise malformed(_SYNTAX)
-            if not _PRINCIPALS[kind](value):
+            if not _PRINCIPALS[kind](value) or (kind == "Service" and not service_principals.is_known(value)):
                 if kind == "Federated":
                     raise malformed("Federated principals must be valid domain names or SAML metadata ARNs")
                 raise malformed(f'Invalid principal in policy: "{"SERVICE" if kind == "Service" else kind}":"{value}"')

@@ -16,6 +16,7 @@ from modelyard.kernel.service import Call
 from modelyard.kernel.store import Store
 from modelyard.services.kms import api
 from modelyard.services.kms.aliases import ALIAS, alias_names
+from modelyard.services.kms.family import configuration, is_multi_region, whole
 from modelyard.services.kms.keyring import KEY, no_key
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z|mrk-[0-9a-f]{32}\Z")
@@ -23,7 +24,7 @@ _ARN = re.compile(r"arn:aws:kms:([^:]*):(\d{12}):(key|alias)/(.+)\Z")
 
 
 def find_key(store: Store, account: str, region: str, ref: str) -> Record:
-    """The key of an id, ARN, alias name or alias ARN. Raises NotFoundException in KMS's words."""
+    """The whole key of an id, ARN, alias name or alias ARN. Raises NotFoundException in KMS's words."""
     if ref.startswith("arn:"):
         found = _ARN.match(ref)
         if found is None or found[1] != region:
@@ -39,7 +40,7 @@ def find_key(store: Store, account: str, region: str, ref: str) -> Record:
     key = store.get(KEY.kind, account, region, ref)
     if key is None:
         raise no_key(f"arn:aws:kms:{region}:{account}:key/{ref}")
-    return key
+    return whole(store, key)
 
 
 def the_key(call: Call, ref: str, request: Mapping[str, Any], *, own: bool = False, action: str | None = None, **more: Any) -> Record:
@@ -93,7 +94,8 @@ def of_key(store: Store, key: Record) -> dict[str, Any]:
         "kms:KeyUsage": key.spec["KeyUsage"],
         "kms:CustomerMasterKeyUsage": key.spec["KeyUsage"],
         "kms:KeyOrigin": key.spec["Origin"],
-        "kms:MultiRegion": False,
+        "kms:MultiRegion": is_multi_region(key),
+        **({"kms:MultiRegionKeyType": configuration(key)["MultiRegionKeyType"]} if is_multi_region(key) else {}),
         "kms:ResourceAliases": alias_names(store, key) or None,
     }
 
@@ -104,6 +106,7 @@ _OF_REQUEST = {
     "MessageType": "kms:MessageType",
     "MacAlgorithm": "kms:MacAlgorithm",
     "KeyAgreementAlgorithm": "kms:KeyAgreementAlgorithm",
+    "EncapsulationAlgorithm": "kms:EncapsulationAlgorithm",
     "KeyPairSpec": "kms:DataKeyPairSpec",
     "Operations": "kms:GrantOperations",
     "GranteePrincipal": "kms:GranteePrincipal",
@@ -122,8 +125,9 @@ def of_request(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: request[member] for member, key in _OF_REQUEST.items() if request.get(member) is not None}
     if call.operation in ("CreateGrant", "ListGrants", "RevokeGrant"):
         found["kms:GrantIsForAWSResource"] = False  # a service that makes a grant in a caller's name would say so
-    for kind in request.get("Constraints") or {}:
-        found["kms:GrantConstraintType"] = kind
+    bound = {kind: pairs for kind, pairs in (request.get("Constraints") or {}).items() if kind.startswith("EncryptionContext") and pairs}
+    for kind, pairs in bound.items():
+        found |= {"kms:GrantConstraintType": kind, **of_context(pairs)}
     if request.get("Tags") and call.operation in ("CreateKey", "TagResource"):
         found["aws:TagKeys"] = [tag["TagKey"] for tag in request["Tags"]]
         found |= {f"aws:RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in request["Tags"]}
@@ -135,7 +139,13 @@ def of_request(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
 def of_context(context: Mapping[str, str] | None) -> dict[str, Any]:
     if not context:
         return {}
-    return {"kms:EncryptionContextKeys": list(context), **{f"kms:EncryptionContext:{name}": value for name, value in context.items()}}
+    pairs = {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
+    return {"kms:EncryptionContextKeys": list(context), **pairs, **{exact_key(name): value for name, value in context.items()}}
+
+
+def exact_key(name: str) -> str:
+    """The condition key of grants for a member of the encryption context: names of condition keys have no case, those of contexts do."""
+    return f"kms:EncryptionContextExactly:{name.encode().hex()}"
 
 
 def through(call: Call, region: str) -> dict[str, Any]:

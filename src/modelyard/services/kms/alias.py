@@ -91,7 +91,9 @@ def list_aliases(call, request):
 
 def _checked(name: str) -> str:
     if not name.startswith("alias/") or name == "alias/":
-        raise validation("Invalid identifier. Identifiers must be prefixed with 'alias/'.")
+        raise validation(
+            'Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html'
+        )
     if name.startswith("alias/aws/"):
         raise api.error.InvalidAliasNameException(f"{name}: names that begin with alias/aws/ are AWS's.")
     return name

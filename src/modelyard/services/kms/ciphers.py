@@ -11,6 +11,7 @@ from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Store
 from modelyard.services.kms import api, envelope
+from modelyard.services.kms.family import whole
 from modelyard.services.kms.keyring import KEY, materials, opened, spec_of
 from modelyard.services.kms.material import private_key
 from modelyard.services.kms.root import Root
@@ -27,7 +28,7 @@ def key_of_blob(store: Store, region: str, blob: bytes) -> Record:
     key = store.get(KEY.kind, named.account, region, named.key_id)
     if key is None:
         raise unreadable()
-    return key
+    return whole(store, key)
 
 
 def encrypt_with(root: Root, key: Record, plaintext: bytes, context: Mapping[str, str], now: float) -> bytes:

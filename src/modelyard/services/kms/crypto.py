@@ -105,7 +105,8 @@ def _source(
     if ref is not None:
         named = more(find_key(call.store, call.account, call.region, ref))
         key = the_key(call, ref, {**request, "EncryptionContext": context}, action=action, **named)
-        if spec_of(key).family == SYMMETRIC and ciphers.key_of_blob(call.store, call.region, _blob(request)).uid != key.uid:
+        asked = request.get("EncryptionAlgorithm") or request.get("SourceEncryptionAlgorithm") or DEFAULT
+        if asked == DEFAULT and ciphers.key_of_blob(call.store, call.region, _blob(request)).uid != key.uid:
             raise api.error.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
         return key
     algorithm = request.get("EncryptionAlgorithm") or request.get("SourceEncryptionAlgorithm") or DEFAULT

@@ -1,4 +1,7 @@
-"""Scheduled deletion: a key waits 7 to 30 days, and can be kept until then. The engine deletes it (upkeep.py)."""
+"""Scheduled deletion: a key waits 7 to 30 days, and can be kept until then. The engine deletes it (upkeep.py).
+
+The primary of multi-Region keys waits for its replicas to go before its own days begin (replication.py).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
 from modelyard.services.kms import api
 from modelyard.services.kms.access import the_key
+from modelyard.services.kms.family import is_replica, replicas_of
 from modelyard.services.kms.keyring import DAY, change, check_state, state_of
 from modelyard.services.kms.policy import check_customer
 
@@ -24,10 +28,11 @@ def schedule_key_deletion(call, request):
 
     def scheduled(now: Record) -> dict[str, Any]:
         check_state(now, call.now(), "Enabled", "Disabled", "PendingImport")
-        return {"DeletionDate": call.now() + days * DAY}
+        return {"DeletionWindow": days} if replicas_of(now) and not is_replica(now) else {"DeletionDate": call.now() + days * DAY}
 
     key = change(call.store, key, scheduled)
-    return {"KeyId": key.arn, "DeletionDate": key.spec["DeletionDate"], "KeyState": "PendingDeletion", "PendingWindowInDays": days}
+    told = {"KeyId": key.arn, "KeyState": state_of(key, call.now()), "PendingWindowInDays": days}
+    return told | ({"DeletionDate": key.spec["DeletionDate"]} if "DeletionDate" in key.spec else {})
 
 
 @api.operation
@@ -36,8 +41,8 @@ def cancel_key_deletion(call, request):
     key = the_key(call, request["KeyId"], request, own=True)
 
     def kept(now: Record) -> dict[str, Any]:
-        if state_of(now, call.now()) != "PendingDeletion":
+        if state_of(now, call.now()) not in ("PendingDeletion", "PendingReplicaDeletion"):
             raise api.error.KMSInvalidStateException(f"{now.arn} is not pending deletion.")
-        return {"DeletionDate": None, "Enabled": False}
+        return {"DeletionDate": None, "DeletionWindow": None, "Enabled": False}
 
     return {"KeyId": change(call.store, key, kept).arn}

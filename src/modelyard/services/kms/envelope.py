@@ -1,6 +1,6 @@
 """Ciphertext of symmetric keys: a blob that names its key and the material, bound to the encryption context.
 
-    4 bytes what and version | 16 key id | 6 account | 8 of the material's id | 16 salt | 12 nonce | ciphertext and tag
+    4 bytes what and version (of a multi-Region key or not) | 16 key id | 6 account | 8 of the material's id | 16 salt | 12 nonce | ciphertext and tag
 
 Each message has a key of its own, derived from the material and the salt (HKDF-SHA-256), so that one material may encrypt any
 number of messages; AES-256-GCM authenticates everything before the nonce and the encryption context with it.
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-MAGIC = b"\x01MK\x01"
+MAGIC, MAGIC_MULTI_REGION, PREFIX = b"\x01MK\x01", b"\x01MK\x02", "mrk-"
 _HEAD = struct.Struct(">4s16s6s8s16s")
 NONCE_BYTES, TAG_BYTES = 12, 16
 SMALLEST = _HEAD.size + NONCE_BYTES + TAG_BYTES
@@ -40,16 +40,20 @@ class Named:
 
 def seal(material: bytes, key_id: str, account: str, material_id: str, plaintext: bytes, context: Mapping[str, str]) -> bytes:
     salt, nonce = secrets.token_bytes(16), secrets.token_bytes(NONCE_BYTES)
-    head = _HEAD.pack(MAGIC, uuid.UUID(key_id).bytes, int(account).to_bytes(6, "big"), bytes.fromhex(material_id[:16]), salt)
+    magic = MAGIC_MULTI_REGION if key_id.startswith(PREFIX) else MAGIC
+    head = _HEAD.pack(
+        magic, uuid.UUID(key_id.removeprefix(PREFIX)).bytes, int(account).to_bytes(6, "big"), bytes.fromhex(material_id[:16]), salt
+    )
     return head + nonce + _cipher(material, salt).encrypt(nonce, plaintext, head + canonical(context))
 
 
 def read(blob: bytes) -> Named:
     """Raises Unreadable."""
-    if len(blob) < SMALLEST or not blob.startswith(MAGIC):
+    if len(blob) < SMALLEST or blob[:4] not in (MAGIC, MAGIC_MULTI_REGION):
         raise Unreadable
-    _, key_id, account, material, _ = _HEAD.unpack_from(blob)
-    return Named(str(uuid.UUID(bytes=key_id)), f"{int.from_bytes(account, 'big'):012d}", material.hex())
+    magic, number, account, material, _ = _HEAD.unpack_from(blob)
+    key_id = str(uuid.UUID(bytes=number)) if magic == MAGIC else PREFIX + number.hex()
+    return Named(key_id, f"{int.from_bytes(account, 'big'):012d}", material.hex())
 
 
 def unseal(material: bytes, blob: bytes, context: Mapping[str, str]) -> bytes:

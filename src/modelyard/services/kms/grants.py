@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +10,25 @@ from modelyard.kernel.errors import validation
 from modelyard.kernel.lifecycle import static
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved
+from modelyard.services.iam.present import is_there
 from modelyard.services.kms import api
-from modelyard.services.kms.access import check_dry, find_key, the_key
+from modelyard.services.kms.access import check_dry, exact_key, find_key, the_key
 from modelyard.services.kms.keyring import check_state, spec_of
 from modelyard.services.kms.paging import page
-from modelyard.services.kms.specs import AGREE, ENCRYPT, MAC, SIGN, SYMMETRIC
+from modelyard.services.kms.specs import AGREE, ENCAPSULATE, ENCRYPT, MAC, SIGN, SYMMETRIC
 
 GRANT = static("kms-grant")
 MOST = 50_000
-_PRINCIPAL = re.compile(r"arn:aws:(iam|sts)::\d{12}:(root|user/.+|role/.+|assumed-role/.+|federated-user/.+)\Z")
 _ALWAYS = {"CreateGrant", "RetireGrant", "DescribeKey"}
+_UNBOUND = {"RetireGrant", "DescribeKey"}
+_CONTEXTS = ("EncryptionContextSubset", "EncryptionContextEquals")
 _KEY_DATA = {"GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"}
 _OF_USAGE = {
     ENCRYPT: {"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo"},
     SIGN: {"Sign", "Verify", "GetPublicKey"},
     MAC: {"GenerateMac", "VerifyMac"},
     AGREE: {"DeriveSharedSecret", "GetPublicKey"},
+    ENCAPSULATE: {"Encapsulate", "Decapsulate", "GetPublicKey"},
 }
 
 
@@ -41,12 +43,13 @@ def create_grant(call, request):
     if grantee is None:
         raise validation("A GranteePrincipal is required.")
     for principal in filter(None, (grantee, retiring)):
-        if not _PRINCIPAL.match(principal):
-            raise api.error.InvalidArnException(f"{principal} is not a valid principal ARN.")
+        if not is_there(call.store, principal):
+            raise api.error.InvalidArnException(f"ARN does not refer to a valid principal: {principal}")
     operations = list(dict.fromkeys(request["Operations"]))
     _check_operations(key, operations)
-    constraints = {kind: dict(pairs) for kind, pairs in (request.get("Constraints") or {}).items() if pairs is not None}
-    if len(constraints) > 1 or (constraints and spec_of(key).family != SYMMETRIC):
+    constraints = {kind: wanted for kind, wanted in (request.get("Constraints") or {}).items() if wanted}
+    contexts = [kind for kind in constraints if kind in _CONTEXTS]
+    if len(contexts) > 1 or (contexts and spec_of(key).family != SYMMETRIC):
         raise validation("A grant takes one of EncryptionContextSubset and EncryptionContextEquals, for a symmetric encryption key.")
     asked = {
         "Name": request.get("Name", ""),
@@ -137,20 +140,32 @@ def statement_of(grant: Record) -> list[dict[str, Any]]:
     """The grant as statements of a policy."""
     spec = grant.spec
     base = {"Sid": f"grant {grant.name[:12]}", "Effect": "Allow", "Principal": {"AWS": spec["GranteePrincipal"]}, "Resource": "*"}
-    if not spec["Constraints"]:
-        return [{**base, "Action": [f"kms:{name}" for name in spec["Operations"]]}]
-    free = [f"kms:{name}" for name in spec["Operations"] if name in _ALWAYS]
-    bound = [f"kms:{name}" for name in spec["Operations"] if name not in _ALWAYS]
-    found = [{**base, "Action": free}] if free else []
-    return [*found, {**base, "Action": bound, "Condition": _condition(spec["Constraints"])}] if bound else found
+    source = {"ArnLike": {"aws:SourceArn": spec["Constraints"]["SourceArn"]}} if "SourceArn" in spec["Constraints"] else {}
+    equal, every = _of_contexts(spec["Constraints"])
+    bound = {**source, **({"StringEquals": equal} if equal else {}), **({"ForAllValues:StringEquals": every} if every else {})}
+    found = []
+    for names, condition in (
+        ([name for name in spec["Operations"] if name in _UNBOUND], source),
+        ([name for name in spec["Operations"] if name not in _ALWAYS], bound),
+        (["CreateGrant"] if "CreateGrant" in spec["Operations"] else [], _of_child(spec, source, equal, every)),
+    ):
+        if names:
+            found.append({**base, "Action": [f"kms:{name}" for name in names], **({"Condition": condition} if condition else {})})
+    return found
 
 
-def _condition(constraints: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    ((kind, pairs),) = constraints.items()
-    condition: dict[str, Any] = {"StringEquals": {f"kms:EncryptionContext:{name}": _literal(value) for name, value in pairs.items()}}
-    if kind == "EncryptionContextEquals":
-        condition["ForAllValues:StringEquals"] = {"kms:EncryptionContextKeys": [_literal(name) for name in pairs]}
-    return condition
+def _of_contexts(constraints: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """What the encryption context must have (by exact names), and what it may have at all."""
+    pairs = next((constraints[kind] for kind in _CONTEXTS if kind in constraints), {})
+    equal = {exact_key(name): _literal(value) for name, value in pairs.items()}
+    return equal, {"kms:EncryptionContextKeys": [_literal(name) for name in pairs]} if "EncryptionContextEquals" in constraints else {}
+
+
+def _of_child(spec: Mapping[str, Any], source: dict[str, Any], equal: dict[str, str], every: dict[str, list[str]]) -> dict[str, Any]:
+    """A grant made with a grant gives no more operations than it, and binds the encryption context at least as tightly."""
+    exactly = {"kms:GrantConstraintType": "EncryptionContextEquals"} if every else {}
+    same = {"StringEquals": {**equal, **exactly}} if equal else {}
+    return {**source, **same, "ForAllValues:StringEquals": {**every, "kms:GrantOperations": list(spec["Operations"])}}
 
 
 def _literal(text: str) -> str:

@@ -19,11 +19,13 @@ from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
 from modelyard.services.kms import api
 from modelyard.services.kms.access import the_key
-from modelyard.services.kms.keyring import DAY, EXPIRES, change, check_state, imported, sealed_for, spec_of
+from modelyard.services.kms.family import home_of, is_replica, keeper, members, primary_of, whole
+from modelyard.services.kms.keyring import DAY, EXPIRES, change, check_state, order_of, pending_of, sealed_for, spec_of
 from modelyard.services.kms.material import fits, material_id, private_der, private_key, public_der
 from modelyard.services.kms.root import WrongRoot
+from modelyard.services.kms.specs import SYMMETRIC
 
-TOKEN = "import token"
+TOKEN, NEW = "import token", "NEW_KEY_MATERIAL"
 _HASHES = {"SHA_1": hashes.SHA1, "SHA_256": hashes.SHA256}
 
 
@@ -47,26 +49,26 @@ def get_parameters_for_import(call, request):
 
 @api.operation
 def import_key_material(call, request):
-    """Material once imported can be imported again after its end, but no other into the same key."""
+    """The first material, the same again, or (symmetric keys) a new one that waits for RotateKeyOnDemand."""
     key = _external(call, request)
-    model, until = request.get("ExpirationModel", EXPIRES), request.get("ValidTo")
-    if (model == EXPIRES) != (until is not None):
-        raise validation("A ValidTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES, and only then.")
-    if until is not None and not call.now() < until <= call.now() + 365 * DAY:
-        raise validation("ValidTo must be in the future, and at most 365 days from now.")
-    if request.get("ImportType", "EXISTING_KEY_MATERIAL") != "EXISTING_KEY_MATERIAL" and key.spec.get("ImportedId"):
-        raise api.error.UnsupportedOperationException("Modelyard has not built several imported materials of a key; nothing was done.")
+    until, described = _checked_times(call, request), request.get("KeyMaterialDescription")
     material = _unwrapped(call, key, request)
     if not fits(spec_of(key), material):
         raise api.error.IncorrectKeyMaterialException(f"The key material is not that of a {key.spec['KeySpec']} key.")
-    name = material_id(material, key.arn)
-    sealed = call.platform.kms.root.seal(material, sealed_for(key.arn, name))
+    name = material_id(material, home_of(key))
+    if request.get("KeyMaterialId", name) != name:
+        raise api.error.IncorrectKeyMaterialException("The key material is not that of the KeyMaterialId in the request.")
+    sealed = call.platform.kms.root.seal(material, sealed_for(home_of(key), name))
+    if key.owner:
+        _begin_family(call, key, name)
 
     def held(now: Record) -> dict[str, Any]:
         check_state(now, call.now(), "PendingImport", "Enabled", "Disabled")
-        if now.spec.get("ImportedId", name) != name:
-            raise api.error.IncorrectKeyMaterialException("The key material is not the one that was imported into this key before.")
-        return {"ImportedId": name, "Imported": {"Id": name, "Sealed": sealed, "At": call.now(), "How": "", "ValidTo": until}}
+        _check_known(call, now, name, request.get("ImportType"))
+        have = now.spec.get("Imports", {})
+        kept = {"Description": have.get(name, {}).get("Description") if described is None else described}
+        patch: dict[str, Any] = {"Imports": {**have, name: {"Sealed": sealed, "ValidTo": until, **kept}}}
+        return patch if now.owner or order_of(now) else {**patch, "Order": [{"Id": name, "At": call.now(), "How": ""}]}
 
     change(call.store, key, held)
     return {"KeyId": key.arn, "KeyMaterialId": name}
@@ -74,19 +76,25 @@ def import_key_material(call, request):
 
 @api.operation
 def delete_imported_key_material(call, request):
+    """Material that belongs to the key can come back by another import; what waits for its rotation is forgotten, in all regions."""
     key = _external(call, request)
+    order, waits = order_of(key), pending_of(key)
+    name = request.get("KeyMaterialId") or (order[-1]["Id"] if order else None)
+    if request.get("KeyMaterialId") and name != waits and name not in [one["Id"] for one in order]:
+        raise api.error.NotFoundException(f"{key.arn} has no key material {name}")
 
     def dropped(now: Record) -> dict[str, Any]:
-        check_state(now, call.now(), "Enabled", "Disabled", "PendingImport")
-        if request.get("KeyMaterialId", now.spec.get("ImportedId")) != now.spec.get("ImportedId"):
-            raise api.error.NotFoundException(f"{now.arn} has no key material {request['KeyMaterialId']}")
-        return {"Imported": None}
+        check_state(now, call.now(), "Enabled", "Disabled", "PendingImport", "PendingDeletion", "PendingReplicaDeletion")
+        have = now.spec.get("Imports", {})
+        if name not in have:
+            return {}
+        left = {other: one for other, one in have.items() if other != name}
+        return {"Imports": left if name == pending_of(now) else {**left, name: {**have[name], "Sealed": None}}}
 
-    told = {"KeyId": key.arn}
-    if found := imported(key, call.now()):
-        told["KeyMaterialId"] = found["Id"]
-    change(call.store, key, dropped)
-    return told
+    wherever = [key] if name != waits or is_replica(key) or not key.owner else members(call.store, keeper(call.store, key))
+    for one in wherever:
+        change(call.store, whole(call.store, one), dropped)
+    return {"KeyId": key.arn, **({"KeyMaterialId": name} if name else {})}
 
 
 # --- helpers -------------------------------------------------------------------------------------
@@ -97,6 +105,48 @@ def _external(call: Any, request: Mapping[str, Any]) -> Record:
     if key.spec["Origin"] != "EXTERNAL":
         raise api.error.UnsupportedOperationException(f"{key.arn} origin is {key.spec['Origin']} which is not valid for this operation.")
     return key
+
+
+def _checked_times(call: Any, request: Mapping[str, Any]) -> float | None:
+    """When the material ends."""
+    model, until = request.get("ExpirationModel", EXPIRES), request.get("ValidTo")
+    if model == EXPIRES and until is None:
+        raise validation("A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES")
+    if model != EXPIRES and until is not None:
+        raise validation("A validTo date cannot be set if the ExpirationModel is KEY_MATERIAL_DOES_NOT_EXPIRE")
+    if until is not None and not call.now() < until <= call.now() + 365 * DAY:
+        raise validation("ValidTo must be in the future, and at most 365 days from now.")
+    return until
+
+
+def _begin_family(call: Any, key: Record, name: str) -> None:
+    """The first material of multi-Region keys: the primary says which one it is, before it has it."""
+    if is_replica(key):
+        return
+
+    def begun(family: Record) -> dict[str, Any]:
+        return {} if family.spec.get("Order") else {"Order": [{"Id": name, "At": call.now(), "How": ""}]}
+
+    change(call.store, keeper(call.store, key), begun)
+
+
+def _check_known(call: Any, key: Record, name: str, kind: str | None) -> None:
+    """Raises unless this material may go into the key: one that it knows, or a new one where it may take one."""
+    known, waits = [one["Id"] for one in order_of(key)], pending_of(key)
+    if is_replica(key):
+        primary = primary_of(call.store, keeper(call.store, key))
+        if kind == NEW or primary is None or name not in {*known, *primary.spec.get("Imports", {})}:
+            raise api.error.IncorrectKeyMaterialException("A replica key takes the key material that was imported into its primary key.")
+        return
+    if not known or name in known or name == waits:
+        return
+    if kind != NEW or spec_of(key).family != SYMMETRIC:
+        raise api.error.IncorrectKeyMaterialException("The key material is not one that was imported into this key before.")
+    if waits is not None:
+        raise api.error.KMSInvalidStateException(
+            f"New key material (id: {name}) cannot be imported into KMS key {key.arn}, because another key material (id: {waits}) is pending "
+            "rotation."
+        )
 
 
 def _unwrapped(call: Any, key: Record, request: Mapping[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from modelyard.kernel.errors import validation
 from modelyard.services.kms import api
 from modelyard.services.kms.access import of_request, the_key
+from modelyard.services.kms.family import FAMILY, PREFIX, home, whole
 from modelyard.services.kms.keyring import KEY, change, check_state, metadata, state_of
 from modelyard.services.kms.making import first_material, key_arn
 from modelyard.services.kms.managed import ensure_managed, managed_alias
@@ -24,10 +25,12 @@ MOST = 100_000
 @api.operation
 def create_key(call, request):
     spec, usage, origin = _checked(request)
-    name = str(uuid.uuid4())
+    multi = bool(request.get("MultiRegion"))
+    name = PREFIX + uuid.uuid4().hex if multi else str(uuid.uuid4())
     arn = key_arn(call.account, call.region, name)
-    facts = {"kms:KeySpec": spec.name, "kms:KeyUsage": usage, "kms:KeyOrigin": origin, "kms:MultiRegion": False}
+    facts = {"kms:KeySpec": spec.name, "kms:KeyUsage": usage, "kms:KeyOrigin": origin, "kms:MultiRegion": multi}
     facts |= {"kms:CustomerMasterKeySpec": spec.name, "kms:CustomerMasterKeyUsage": usage, "kms:CallerAccount": call.principal.account}
+    facts |= {"kms:MultiRegionKeyType": "PRIMARY"} if multi else {}
     call.authorize("kms:CreateKey", "*", {**of_request(call, request), **facts})
     tags = checked_tags(request.get("Tags") or [], {})
     if tags:
@@ -35,28 +38,28 @@ def create_key(call, request):
     policy = json.dumps(default_policy(call.account), indent=2)
     if request.get("Policy"):
         policy = checked_policy(call, request["Policy"], arn, call.account, bool(request.get("BypassPolicyLockoutSafetyCheck")))
-    if call.store.count(KEY.kind, call.account, call.region) >= MOST:
-        raise api.error.LimitExceededException(f"An account may have at most {MOST} keys in a region.")
-    made = {} if origin == "EXTERNAL" else {"Materials": [first_material(call.platform.kms.root, arn, spec.name, call.now())]}
-    key = call.store.create(
-        KEY,
-        account=call.account,
-        region=call.region,
-        name=name,
-        arn=arn,
-        spec={
-            "Description": request.get("Description", ""),
-            "KeyUsage": usage,
-            "KeySpec": spec.name,
-            "Origin": origin,
-            "Manager": "CUSTOMER",
-            "Enabled": True,
-            "Policy": policy,
-        },
-        state=made,
-        tags=tags,
-    )
-    return {"KeyMetadata": metadata(key, call.now())}
+    check_room(call, call.region)
+    made: dict[str, Any] = {}
+    if origin != "EXTERNAL":
+        made = {"Materials": [first_material(call.platform.kms.root, home(call.account, call.region, name), spec.name, call.now())]}
+    own = {
+        "Description": request.get("Description", ""),
+        "KeyUsage": usage,
+        "KeySpec": spec.name,
+        "Origin": origin,
+        "Manager": "CUSTOMER",
+        "Enabled": True,
+        "Policy": policy,
+    }
+    if multi:  # before the key: without one, the family is forgotten in an hour
+        family = call.store.create(
+            FAMILY, account=call.account, region="", name=name, arn=home(call.account, "", name), spec={"Primary": call.region}, state=made
+        )
+        owned: dict[str, Any] = {"owner": family.uid}
+    else:
+        owned = {"state": made}
+    key = call.store.create(KEY, account=call.account, region=call.region, name=name, arn=arn, spec=own, tags=tags, **owned)
+    return {"KeyMetadata": metadata(whole(call.store, key), call.now())}
 
 
 @api.operation
@@ -102,6 +105,11 @@ def update_key_description(call, request):
 # --- helpers -------------------------------------------------------------------------------------
 
 
+def check_room(call: Any, region: str) -> None:
+    if call.store.count(KEY.kind, call.account, region) >= MOST:
+        raise api.error.LimitExceededException(f"An account may have at most {MOST} keys in a region.")
+
+
 def _switch(call: Any, request: Mapping[str, Any], enabled: bool) -> None:
     key = the_key(call, request["KeyId"], request, own=True)
     check_customer(key)
@@ -122,15 +130,13 @@ def _checked(request: Mapping[str, Any]) -> tuple[Spec, str, str]:
     origin = request.get("Origin", "AWS_KMS")
     if request.get("CustomKeyStoreId") or request.get("XksKeyId") or origin not in ("AWS_KMS", "EXTERNAL"):
         raise api.error.UnsupportedOperationException("Modelyard has not built custom key stores; nothing was done.")
-    if request.get("MultiRegion"):
-        raise api.error.UnsupportedOperationException("Modelyard has not built multi-Region keys; nothing was done.")
     spec = SPECS.get(name)
     if spec is None:
         raise api.error.UnsupportedOperationException(f"Modelyard has not built keys of spec {name}; nothing was done.")
     usage = request.get("KeyUsage")
     if usage is None:
         if spec.family != SYMMETRIC:
-            raise validation(f"You must specify a KeyUsage value for a KMS key with key spec {name}.")
+            raise validation("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
         usage = ENCRYPT
     if usage not in spec.algorithms:
         raise validation(f"KeyUsage {usage} is not compatible with KeySpec {name}")

@@ -14,11 +14,8 @@ def key_arn(account: str, region: str, name: str) -> str:
     return f"arn:aws:kms:{region}:{account}:key/{name}"
 
 
-def first_material(root: Root, arn: str, spec: str, now: float) -> dict[str, Any]:
-    return sealed_material(root, arn, new_material(SPECS[spec]), now)
-
-
-def sealed_material(root: Root, arn: str, material: bytes, now: float, how: str = "") -> dict[str, Any]:
-    """`how` it came: "" with the key, AUTOMATIC or ON_DEMAND by rotation."""
-    name = material_id(material, arn)
-    return {"Id": name, "Sealed": root.seal(material, sealed_for(arn, name)), "At": now, "How": how}
+def first_material(root: Root, home: str, spec: str, now: float) -> dict[str, Any]:
+    """{Id, Sealed, At, How} for the key(s) of this home (family.py); How: "" with the key, AUTOMATIC or ON_DEMAND by rotation."""
+    material = new_material(SPECS[spec])
+    name = material_id(material, home)
+    return {"Id": name, "Sealed": root.seal(material, sealed_for(home, name)), "At": now, "How": ""}

@@ -20,7 +20,7 @@ DATA_KEY_BYTES = 32
 class Keys:
     def __init__(self, platform: Any) -> None:
         self._platform = platform
-        self.root = Root(platform.settings.secrets)
+        self.root = Root(platform.settings.secrets, platform.store)
 
     def data_key(self, account: str, region: str, key_ref: str, context: Mapping[str, str], call: Any = None) -> tuple[str, bytes, bytes]:
         """(ARN of the key, a new data key of 32 bytes, the data key encrypted)."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
+from modelyard.services.iam.present import strangers
 from modelyard.services.iam.resource_documents import BadDocument, PoliciesOf, checked
 from modelyard.services.kms import api
 from modelyard.services.kms.access import the_key
@@ -73,6 +74,8 @@ def checked_policy(call: Any, text: str, arn: str, account: str, bypass: bool) -
         document = checked(text, "kms")
     except BadDocument as problem:
         raise _malformed(str(problem)) from None
+    if strangers(call.store, document):
+        raise _malformed("Policy contains a statement with one or more invalid principals.")
     if not bypass and call.platform.settings.auth != "open":
         condition = {"kms:CallerAccount": call.principal.account, **call.condition}
         if not call.platform.identity.decide(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SYMMETRIC, RSA, ECC, HMAC = "symmetric", "rsa", "ecc", "hmac"
+SYMMETRIC, RSA, ECC, HMAC, EDWARDS, ML_DSA, ML_KEM = "symmetric", "rsa", "ecc", "hmac", "edwards", "ml-dsa", "ml-kem"
 ENCRYPT, SIGN, MAC, AGREE = "ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT"
+ENCAPSULATE = "ENCAPSULATE_DECAPSULATE"
 
 
 @dataclass(frozen=True)
 class Spec:
-    """`size` is in bits. `algorithms` by key usage."""
+    """`size` is in bits (of lattice keys: the parameter set). `algorithms` by key usage."""
 
     name: str
     family: str
@@ -37,7 +38,18 @@ SPECS: dict[str, Spec] = {
         _ecc("ECC_NIST_P521", 521, 512),
         _ecc("ECC_SECG_P256K1", 256, 256, agrees=False),
         *(Spec(f"HMAC_{size}", HMAC, size, {MAC: (f"HMAC_SHA_{size}",)}) for size in (224, 256, 384, 512)),
+        Spec("ECC_NIST_EDWARDS25519", EDWARDS, 256, {SIGN: ("ED25519_SHA_512",)}),
+        *(Spec(f"ML_DSA_{size}", ML_DSA, size, {SIGN: ("ML_DSA_SHAKE_256",)}) for size in (44, 65, 87)),
+        *(Spec(f"ML_KEM_{size}", ML_KEM, size, {ENCAPSULATE: ("ML_KEM",)}) for size in (768, 1024)),
     )
 }
-MEMBER = {ENCRYPT: "EncryptionAlgorithms", SIGN: "SigningAlgorithms", MAC: "MacAlgorithms", AGREE: "KeyAgreementAlgorithms"}
+PAIRS = (RSA, ECC, EDWARDS, ML_DSA, ML_KEM)
+"""Families of key pairs: those that have a public key."""
+MEMBER = {
+    ENCRYPT: "EncryptionAlgorithms",
+    SIGN: "SigningAlgorithms",
+    MAC: "MacAlgorithms",
+    AGREE: "KeyAgreementAlgorithms",
+    ENCAPSULATE: "EncapsulationAlgorithms",
+}
 """How KeyMetadata and GetPublicKey call the algorithms of a usage."""

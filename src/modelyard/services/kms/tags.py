@@ -39,12 +39,12 @@ def list_resource_tags(call, request):
 
 
 def checked_tags(given: Sequence[Mapping[str, str]], have: Mapping[str, str]) -> dict[str, str]:
-    """The tags by key. Raises TagException or LimitExceededException."""
+    """The tags by key. Raises TagException."""
     tags = {tag["TagKey"]: tag["TagValue"] for tag in given}
     if len(tags) != len(given):
         raise api.error.TagException("Duplicate tag keys")
     if any(name.lower().startswith("aws:") for name in tags):
-        raise api.error.TagException("aws: prefixed tag key names are not allowed for external use")
+        raise api.error.TagException("Tags beginning with aws: are reserved")
     if len({**have, **tags}) > MOST:
-        raise api.error.LimitExceededException(f"A key may have at most {MOST} tags.")
+        raise api.error.TagException("Too many tags")
     return tags

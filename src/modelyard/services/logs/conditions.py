@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     |(?P<word>[^\s=<>!&|()"%,\[\]{}]+))""",
     re.VERBOSE,
 )
+_REGEX_NOT = re.compile(r"[^A-Za-z0-9:_#=@/;,\-^$?\[\]{}|\\*+. ]")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -38,6 +39,9 @@ def search(expression: Any, value: str, error: Failure) -> bool:
 
 
 def compiled(expression: str, error: Failure) -> Any:
+    """What AWS's patterns may have: no groups, no letters beyond ASCII."""
+    if (bad := _REGEX_NOT.search(re.sub(r"\\.", "", expression))) is not None:
+        raise error(f"Invalid character(s) in term '{bad[0]}'")
     try:
         return regex.compile(expression)
     except (regex.error, RecursionError) as problem:
@@ -52,6 +56,11 @@ class Conditions:
     error: Failure
     selector_kind: str
     selectors: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    """Plain texts that a value must have in it, if there are no choices."""
+    present: list[str] = field(default_factory=list)
+    """Selectors that must find something, if there are no choices."""
+    choices: bool = False
     _at: int = 0
     _depth: int = 0
 
@@ -90,6 +99,7 @@ class Conditions:
         parts = [self._both()]
         while self._take("||"):
             parts.append(self._both())
+            self.choices = True
         self._depth -= 1
         return parts[0] if len(parts) == 1 else lambda find: any(part(find) for part in parts)
 
@@ -111,13 +121,16 @@ class Conditions:
         if selector not in self.selectors:
             self.selectors.append(selector)
         if self._take("IS"):
+            self.present.append(selector)
             return self._state(selector)
         if self._take("EXISTS"):
+            self.present.append(selector)
             return lambda find: bool(find(selector))
         if self._take("NOT"):
             if not self._take("EXISTS"):
                 raise self._bad()
             return lambda find: not find(selector)
+        self.present.append(selector)
         sign = self._take("=", "!=", "<", "<=", ">", ">=")
         if sign is None:
             raise self._bad()
@@ -145,6 +158,8 @@ class Conditions:
         if sign not in ("=", "!="):
             raise self._bad()
         wanted = re.sub(r"\\(.)", r"\1", said[1:-1]) if kind == "string" else said
+        if sign == "=":
+            self.texts += [piece for piece in re.split(r"\*+", wanted) if piece]
         whole = re.compile(".*".join(re.escape(piece) for piece in re.split(r"\*+", wanted)), re.DOTALL)
         return lambda value: _is_plain(value) and (whole.fullmatch(_text(value)) is not None) is (sign == "=")
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
-from modelyard.services.logs.groups import the_group
+from modelyard.services.logs.groups import the_group, the_named_group
 from modelyard.services.logs.log_store import END, START, Group, LogEvent, Stream
 from modelyard.services.logs.patterns import matcher
 from modelyard.services.logs.streams import the_stream
@@ -48,7 +48,7 @@ def put_log_events(call, request):
 @api.operation
 def get_log_events(call, request):
     """Tokens name a place in the stream. At an end the same token comes back: so readers know."""
-    group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
+    group = the_named_group(call, request)
     stream = the_stream(call, group, request["logStreamName"])
     limit = request.get("limit", PAGE_EVENTS)
     way, place = _read_token(request.get("nextToken"))
@@ -84,7 +84,7 @@ def get_log_events(call, request):
 def filter_log_events(call, request):
     """Events of several streams in the order of time. A page ends when it is full, or after a moment of looking: it may be empty
     and have a token, as AWS's may."""
-    group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
+    group = the_named_group(call, request)
     streams = _searched(call, group, request)
     matches = matcher(request.get("filterPattern", ""), api.error.InvalidParameterException)
     limit, until = request.get("limit", PAGE_EVENTS), monotonic() + PAGE_SECONDS

@@ -8,13 +8,16 @@ from modelyard.services.logs import api
 from modelyard.services.logs.filter_store import METRIC, FilterStore
 from modelyard.services.logs.log_store import Group
 
-DESCRIBE_LIMIT = 50
+DESCRIBE_LIMIT, MOST_TAGS = 50, 50
 RETENTIONS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 
 @api.operation
 def create_log_group(call, request):
     name = request["logGroupName"]
+    if name.startswith("aws/"):
+        raise api.error.InvalidParameterException("Log groups starting with AWS/ are reserved for AWS.")
+    _check_tags(request.get("tags", {}), {})
     logs, key = call.platform.logs, _key_arn(call, request.get("kmsKeyId"))
     if not logs.create_group(call.account, call.region, name, key, request.get("logGroupClass", "STANDARD")):
         raise api.error.ResourceAlreadyExistsException("The specified log group already exists")
@@ -30,6 +33,9 @@ def describe_log_groups(call, request):
     limit = request.get("limit", DESCRIBE_LIMIT)
     if request.get("logGroupNamePrefix") and request.get("logGroupNamePattern"):
         raise api.error.InvalidParameterException("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
+    others = {call.account} - set(request.get("accountIdentifiers") or [call.account])
+    if request.get("includeLinkedAccounts") and others:
+        return {"logGroups": []}  # of accounts that are not linked to this one
     if request.get("logGroupIdentifiers"):
         named = (call.platform.logs.group(call.account, call.region, _name_of(said)) for said in request["logGroupIdentifiers"])
         return {"logGroups": [_describe(call, group) for group in named if group is not None]}
@@ -66,22 +72,25 @@ def put_log_group_deletion_protection(call, request):
 
 @api.operation
 def associate_kms_key(call, request):
-    group = the_group(call, request.get("logGroupName") or request.get("resourceIdentifier"))
+    group = the_group(call, one_of(request, "logGroupName", "resourceIdentifier"))
     call.platform.logs.set_key(group, _key_arn(call, request["kmsKeyId"]))
     return {}
 
 
 @api.operation
 def disassociate_kms_key(call, request):
-    call.platform.logs.set_key(the_group(call, request.get("logGroupName") or request.get("resourceIdentifier")), None)
+    call.platform.logs.set_key(the_group(call, one_of(request, "logGroupName", "resourceIdentifier")), None)
     return {}
 
 
 @api.operation
 def put_retention_policy(call, request):
     if request["retentionInDays"] not in RETENTIONS:
-        raise api.error.InvalidParameterException(f"Invalid retention value, must be one of {sorted(RETENTIONS)}")
-    call.platform.logs.set_retention(the_group(call, request["logGroupName"]), request["retentionInDays"])
+        raise api.error.InvalidParameterException(f"Invalid retention value. Valid values are: {sorted(RETENTIONS)}")
+    group = the_group(call, request["logGroupName"])
+    if group.log_class == "DELIVERY":
+        raise api.error.InvalidParameterException("The retention of a log group of the class DELIVERY is one day and cannot be changed.")
+    call.platform.logs.set_retention(group, request["retentionInDays"])
     return {}
 
 
@@ -93,7 +102,9 @@ def delete_retention_policy(call, request):
 
 @api.operation
 def tag_resource(call, request):
-    call.store.set_tags(_tagged(call, request["resourceArn"]), request["tags"])
+    arn = _tagged(call, request["resourceArn"])
+    _check_tags(request["tags"], call.store.tags(arn))
+    call.store.set_tags(arn, request["tags"])
     return {}
 
 
@@ -111,7 +122,9 @@ def list_tags_for_resource(call, request):
 @api.operation
 def tag_log_group(call, request):
     the_group(call, request["logGroupName"])
-    call.store.set_tags(group_arn(call, request["logGroupName"]), request["tags"])
+    arn = group_arn(call, request["logGroupName"])
+    _check_tags(request["tags"], call.store.tags(arn))
+    call.store.set_tags(arn, request["tags"])
     return {}
 
 
@@ -136,13 +149,34 @@ def group_arn(call, name: str) -> str:
 
 
 def the_group(call, name: str | None) -> Group:
-    """The group of a name or an ARN; AWS's ResourceNotFoundException where there is none."""
+    """The group of a name or an ARN; AWS's ResourceNotFoundException where there is none here."""
     if name and name.startswith("arn:"):
-        name = _name_of(name)
+        name = _name_of(name) if name.startswith(group_arn(call, "")) else None
     group = call.platform.logs.group(call.account, call.region, name) if name else None
     if group is None:
         raise api.error.ResourceNotFoundException("The specified log group does not exist.")
     return group
+
+
+def one_of(request: dict, *members: str) -> str:
+    """The value of the one of these members that is given."""
+    given = [member for member in members if request.get(member)]
+    if len(given) != 1:
+        both = "either " + " or ".join(members)
+        raise api.error.InvalidParameterException(f"You must include {both}, but not both.")
+    return request[given[0]]
+
+
+def the_named_group(call, request: dict) -> Group:
+    """Of `logGroupName` or `logGroupIdentifier`."""
+    return the_group(call, one_of(request, "logGroupName", "logGroupIdentifier"))
+
+
+def _check_tags(new: dict[str, str], there: dict[str, str]) -> None:
+    if any(key.lower().startswith("aws:") for key in new):
+        raise api.error.InvalidParameterException("aws: prefixed tag key names are not allowed for external use.")
+    if len({**there, **new}) > MOST_TAGS:
+        raise ApiError("TooManyTagsException", f"A resource can have at most {MOST_TAGS} tags.", 400)
 
 
 def _name_of(said: str) -> str:

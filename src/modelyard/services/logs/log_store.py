@@ -10,12 +10,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import orjson
 
 from modelyard.kernel.clock import Clock
 from modelyard.kernel.database import Database, Tx
+from modelyard.services.logs.lines import END, START, LogEvent, Place, place_of
+from modelyard.services.logs.packs import Packs
+from modelyard.services.logs.scan import MANY_ROWS, Reader
 
 MIGRATIONS = [
     """
@@ -45,19 +49,22 @@ MIGRATIONS = [
     CREATE TABLE log_query_definitions (
         id TEXT PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL)
     """,
+    """
+    CREATE TABLE log_packs (
+        id @SERIAL@, stream_id BIGINT NOT NULL, first_at BIGINT NOT NULL, first_seq BIGINT NOT NULL, last_at BIGINT NOT NULL, last_seq BIGINT NOT NULL,
+        lines INTEGER NOT NULL, bytes BIGINT NOT NULL, places @BLOB@ NOT NULL, body @BLOB@ NOT NULL);
+    CREATE INDEX log_packs_place ON log_packs (stream_id, last_at, last_seq, first_at, first_seq, id);
+    CREATE INDEX log_packs_first ON log_packs (stream_id, first_at, first_seq, last_at, last_seq, id);
+    CREATE TABLE log_pack_bits (pack_id BIGINT PRIMARY KEY, bits @BLOB@ NOT NULL)
+    """,
 ]
 MANY_STREAMS = 8
-FEW_ROWS, MANY_ROWS = 64, 4096
-"""How much of a stream is read at once: first, and later."""
+FEW_ROWS = 64
+"""How much of each of many streams is read at first."""
 LOOK_ROWS = 50_000
 """How many rows of all streams together are looked into before a mark."""
 SWEEP_ROWS = 20_000
 DAY_MS = 86_400_000
-
-Place = tuple[int, int]
-"""(timestamp ms, seq): where in a stream."""
-START: Place = (-1, -1)
-END: Place = (1 << 62, 1 << 62)
 
 
 @dataclass(frozen=True)
@@ -87,24 +94,15 @@ class Stream:
     bytes: int
 
 
-class LogEvent(NamedTuple):
-    """`message` is None only of the marks of `scan`."""
-
-    seq: int
-    stream_id: int
-    at_ms: int
-    ingested_ms: int
-    message: str | None
-
-
 class LogStore:
     """`platform.logs`."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = self.db = db
         self._clock = clock
-        serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if db.dialect == "sqlite" else "BIGSERIAL PRIMARY KEY"
-        db.migrate("logs", [step.replace("@SERIAL@", serial) for step in MIGRATIONS])
+        serial, blob = ("INTEGER PRIMARY KEY AUTOINCREMENT", "BLOB") if db.dialect == "sqlite" else ("BIGSERIAL PRIMARY KEY", "BYTEA")
+        db.migrate("logs", [step.replace("@SERIAL@", serial).replace("@BLOB@", blob) for step in MIGRATIONS])
+        self._reader, self.packs = Reader(db), Packs(db)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -172,7 +170,9 @@ class LogStore:
 
     def delete_group(self, group: Group) -> None:
         with self._db.write() as tx:
-            tx.execute("DELETE FROM log_events WHERE stream_id IN (SELECT id FROM log_streams WHERE group_id = ?)", (group.id,))
+            of_group = "stream_id IN (SELECT id FROM log_streams WHERE group_id = ?)"
+            tx.execute(f"DELETE FROM log_events WHERE {of_group}", (group.id,))
+            Packs.drop_of(tx, of_group, group.id)
             for table in ("log_streams", "log_filters", "log_outbox"):
                 tx.execute(f"DELETE FROM {table} WHERE group_id = ?", (group.id,))
             tx.execute("DELETE FROM log_groups WHERE id = ?", (group.id,))
@@ -180,6 +180,7 @@ class LogStore:
     def delete_stream(self, stream: Stream) -> None:
         with self._db.write() as tx:
             tx.execute("DELETE FROM log_events WHERE stream_id = ?", (stream.id,))
+            Packs.drop_of(tx, "stream_id = ?", stream.id)
             tx.execute("DELETE FROM log_streams WHERE id = ?", (stream.id,))
 
     def set_retention(self, group: Group, days: int | None) -> None:
@@ -210,8 +211,9 @@ class LogStore:
                 "RETURNING message",
                 (stream_id, oldest, SWEEP_ROWS),
             )
-            size = sum(len(message.encode()) + 26 for (message,) in rows)
-            ((first,),) = tx.execute("SELECT min(at_ms) FROM log_events WHERE stream_id = ?", (stream_id,))
+            size = sum(len(message.encode()) + 26 for (message,) in rows) + Packs.drop_before(tx, stream_id, oldest)
+            firsts = [tx.execute(f"SELECT min({column}) FROM {table} WHERE stream_id = ?", (stream_id,))[0][0] for table, column in _FIRSTS]
+            first = min((at for at in firsts if at is not None), default=None)
             tx.execute("UPDATE log_streams SET bytes = bytes - ?, first_ms = ? WHERE id = ?", (size, first, stream_id))
         return len(rows) == SWEEP_ROWS
 
@@ -290,19 +292,11 @@ class LogStore:
         limit: int = 10_000,
     ) -> list[LogEvent]:
         """Events of some streams strictly between two places, start inclusive, end exclusive as AWS has them."""
-        if not stream_ids:
-            return []
         # One lower and one upper bound: of several, SQLite may walk the index by the wider one.
         after, before = _bounds(after, before, start_ms, end_ms)
-        where = [f"stream_id IN ({','.join('?' * len(stream_ids))})", "(at_ms, seq) > (?, ?)", "(at_ms, seq) < (?, ?)"]
-        values: list[Any] = [*stream_ids, *after, *before]
-        way = "DESC" if newest_first else "ASC"
-        rows = self._db.read(
-            f"SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE {' AND '.join(where)} "
-            f"ORDER BY at_ms {way}, seq {way} LIMIT ?",
-            (*values, limit),
-        )
-        return list(map(LogEvent._make, rows))
+        size = min(limit, MANY_ROWS * 4)
+        parts = [self._reader.stream(id, after, before, newest_first=newest_first, size=size) for id in stream_ids]
+        return list(islice(_together(parts, newest_first), limit))
 
     def scan(
         self,
@@ -314,57 +308,17 @@ class LogStore:
         newest_first: bool = False,
         contains: Sequence[str] = (),
     ) -> Iterator[LogEvent]:
-        """Events of streams in the order of time beyond a place (`newest_first`: before it), read as they are asked for.
+        """Events of streams in the order of time beyond a place, or all of them `newest_first`, read as they are asked for.
 
         With `contains` only events that have each of these texts come, found by the database; then there are marks among them,
         without a message: everything up to their place was looked at."""
         inside = [s for s in streams if _may_have(s, start_ms, end_ms)]
-        if contains:
-            parts = [self._search_one(s.id, after, start_ms, end_ms, contains, LOOK_ROWS // len(inside)) for s in inside]
-            return heapq.merge(*parts, key=_place)
         size = MANY_ROWS // 4 if len(inside) < MANY_STREAMS else FEW_ROWS
-        if newest_first and after == START:
-            after = END
-        parts = [self._scan_one(s.id, after, start_ms, end_ms, newest_first, size) for s in inside]
-        if len(parts) == 1:
-            return parts[0]
-        return heapq.merge(*parts, key=_place, reverse=newest_first)
-
-    def _scan_one(
-        self, stream_id: int, place: Place, start_ms: int | None, end_ms: int | None, newest_first: bool, size: int
-    ) -> Iterator[LogEvent]:
-        while True:
-            side = {"before": place} if newest_first else {"after": place}
-            found = self.events([stream_id], **side, start_ms=start_ms, end_ms=end_ms, newest_first=newest_first, limit=size)
-            yield from found
-            if len(found) < size:
-                return
-            place, size = (found[-1].at_ms, found[-1].seq), MANY_ROWS
-
-    def _search_one(
-        self, stream_id: int, place: Place, start_ms: int | None, end_ms: int | None, contains: Sequence[str], size: int
-    ) -> Iterator[LogEvent]:
-        """Bounds a part of the stream by its index, then lets the database look into its messages."""
-        has = "instr" if self._db.dialect == "sqlite" else "strpos"
-        place, end = _bounds(place, END, start_ms, end_ms)
-        size = max(size, FEW_ROWS)
-        while True:
-            last = self._db.read(
-                "SELECT at_ms, seq FROM log_events WHERE stream_id = ? AND (at_ms, seq) > (?, ?) AND (at_ms, seq) < (?, ?) "
-                "ORDER BY at_ms, seq LIMIT 1 OFFSET ?",
-                (stream_id, *place, *end, size - 1),
-            )
-            until = last[0] if last else end
-            rows = self._db.read(
-                "SELECT seq, stream_id, at_ms, ingested_ms, message FROM log_events WHERE stream_id = ? AND (at_ms, seq) > (?, ?) "
-                f"AND (at_ms, seq) <= (?, ?){f' AND {has}(message, ?) > 0' * len(contains)} ORDER BY at_ms, seq",
-                (stream_id, *place, *until, *contains),
-            )
-            yield from map(LogEvent._make, rows)
-            if not last:
-                return
-            place = until
-            yield LogEvent(place[1], stream_id, place[0], 0, None)
+        if contains and inside:
+            size = max(LOOK_ROWS // len(inside), FEW_ROWS)
+        after, before = _bounds(START if newest_first else after, END, start_ms, end_ms)
+        parts = [self._reader.stream(s.id, after, before, newest_first=newest_first, size=size, terms=contains) for s in inside]
+        return _together(parts, newest_first)
 
     def event(self, stream_id: int, at_ms: int, seq: int) -> LogEvent | None:
         found = self.events([stream_id], after=(at_ms, seq - 1), before=(at_ms, seq + 1), limit=1)
@@ -372,6 +326,10 @@ class LogStore:
 
     def last_seq(self) -> int:
         return self._db.read("SELECT coalesce(max(seq), 0) FROM log_events")[0][0]
+
+    def ingested(self) -> list[tuple[int, int]]:
+        """(id, time of the newest ingestion) of every stream that has lines."""
+        return self._db.read("SELECT id, ingested_ms FROM log_streams WHERE ingested_ms IS NOT NULL ORDER BY id")
 
     def arrived(self, seq: int) -> list[LogEvent]:
         """Events of all groups in the order of their arrival, after one of them."""
@@ -454,8 +412,8 @@ def _bounds(after: Place, before: Place, start_ms: int | None, end_ms: int | Non
     return after, before if end_ms is None else min(tuple(before), (end_ms, 0))
 
 
-def _place(event: LogEvent) -> Place:
-    return (event.at_ms, event.seq)
+def _together(parts: Sequence[Iterator[LogEvent]], newest_first: bool) -> Iterator[LogEvent]:
+    return parts[0] if len(parts) == 1 else heapq.merge(*parts, key=place_of, reverse=newest_first)
 
 
 def _may_have(stream: Stream, start_ms: int | None, end_ms: int | None) -> bool:
@@ -464,4 +422,5 @@ def _may_have(stream: Stream, start_ms: int | None, end_ms: int | None) -> bool:
     return (start_ms is None or stream.last_ms >= start_ms) and (end_ms is None or stream.first_ms < end_ms)
 
 
+_FIRSTS = (("log_events", "at_ms"), ("log_packs", "first_at"))
 _STREAM = "id, name, created_ms, first_ms, last_ms, ingested_ms, bytes"

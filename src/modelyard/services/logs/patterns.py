@@ -15,8 +15,11 @@ import orjson
 from modelyard.services.logs.conditions import Conditions, Failure, compiled, search
 
 _TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|%([^%]*)%|([^\s"%]+))')
+_UNQUOTED_NOT = re.compile(r"[^\w\s.\-/@#=*%+]")
 _COLUMN = re.compile(r'"((?:[^"\\]|\\.)*)"|\[([^\]]*)\]|(\S+)')
 _STEP = re.compile(r"""\.?(?:([^.\[\]]+)|\[(?:(\d+)|(\*)|'([^']*)'|"([^"]*)")\])""")
+_AS_IT_IS = re.compile(r"[\w .:=+@#-]+", re.ASCII)
+"""What stands in JSON as it is: no writer of JSON escapes these."""
 Values = dict[str, str]
 
 
@@ -78,6 +81,8 @@ def _terms(text: str, error: Failure) -> Callable[[str], bool]:
 
 
 def _test(found: re.Match[str], error: Failure) -> Callable[[str], bool]:
+    if (bad := found[4] and _UNQUOTED_NOT.search(found[4])) is not None:
+        raise error(f"Invalid character(s) in term '{bad[0]}'")
     if found[3] is not None:
         expression = compiled(found[3], error)
         return lambda message: search(expression, message, error)
@@ -110,7 +115,9 @@ def _json(text: str, error: Failure) -> Pattern:
         found = _follow(document, _path(selector, error)) if document is not None else []
         return _told(found[0]) if found and found[0] is not None else None
 
-    return Pattern(match, value, "json")
+    names = [step for selector in conditions.present for step in paths[selector] if isinstance(step, str)]
+    terms = () if conditions.choices else tuple(term for term in dict.fromkeys([*names, *conditions.texts]) if _AS_IT_IS.fullmatch(term))
+    return Pattern(match, value, "json", terms=terms)
 
 
 def _document(message: str) -> Any:
@@ -163,7 +170,7 @@ def _told(value: Any) -> str:
 def _columns(text: str, error: Failure) -> Pattern:
     if not text.endswith("]"):
         raise error(f"Invalid metric filter pattern: no closing bracket in {text!r}")
-    names, tests, gap = [], [], None
+    names, tests, gap, terms = [], [], None, []
     for place, part in enumerate(_split(text[1:-1])):
         if part == "...":
             if gap is not None:
@@ -177,6 +184,7 @@ def _columns(text: str, error: Failure) -> Pattern:
         holds = conditions.parse()
         if len(conditions.selectors) != 1:
             raise error(f"Invalid metric filter pattern: {part!r} is about more than one column")
+        terms += [] if conditions.choices else conditions.texts
         tests.append((len(names), holds))
         names.append(conditions.selectors[0])
 
@@ -192,7 +200,7 @@ def _columns(text: str, error: Failure) -> Pattern:
             return None
         return {f"${name}": value for name, value in zip(names, found, strict=True)}
 
-    return Pattern(match, lambda message, selector: (match(message) or {}).get(selector), "columns", tuple(names))
+    return Pattern(match, lambda message, selector: (match(message) or {}).get(selector), "columns", tuple(names), tuple(terms))
 
 
 def _split(text: str) -> list[str]:

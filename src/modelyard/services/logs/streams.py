@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
-from modelyard.services.logs.groups import group_arn, the_group
+from modelyard.services.logs.groups import group_arn, the_group, the_named_group
 from modelyard.services.logs.log_store import Group, Stream
 
 DESCRIBE_LIMIT = 50
@@ -26,7 +26,7 @@ def delete_log_stream(call, request):
 
 @api.operation
 def describe_log_streams(call, request):
-    group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
+    group = the_named_group(call, request)
     by_time = request.get("orderBy") == "LastEventTime"
     if by_time and request.get("logStreamNamePrefix"):
         raise api.error.InvalidParameterException("Cannot order by LastEventTime with a logStreamNamePrefix.")

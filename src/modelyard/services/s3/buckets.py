@@ -75,6 +75,7 @@ def create_bucket(call, request):
     depot = depot_of(call)
 
     def work(tx: Tx) -> Bucket | None:
+        depot.index.bucket_changes += 1
         made = tx.execute(
             "INSERT INTO s3_buckets (name, account, region, created_at, versioning, policy, settings) VALUES (?,?,?,?,?,?,?) "
             "ON CONFLICT (name) DO NOTHING RETURNING name",
@@ -146,6 +147,7 @@ def delete_bucket(call, request):
             raise s3_error("BucketNotEmpty", BucketName=name, Resource=f"/{name}")
         for row in tx.execute("SELECT id FROM s3_uploads WHERE bucket = ?", (name,)):
             free.extend(part.blob for part in depot.index.drop_upload(tx, row[0]))
+        depot.index.bucket_changes += 1
         tx.execute("DELETE FROM s3_buckets WHERE name = ?", (name,))
 
     free: list[str] = []

@@ -84,9 +84,9 @@ def _of_transport(call: Any, key: str) -> Any:
                 return None
             return "POST" if call.condition.get("s3:authType") == "POST" else _in_query_or_header(claim)
         case "s3:signatureversion":
-            return None if call.principal.kind == "anonymous" else "AWS4-HMAC-SHA256" if claim is not None else "AWS"
+            return None if call.principal.kind == "anonymous" else "AWS" if claim is None or claim.version == 2 else "AWS4-HMAC-SHA256"
         case "s3:signatureage":
-            return None if claim is None else int(max(0.0, real_now() - claim.time) * 1000)
+            return None if claim is None or claim.time is None else int(max(0.0, real_now() - claim.time) * 1000)
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -136,8 +137,44 @@ class Depot:
         """Commits a new version. `condition` sees the live object (None: none) in the same transaction and may
         raise; `also(tx)` runs in it too and answers blobs that are free afterwards. On any error the received
         bytes are dropped. `cause` is what event notifications tell of it."""
+        work, free, settled = self._putting(bucket, key, draft, condition, also, cause)
+        try:
+            new = self.index.db.grouped(work)
+        except BaseException:
+            self.drop([draft.received.blob])
+            raise
+        self.drop(free)
+        settled()
+        return new
+
+    def put_small(
+        self,
+        bucket: str,
+        key: str,
+        draft: Draft,
+        condition: Callable[[Version | None], None],
+        cause: Cause,
+        tell: Callable[[Any, BaseException | None], None],
+    ) -> None:
+        """`put` of bytes that the index keeps itself, for who must not wait: `tell(version, error)` once it is durable, on another thread."""
+        work, free, settled = self._putting(bucket, key, draft, condition, None, cause)
+
+        def done(new: Version | None, error: BaseException | None) -> None:
+            if error is None:
+                if any(blob and not is_small(blob) for blob in free):  # to take a large file away takes long, and others want to commit
+                    threading.Thread(target=self.drop, args=(free,), name="s3 drop").start()
+                settled()
+            tell(new, error)
+
+        self.index.db.later(work, done)
+
+    def _putting(
+        self, bucket: str, key: str, draft: Draft, condition: Callable[[Version | None], None], also: Any, cause: Cause
+    ) -> tuple[Callable[[Tx], Version], list[str], Callable[[], None]]:
+        """(what is to be done in a transaction, the blobs that are free after it, what is to be done then)."""
         free: list[str] = []
         noted: list[bool] = []
+        read: list[tuple[Bucket, Any]] = []
 
         def work(tx: Tx) -> Version:
             home = self.bucket(bucket, tx)
@@ -147,21 +184,19 @@ class Depot:
                 free.extend(also(tx))
             version = new_version(home)
             if version == NULL_VERSION:
-                self._remove_null(tx, bucket, key, have, free)
-            got = draft.received
+                self._remove_null(tx, home, key, have, free)
+            got, first = draft.received, have is None or not home.versioning
             blob = got.blob if got.small is None else self.index.keep_small(tx, got.small)
-            new = self.index.insert(tx, bucket, key, version, False, got.size, got.etag, self.clock.now(), blob, draft.meta)
+            new = self.index.insert(tx, bucket, key, version, False, got.size, got.etag, self.clock.now(), blob, draft.meta, first)
             noted.append(self.changed(tx, home, new, cause))
+            read.append((home, self.index.mark()))
             return new
 
-        try:
-            new = self.index.db.grouped(work)
-        except BaseException:
-            self.drop([draft.received.blob])
-            raise
-        self.drop(free)
-        self.tell(noted)
-        return new
+        def settled() -> None:
+            self.index.still(*read[-1])
+            self.tell(noted)
+
+        return work, free, settled
 
     def delete(
         self,
@@ -207,19 +242,19 @@ class Depot:
             return None, None
         name = new_version(home)
         if name == NULL_VERSION:
-            self._remove_null(tx, bucket, key, have, free)
+            self._remove_null(tx, home, key, have, free)
         marker = self.index.insert(tx, bucket, key, name, True, 0, "", self.clock.now(), "", {})
         noted.append(self.changed(tx, home, marker, Cause(f"{cause.event}:DeleteMarkerCreated", cause.call)))
         return None, marker
 
-    def _remove_null(self, tx: Tx, bucket: str, key: str, latest: Version | None, free: list[str]) -> None:
-        old = latest if latest is None or latest.version == NULL_VERSION else self.index.version(bucket, key, NULL_VERSION, tx)
+    def _remove_null(self, tx: Tx, home: Bucket, key: str, latest: Version | None, free: list[str]) -> None:
+        old = latest if latest is None or latest.version == NULL_VERSION else self.index.version(home.name, key, NULL_VERSION, tx)
         if old is not None:
-            self.index.remove(tx, old)
+            self.index.remove(tx, old, only=not home.versioning)
             free.append(old.blob)
 
     def _remove(self, tx: Tx, home: Bucket, gone: Version, cause: Cause, free: list[str]) -> bool:
-        self.index.remove(tx, gone)
+        self.index.remove(tx, gone, only=not home.versioning)
         free.append(gone.blob)
         return self.changed(tx, home, gone, cause)
 
@@ -312,7 +347,7 @@ def _check_payer(request: dict[str, Any]) -> None:
 def check_region(call: Call, home: Bucket) -> None:
     """A request that was signed for another region than the bucket's is told where to go, as at that region's endpoint. Callers whose
     signature names no region (unsigned, signature version 2), and the platform's own services, get through."""
-    if call.auth is None or call.service != "s3":
+    if call.auth is None or call.auth.version == 2 or call.service != "s3":
         return
     headers = {"x-amz-bucket-region": home.region}
     if call.host.startswith(f"{home.name}."):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,10 +33,38 @@ _RESPONSE = {
 
 @api.operation
 def get_object(call, request):
+    return _get(call, request, _any)
+
+
+@api.brief("GetObject")
+def get_object_briefly(call, request):
+    """What is encrypted takes the keys' service and a cipher; a database elsewhere takes waiting."""
+    if not depot_of(call).index.is_local:
+        return None
+    try:
+        return _get(call, request, _refuse_sealed)
+    except _Sealed:
+        return None
+
+
+class _Sealed(Exception):
+    pass
+
+
+def _any(version: Version) -> None:
+    pass
+
+
+def _refuse_sealed(version: Version) -> None:
+    if "sealed" in version.meta:
+        raise _Sealed
+
+
+def _get(call: Any, request: dict[str, Any], first: Callable[[Version], None]) -> dict[str, Any]:
     home = owned_bucket(call, request)
     _refuse_anonymous_overrides(call, request)
     with hiding_names(call, home.name, request["Key"]):
-        found, data = open_object(call, request, home.name)
+        found, data = open_object(call, request, home.name, first)
     try:
         answer, offset, length = _answer(request, found, home)
     except BaseException:
@@ -51,11 +79,12 @@ def get_object(call, request):
     return answer
 
 
-def open_object(call: Any, request: dict[str, Any], bucket: str) -> tuple[Version, Any]:
-    """The version a request means and its bytes, decrypted with what caller and request may and have."""
+def open_object(call: Any, request: dict[str, Any], bucket: str, first: Callable[[Version], None]) -> tuple[Version, Any]:
+    """The version a request means and its bytes, decrypted with what caller and request may and have; `first` looks at it before all else."""
     depot, customer = depot_of(call), customer_key(request)
 
     def check(version: Version) -> None:
+        first(version)
         check_reader(version, customer)
         check_read(request, version)
 
@@ -69,9 +98,24 @@ _NOT_SEALED = {"by": ""}
 
 @api.operation
 def head_object(call, request):
+    return _head(call, request, _any)
+
+
+@api.brief("HeadObject")
+def head_object_briefly(call, request):
+    if not depot_of(call).index.is_local:
+        return None
+    try:
+        return _head(call, request, _refuse_sealed)
+    except _Sealed:
+        return None
+
+
+def _head(call: Any, request: dict[str, Any], first: Callable[[Version], None]) -> dict[str, Any]:
     home = owned_bucket(call, request)
     with hiding_names(call, home.name, request["Key"]):
         found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    first(found)
     customer = customer_key(request)
     check_reader(found, customer)
     if found.meta.get("sealed", _NOT_SEALED)["by"] == "customer":

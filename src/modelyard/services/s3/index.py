@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from modelyard.kernel.commitstamp import is_next
 from modelyard.kernel.database import Database, Tx
 
 _MIGRATIONS = [
@@ -42,6 +43,8 @@ _MIGRATIONS = [
     CREATE TABLE s3_small (id @SERIAL@, bytes @BLOB@ NOT NULL)
     """,
     "ALTER TABLE s3_parts ADD COLUMN salt TEXT NOT NULL DEFAULT ''",
+    # Only files are looked up by their id: small objects need no entry, and one page less is written with each.
+    "DROP INDEX s3_objects_blob; CREATE INDEX s3_objects_file ON s3_objects (blob) WHERE blob > '' AND blob < 'g'",
 ]
 
 _TYPES = {
@@ -50,6 +53,8 @@ _TYPES = {
 }
 
 NULL_VERSION = "null"
+_BUCKET = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
+_BUCKETS_KEPT = 1024
 _COLUMNS = "id, bucket, key, version, latest, marker, size, etag, modified, blob, meta"
 
 
@@ -114,6 +119,10 @@ class Index:
 
     def __init__(self, db: Database) -> None:
         self.db = db
+        self._buckets: tuple[bytes | None, dict[str, Bucket | None]] = (None, {})
+        """Read since the last commit, by anybody: a request asks for its bucket more than once."""
+        self.bucket_changes = 0
+        """Within transactions of this process; see `still`."""
         types = _TYPES[db.dialect]
         steps = []
         for step in _MIGRATIONS:
@@ -122,12 +131,41 @@ class Index:
             steps.append(step)
         db.migrate("s3", steps)
 
+    @property
+    def is_local(self) -> bool:
+        """Reading a few rows takes microseconds: the index is a file of this machine."""
+        return self.db.dialect == "sqlite"
+
     # --- buckets ---------------------------------------------------------------------------------
 
     def bucket(self, name: str, tx: Tx | None = None) -> Bucket | None:
-        sql = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
-        rows = tx.execute(sql, (name,)) if tx is not None else self.db.read(sql, (name,))
-        return _bucket(rows[0]) if rows else None
+        if tx is not None:
+            rows = tx.execute(_BUCKET, (name,))
+            return _bucket(rows[0]) if rows else None
+        stamp = self.db.stamp()
+        known_at, known = self._buckets
+        if known_at != stamp or stamp is None or len(known) > _BUCKETS_KEPT:
+            known_at, known = self._buckets = stamp, {}
+        elif name in known:
+            return known[name]
+        rows = self.db.read(_BUCKET, (name,))
+        found = known[name] = _bucket(rows[0]) if rows else None
+        return found
+
+    def mark(self) -> tuple[bytes | None, int]:
+        """Within a transaction: what `still` asks for after its commit."""
+        return self.db.stamp(), self.bucket_changes
+
+    def still(self, home: Bucket, mark: tuple[bytes | None, int]) -> None:
+        """After a commit: `home` was read in its transaction, and if nobody else has committed since, nor changed a bucket in the same
+        commit, it is what `bucket` would read anew."""
+        stamp = self.db.stamp()
+        if mark[1] != self.bucket_changes or not is_next(mark[0], stamp):
+            return
+        known_at, known = self._buckets
+        if known_at != stamp:
+            known_at, known = self._buckets = stamp, {}
+        known[home.name] = home
 
     def buckets(self, account: str, prefix: str, after: str, limit: int) -> list[Bucket]:
         end = successor(prefix)
@@ -142,11 +180,12 @@ class Index:
     def change_bucket(self, name: str, **columns: Any) -> bool:
         """Sets columns of a bucket; False where it is gone."""
         marks = ", ".join(f"{column} = ?" for column in columns)
-        return bool(
-            self.db.grouped(
-                lambda tx: tx.execute(f"UPDATE s3_buckets SET {marks} WHERE name = ? RETURNING name", (*columns.values(), name))
-            )
-        )
+
+        def work(tx: Tx) -> bool:
+            self.bucket_changes += 1
+            return bool(tx.execute(f"UPDATE s3_buckets SET {marks} WHERE name = ? RETURNING name", (*columns.values(), name)))
+
+        return self.db.grouped(work)
 
     def change_settings(self, name: str, member: str, document: Any | None) -> bool:
         """Puts (None: removes) one sub-resource of a bucket; False where the bucket is gone."""
@@ -156,6 +195,7 @@ class Index:
             if have is None:
                 return False
             settings = {k: v for k, v in {**have.settings, member: document}.items() if v is not None}
+            self.bucket_changes += 1
             tx.execute("UPDATE s3_buckets SET settings = ? WHERE name = ?", (dump(settings), name))
             return True
 
@@ -175,9 +215,22 @@ class Index:
         return _version(rows[0]) if rows else None
 
     def insert(
-        self, tx: Tx, bucket: str, key: str, version: str, marker: bool, size: int, etag: str, modified: float, blob: str, meta: Any
+        self,
+        tx: Tx,
+        bucket: str,
+        key: str,
+        version: str,
+        marker: bool,
+        size: int,
+        etag: str,
+        modified: float,
+        blob: str,
+        meta: Any,
+        first: bool = False,
     ) -> Version:
-        tx.execute("UPDATE s3_objects SET latest = 0 WHERE bucket = ? AND key = ? AND latest = 1", (bucket, key))
+        """`first`: there is no other that would be the latest."""
+        if not first:
+            tx.execute("UPDATE s3_objects SET latest = 0 WHERE bucket = ? AND key = ? AND latest = 1", (bucket, key))
         text = dump(meta)
         rows = tx.execute(
             "INSERT INTO s3_objects (bucket, key, version, latest, marker, size, etag, modified, blob, meta) VALUES (?,?,?,1,?,?,?,?,?,?) RETURNING id",
@@ -185,11 +238,11 @@ class Index:
         )
         return Version(rows[0][0], bucket, key, version, True, marker, size, etag, modified, blob, meta)
 
-    def remove(self, tx: Tx, gone: Version) -> None:
-        """Takes a version out; the newest of the remaining becomes the latest. Small bytes go with it."""
+    def remove(self, tx: Tx, gone: Version, only: bool = False) -> None:
+        """Takes a version out; the newest of the remaining becomes the latest (`only`: there are none). Small bytes go with it."""
         tx.execute("DELETE FROM s3_objects WHERE id = ?", (gone.id,))
         self.drop_small(tx, gone.blob)
-        if gone.latest:
+        if gone.latest and not only:
             tx.execute(
                 "UPDATE s3_objects SET latest = 1 WHERE id = (SELECT id FROM s3_objects WHERE bucket = ? AND key = ? ORDER BY id DESC LIMIT 1)",
                 (gone.bucket, gone.key),
@@ -254,7 +307,8 @@ class Index:
         """Which of these files the index refers to (for the sweep)."""
         marks = ",".join("?" * len(blobs))
         rows = self.db.read(
-            f"SELECT blob FROM s3_objects WHERE blob IN ({marks}) UNION SELECT blob FROM s3_parts WHERE blob IN ({marks})", (*blobs, *blobs)
+            f"SELECT blob FROM s3_objects WHERE blob IN ({marks}) AND blob > '' AND blob < 'g' UNION SELECT blob FROM s3_parts WHERE blob IN ({marks})",
+            (*blobs, *blobs),
         )
         return {row[0] for row in rows}
 

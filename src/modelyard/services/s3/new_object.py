@@ -20,7 +20,7 @@ def properties(call: Any, home: Bucket, request: Mapping[str, Any]) -> tuple[dic
     meta = meta_of(request)
     if home.settings or any(request.get(name) for name in _WITH_SETTINGS):
         meta |= acl_of_new_object(call, home, request) | lock_of_new_object(call, home, request)
-    if not home.settings and not any(request.get(name) for name in _ENCRYPTION):
+    if not home.settings and not is_to_be_sealed(request):
         return meta, None
     plan = encryption.plan_for(call, depot_of(call).ring, home, request["Key"], request)
     return (meta if plan is None else {**meta, **plan.meta}), plan
@@ -29,6 +29,11 @@ def properties(call: Any, home: Bucket, request: Mapping[str, Any]) -> tuple[dic
 _WITH_SETTINGS = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP", "ObjectLockMode", "ObjectLockRetainUntilDate",
                   "ObjectLockLegalHoldStatus")  # fmt: skip
 _ENCRYPTION = ("ServerSideEncryption", "SSEKMSKeyId", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
+
+
+def is_to_be_sealed(request: Mapping[str, Any]) -> bool:
+    """Whether the request itself asks for encryption."""
+    return any(request.get(name) for name in _ENCRYPTION)
 
 
 def finished(meta: dict[str, Any], plan: Plan | None, received: Received) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def _check_data(call, role: str, container: dict[str, Any]) -> None:
             raise validation(
                 f'Could not access model data at {url}. Please ensure that the role "{role}" exists and that its trust relationship policy '
                 'allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com". Also ensure that the role has '
-                f'"s3:GetObject" permissions and that the object is located in {call.region}.'
+                f'"s3:GetObject" permissions and that the object is located in {call.region}. Error message from S3: {problem.message}'
             ) from None
     if not there:
         raise validation(f"Could not find model data at {url}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ class RoleSession:
         # The session runs on the platform clock, the job in real time: a fast clock must not cut it off.
         seconds = (SESSION_SECONDS + at_least_s) * max(world.clock.speed, 1.0)
         self.credential: Credential = world.identity.session_for_role(role_arn, name, seconds)
-        self._call = Call(world, "s3", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
+        self._call = Call(world, "sagemaker", "", account, region, self.credential.principal, f"role-{os.urandom(6).hex()}")
+
+        self._more: dict[str, Any] = {}
+
+    def encrypting(self, kms_key: str | None) -> RoleSession:
+        """The same hands; what they upload is encrypted by S3 with this KMS key, which the role must be allowed to use. None or "": as
+        the bucket keeps its objects."""
+        other = copy(self)
+        other._more = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+        return other
 
     def environment(self) -> dict[str, str]:
         return {
@@ -77,7 +87,7 @@ class RoleSession:
 
     def put(self, bucket: str, key: str, body: Any, **members: Any) -> None:
         """`body` is bytes or a Body; `members` further members of PutObject."""
-        self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **members})
+        self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": body, **self._more, **members})
 
     def invoke(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Any operation, as the role."""
@@ -116,7 +126,7 @@ class RoleSession:
 
     def upload(self, path: Path, bucket: str, key: str) -> None:
         with path.open("rb") as file:
-            self._call.invoke("s3", "PutObject", {"Bucket": bucket, "Key": key, "Body": FileBody(file)})
+            self.put(bucket, key, FileBody(file))
 
 
 def _pieces(body: Any) -> Iterator[bytes]:

@@ -37,6 +37,7 @@ def create_topic(call, request):
     if name.endswith(".fifo") and not fifo:
         raise invalid("Topic Name")
     attributes = {key: value for key, value in given.items() if _check(key, value, fifo)}
+    _pass_roles(call, attributes)
     arn, tags = f"arn:aws:sns:{call.region}:{call.account}:{name}", {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
     try:
         call.store.create(TOPIC, account=call.account, region=call.region, name=name, arn=arn, spec={"Attributes": attributes}, tags=tags)
@@ -97,6 +98,7 @@ def set_topic_attributes(call, request):
     if name == "FifoTopic":
         raise invalid("AttributeName")
     _check(name, value, is_fifo(topic))
+    _pass_roles(call, {name: value})
     change_topic(call, topic, {name: value})
     return {}
 
@@ -216,6 +218,13 @@ def _check(name: str, value: str, fifo: bool) -> bool:
     elif name not in ("KmsMasterKeyId", "TracingConfig", "FifoThroughputScope") and not _FEEDBACK.match(name):
         raise invalid("AttributeName")
     return True
+
+
+def _pass_roles(call, attributes) -> None:
+    """The roles in which SNS is to write of its deliveries are handed to it."""
+    for name, value in attributes.items():
+        if _FEEDBACK.match(name) and name.endswith("RoleArn") and value:
+            call.authorize("iam:PassRole", value, {"iam:PassedToService": "sns.amazonaws.com"})
 
 
 def _tagged(call, request) -> Record:

@@ -16,10 +16,13 @@ _RULE = "If formed as a path, it can consist of sub-paths divided by slash symbo
 def check_name(name: str, region: str, account: str) -> None:
     """Raises what PutParameter says of a name that a parameter cannot have."""
     first = name.strip("/").partition("/")[0].lower()
-    if name.lower().startswith(("/aws/", "aws/")) or first == "aws":
+    is_path = name.count("/") > 1
+    if is_path and name.lower().startswith("/aws"):
         raise ApiError("AccessDeniedException", f"No access to reserved parameter name: {name}.", 400)
     if first.startswith(("aws", "ssm")):
-        raise validation(f'Parameter name: can\'t be prefixed with "{first[:3]}" (case-insensitive). {_RULE}')
+        if not is_path:
+            raise validation('Parameter name: can\'t be prefixed with "aws" or "ssm" (case-insensitive).')
+        raise validation(f'Parameter name: can\'t be prefixed with "ssm" (case-insensitive). {_RULE}')
     if not _NAME.match(name):
         raise validation(f"Invalid parameter name. Please use correct syntax for referencing a version/label or a name. {_RULE}")
     if "/" in name and not name.startswith("/"):

@@ -6,7 +6,6 @@ is the ciphertext of KMS, in base64: the plain text is in memory only.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,10 +18,10 @@ from modelyard.kernel.store import Moved, Store
 from modelyard.services.ssm import api
 from modelyard.services.ssm.names import split_name
 from modelyard.services.ssm.public import public_parameter
+from modelyard.services.ssm.secure import opened
 
 PARAMETER = Lifecycle("ssm-parameter", "Active")
 SECURE, DEFAULT_KEY = "SecureString", "alias/aws/ssm"
-_KMS_SAYS = {"NotFoundException", "DisabledException", "KMSInvalidStateException", "InvalidKeyUsageException", "InvalidCiphertextException"}
 
 
 def find(call: Any, names: list[str]) -> Record | None:
@@ -93,24 +92,7 @@ def value_of(call: Any, arn: str, version: Mapping[str, Any], decrypt: bool) -> 
     """Raises AccessDenied without kms:Decrypt on the key, or InvalidKeyId where the key cannot be used."""
     if version["Type"] != SECURE or not decrypt:
         return version["Value"]
-    with kms_errors():
-        plain = call.platform.kms.decrypt(call.account, call.region, base64.b64decode(version["Value"]), context(arn), call)[1]
-    return plain.decode()
-
-
-def context(arn: str) -> dict[str, str]:
-    return {"PARAMETER_ARN": arn}
-
-
-class kms_errors:
-    """What KMS says of a key is InvalidKeyId here."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, problem: Any, trace: Any) -> None:
-        if isinstance(problem, ApiError) and problem.code in _KMS_SAYS:
-            raise api.error.InvalidKeyId(problem.message) from None
+    return opened(call, arn, version["Value"])
 
 
 def by_prefix(store: Store, account: str, region: str, prefix: str, after: str = "") -> Iterator[Record]:

@@ -21,7 +21,7 @@ EXPIRATION, BEFORE, NO_CHANGE = "Expiration", "ExpirationNotification", "NoChang
 _MEMBERS = {EXPIRATION: {"Timestamp"}, BEFORE: {"Before", "Unit"}, NO_CHANGE: {"After", "Unit"}}
 
 
-def checked_policies(text: str) -> list[dict[str, Any]]:
+def checked_policies(text: str, now: float) -> list[dict[str, Any]]:
     """The policies of a request; `[{}]` and `[]` take all away. Raises what SSM says of wrong ones."""
     try:
         found = orjson.loads(text)
@@ -37,6 +37,8 @@ def checked_policies(text: str) -> list[dict[str, Any]]:
     kinds = [one["Type"] for one in found]
     if kinds.count(EXPIRATION) > 1 or (BEFORE in kinds and EXPIRATION not in kinds):
         raise api.error.IncompatiblePolicyException(f"A parameter takes one {EXPIRATION} policy, and {BEFORE} only beside it.")
+    if any(one["Type"] == EXPIRATION and _timestamp(one["Attributes"]["Timestamp"]) <= now for one in found):
+        raise api.error.InvalidPolicyAttributeException(f"The Timestamp of an {EXPIRATION} policy must be in the future.")
     return found
 
 
@@ -80,9 +82,9 @@ def due_times(record: Record) -> list[tuple[float, str, str]]:
 
 @api.reconciler(PARAMETER, lambda record, world: None)
 def decide(record: Record, seen: None, now: float) -> Step:
-    """Expired: deleted. Told of before, or unchanged for long: an event, once for each version."""
+    """What its policies ask for is told once for each version; what has expired is deleted then."""
     times, told = due_times(record), record.state.get("Told", [])
-    if any(when <= now for when, kind, _ in times if kind == EXPIRATION):
+    if any(when <= now and which in told for when, kind, which in times if kind == EXPIRATION):
         return Step("Active", delete=True, detail=told_event(record, "Delete", now))
     due = next(((kind, which) for when, kind, which in times if when <= now and which not in told), None)
     if due is not None:

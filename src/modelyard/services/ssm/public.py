@@ -12,16 +12,24 @@ from functools import cache
 from typing import Any
 
 SINCE = 1_700_000_000.0
-ROOT = "/aws/service/"
+ROOT, IMAGE = "/aws/service/", "aws:ec2:image"
 _AMAZON_LINUX = (
     "al2023-ami-kernel-default-x86_64", "al2023-ami-kernel-default-arm64", "al2023-ami-minimal-kernel-default-x86_64",
     "al2023-ami-minimal-kernel-default-arm64", "al2023-ami-kernel-6.1-x86_64", "al2023-ami-kernel-6.1-arm64",
+    "al2023-ami-kernel-6.12-x86_64", "al2023-ami-kernel-6.12-arm64",
     "amzn2-ami-hvm-x86_64-gp2", "amzn2-ami-hvm-x86_64-ebs", "amzn2-ami-hvm-arm64-gp2", "amzn2-ami-kernel-5.10-hvm-x86_64-gp2",
     "amzn2-ami-kernel-5.10-hvm-arm64-gp2", "amzn2-ami-minimal-hvm-x86_64-ebs", "amzn-ami-hvm-x86_64-gp2",
 )  # fmt: skip
+_DEEP_LEARNING = (
+    "base-oss-nvidia-driver-gpu-ubuntu-22.04", "base-oss-nvidia-driver-gpu-amazon-linux-2023", "oss-nvidia-driver-gpu-pytorch-2.7-ubuntu-22.04",
+    "oss-nvidia-driver-gpu-pytorch-2.7-amazon-linux-2023",
+)  # fmt: skip
 _UBUNTU = ("18.04", "20.04", "22.04", "24.04")
 _ECS = ("amazon-linux-2", "amazon-linux-2023")
-
+_WORLD = f"{ROOT}global-infrastructure/"
+_CALLED = {"applicationautoscaling": "application-autoscaling"}
+_PARTS = {"modelyard", "sagemaker_runtime", "sagemaker_metrics"}
+"""Services of this platform that are none of their own in AWS's list."""
 
 _DISTRIBUTION = f"{ROOT}sagemaker-distribution/ecr-account-id"
 _DISTRIBUTION_ACCOUNTS = {
@@ -44,12 +52,30 @@ def _fixed() -> Mapping[str, tuple[str, str]]:
             disk = "ebs-gp3" if release == "24.04" else "ebs-gp2"
             images.append(f"{ROOT}canonical/ubuntu/server/{release}/stable/current/{machine}/hvm/{disk}/ami-id")
     images += [f"{ROOT}ecs/optimized-ami/{system}/recommended/image_id" for system in _ECS]
-    found = {name: (ami_id(name), "aws:ec2:image") for name in images}
+    images += [f"{ROOT}deeplearning/ami/x86_64/{name}/latest/ami-id" for name in _DEEP_LEARNING]
+    found = {name: (ami_id(name), IMAGE) for name in images}
+    services = _services()
+    for service in services:
+        found[f"{_WORLD}services/{service}"] = (service, "text")
     for region, title in _regions().items():
-        found[f"{ROOT}global-infrastructure/regions/{region}"] = (region, "text")
-        found[f"{ROOT}global-infrastructure/regions/{region}/longName"] = (title, "text")
-        found[f"{ROOT}global-infrastructure/regions/{region}/partition"] = ("aws", "text")
+        told = {"": region, "/longName": title, "/partition": "aws", "/domain": "amazonaws.com"}
+        found |= {f"{_WORLD}regions/{region}{which}": (value, "text") for which, value in told.items()}
+        for service in services:
+            found[f"{_WORLD}regions/{region}/services/{service}"] = (service, "text")
+            found[f"{_WORLD}services/{service}/regions/{region}"] = (region, "text")
     return found
+
+
+def _services() -> list[str]:
+    """Those that are here, by the names that AWS has for them."""
+    from modelyard.services import SERVICES
+
+    return sorted(_CALLED.get(one, one) for one in SERVICES if one not in _PARTS)
+
+
+def images(region: str) -> set[str]:
+    """IDs of the images that public parameters name."""
+    return {value for value, kind in _in_region(region).values() if kind == IMAGE}
 
 
 def _regions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +13,16 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Taken
 from modelyard.services.ssm import api
 from modelyard.services.ssm.names import arn_of, check_name
-from modelyard.services.ssm.parameter import DEFAULT_KEY, PARAMETER, SECURE, change, context, find, kms_errors, newest, told_event
+from modelyard.services.ssm.parameter import DEFAULT_KEY, PARAMETER, SECURE, change, find, newest, told_event
 from modelyard.services.ssm.policies import checked_policies
+from modelyard.services.ssm.public import IMAGE, images
+from modelyard.services.ssm.secure import sealed
 from modelyard.services.ssm.tags import checked_tags
 
 LARGEST = {"Standard": 4096, "Advanced": 8192}
 MOST_VERSIONS, MOST_STANDARD = 100, 10_000
 PATTERN_SECONDS = 0.5
+_AMI = re.compile(r"ami-[a-z0-9]{8,17}\Z")
 
 
 @api.operation
@@ -95,13 +98,13 @@ def _version(call: Any, name: str, request: Mapping[str, Any], record: Record | 
             f"Parameter Store does not support changing a parameter type: {name} is a {before['Type']}."
         )
     _check_value(request, kind)
-    policies = checked_policies(request["Policies"]) if request.get("Policies") else []
+    policies = checked_policies(request["Policies"], call.now()) if request.get("Policies") else []
     version = {
         "Version": before.get("Version", 0) + 1,
         "Type": kind,
         "Value": request["Value"],
         "Tier": _tier(request, before.get("Tier"), policies),
-        "DataType": _data_type(request, kind),
+        "DataType": _data_type(call, request, kind),
         "At": call.now(),
         "User": call.principal.arn,
         "Policies": policies,
@@ -110,9 +113,7 @@ def _version(call: Any, name: str, request: Mapping[str, Any], record: Record | 
     if kind == SECURE:
         ref = request.get("KeyId") or DEFAULT_KEY
         arn = record.arn if record is not None else arn_of(name, call.region, call.account)
-        with kms_errors():
-            blob = call.platform.kms.encrypt(call.account, call.region, ref, request["Value"].encode(), context(arn), call)
-        version |= {"KeyId": ref, "Value": base64.b64encode(blob).decode()}
+        version |= {"KeyId": ref, "Value": sealed(call, ref, arn, version["Tier"], request["Value"])}
     elif request.get("KeyId"):
         raise validation("KeyId is required for SecureString type parameter only.")
     return version
@@ -160,10 +161,16 @@ def _tier(request: Mapping[str, Any], before: str | None, policies: list[Any]) -
     return asked
 
 
-def _data_type(request: Mapping[str, Any], kind: str) -> str:
+def _data_type(call: Any, request: Mapping[str, Any], kind: str) -> str:
     asked = request.get("DataType") or "text"
     if asked == "text":
         return asked
-    if asked in ("aws:ec2:image", "aws:ssm:integration"):
+    if asked == "aws:ssm:integration":
         raise validation(f"Modelyard has not built the data type {asked}: there is nothing to check its value against. Use text.")
+    if asked == IMAGE and kind == "String":
+        if not _AMI.match(request["Value"]):
+            raise validation("The parameter value does not match the AMI ID format: ami- and 8 to 17 letters or digits.")
+        if request["Value"] not in images(call.region):
+            raise validation(f"There is no image {request['Value']}: images are those of the public parameters below /aws/service.")
+        return asked
     raise validation(f"The following data type is not supported: {asked} (Data type names are all lowercase.)")

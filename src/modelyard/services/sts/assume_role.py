@@ -12,11 +12,6 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import denial, mfa_codes, names
-from modelyard.services.iam.actions import Need
-from modelyard.services.iam.document import PolicySet, compile_policy
-from modelyard.services.iam.evaluate import evaluate
-from modelyard.services.iam.request_context import of_call
-from modelyard.services.iam.trust import in_force
 from modelyard.services.sts import api
 from modelyard.services.sts.session import chained_tags, credentials_field, invalid, packed_size, role_duration, session_policies
 
@@ -61,13 +56,6 @@ def _source_identity(call: Call, request: dict[str, Any]) -> str | None:
 
 def _permit(call: Call, request: dict[str, Any], more: dict[str, Any], action: str, arn: str, role: Record | None) -> None:
     """A missing role is refused with the same words as a forbidden one, so that names of roles do not leak."""
-    identity = call.platform.identity
-    caller = identity.directory.caller(call.principal)
-    need = Need(action, arn)
     if role is None:
-        raise denial.error("sts", f"User: {call.principal.arn} is not authorized to perform: {action} on resource: {arn}")
-    trust = PolicySet(compile_policy(in_force(call.store, role), f"the trust policy of role {role.name}"))
-    context = of_call(call, caller, request, more, need, role.account)
-    verdict = evaluate(call.principal, caller.policies, action, arn, context, trust, role.account, must_grant=True)
-    if not verdict.allowed:
-        raise denial.error("sts", denial.explain(call.principal, caller.name, action, arn, verdict))
+        raise denial.error("sts", denial.sentence(call.principal, action, arn))
+    call.platform.identity.require(call, action, arn, more, request)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 
 from modelyard.kernel.errors import ApiError
-from modelyard.wire.codecs import eventstream, scalars
+from modelyard.wire.codecs import arrays, eventstream, scalars
 from modelyard.wire.codecs.base import Codec
 from modelyard.wire.codecs.common import Compiled, UnmodelledMember, error_headers, error_shape, message_member
 from modelyard.wire.codecs.json import JsonReader, JsonWriter
@@ -35,7 +35,13 @@ def loads(body: bytes) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    return cbor2.dumps(value)
+    return cbor2.dumps(value, default=_raw)
+
+
+def _raw(encoder: Any, value: Any) -> None:
+    if not isinstance(value, arrays.Raw):
+        raise TypeError(f"{type(value).__name__} has no CBOR")
+    encoder.write(value.data)
 
 
 class CborReader(JsonReader):
@@ -50,6 +56,8 @@ class CborWriter(JsonWriter):
     def scalar(self, shape: Shape) -> Compiled | None:
         special = {"blob": _bytes, "timestamp": _tagged, "float": float, "double": float, "boolean": bool}
         return special.get(shape.kind)
+
+    many = staticmethod(arrays.cbor)
 
 
 def _blob(value: Any) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from modelyard.wire.codecs import scalars
+from modelyard.wire.codecs import arrays, scalars
 from modelyard.wire.codecs.common import Compiled, Compiler, answer_members, body_members
 from modelyard.wire.codecs.scalars import Malformed
 from modelyard.wire.shapes import Shape
@@ -106,7 +106,14 @@ class JsonWriter(Compiler):
         convert = self.compile(shape.member)
         if convert is None:
             return list
+        if shape.member.kind in ("double", "timestamp"):
+            many, times = self.many, shape.member.kind == "timestamp"
+            return lambda value: (
+                many(value, times) if arrays.is_array(value) else [None if item is None else convert(item) for item in value]
+            )
         return lambda value: [None if item is None else convert(item) for item in value]
+
+    many = staticmethod(arrays.json)
 
     def map(self, shape: Shape) -> Compiled:
         convert = self.compile(shape.value)

@@ -154,6 +154,9 @@ class Ec2Reader(QueryReader):
         return True if shape.kind == "list" else bool(shape.trait("flattened"))
 
 
+_WHOLE_SECONDS = frozenset({"iam", "sts"})
+
+
 class QueryCodec(Codec):
     protocol = "query"
     reader: type[QueryReader] = QueryReader
@@ -165,7 +168,8 @@ class QueryCodec(Codec):
 
     @cached_property
     def _writers(self) -> dict[bool, Compiled]:
-        return {strict: xml.XmlWriter(strict, self.timestamp).contents(self.output) for strict in (False, True)}
+        timestamp = scalars.write_iso8601_s if self.service in _WHOLE_SECONDS else self.timestamp
+        return {strict: xml.XmlWriter(strict, timestamp).contents(self.output) for strict in (False, True)}
 
     def read(self, route: Route, request: HttpRequest, body: bytes) -> dict[str, Any]:
         if self._read is None:

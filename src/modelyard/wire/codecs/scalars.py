@@ -134,6 +134,11 @@ def write_iso8601(value: Any) -> str:
     return text[:-5] + "Z" if text.endswith(".000Z") else text
 
 
+def write_iso8601_s(value: Any) -> str:
+    """`2026-01-02T03:04:05Z`: IAM and STS never write a fraction of a second."""
+    return write_iso8601_ms(math.floor(epoch(value)))[:-5] + "Z"
+
+
 def write_iso8601_ms(value: Any) -> str:
     """`2026-01-02T03:04:05.000Z`: S3 and EC2 always write three digits."""
     milliseconds = round(epoch(value) * 1000)

@@ -12,7 +12,7 @@ from typing import Any
 from xml.parsers import expat
 
 from modelyard.kernel.errors import ApiError
-from modelyard.wire.codecs import scalars
+from modelyard.wire.codecs import arrays, scalars
 from modelyard.wire.codecs.common import Compiled, Compiler, answer_members, body_members
 from modelyard.wire.shapes import Shape
 
@@ -247,12 +247,15 @@ class XmlWriter(Compiler):
                 for item in value:
                     convert(item, tag, append)
         else:
-            item_tag = shape.member.trait("locationName", "member")
+            item_tag, times = shape.member.trait("locationName", "member"), shape.member.kind == "timestamp"
 
             def write(value: list[Any], tag: str, append: Append) -> None:
                 append(f"<{tag}{namespace}>")
-                for item in value:
-                    convert(item, item_tag, append)
+                if arrays.is_array(value):
+                    append(arrays.xml(value, times, item_tag, ""))
+                else:
+                    for item in value:
+                        convert(item, item_tag, append)
                 append(f"</{tag}>")
 
         return write

@@ -12,7 +12,7 @@ import orjson
 from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
-from modelyard.services.logs.groups import the_group
+from modelyard.services.logs.groups import the_group, the_named_group
 from modelyard.services.logs.insights.commands import compile_query
 from modelyard.services.logs.insights.expressions import Malformed
 from modelyard.services.logs.insights.query_store import Query, QueryStore
@@ -135,7 +135,7 @@ def get_log_record(call, request):
 @api.operation
 def get_log_group_fields(call, request):
     """Of the events of 15 minutes around `time`, or of the last 15 minutes: which fields, in how many of them."""
-    group = the_group(call, request.get("logGroupName") or request.get("logGroupIdentifier"))
+    group = the_named_group(call, request)
     logs, now = call.platform.logs, int(call.now() * 1000)
     start, end = (
         (_ms(request["time"], 0) - FIELDS_WINDOW_MS, _ms(request["time"], 0) + FIELDS_WINDOW_MS)

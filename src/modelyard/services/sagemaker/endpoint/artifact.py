@@ -57,7 +57,7 @@ def _fetch(role: RoleSession, source: dict[str, Any], name: str, ml: Path) -> No
     except ApiError as problem:
         raise NoModel(
             f'Failed to download model data for container "{name}" from URL: "{url}". Please ensure that there is an object located at the '
-            f"URL and that the role passed to CreateModel has permissions to download the object. ({problem.code})"
+            f"URL and that the role passed to CreateModel has permissions to download the object. ({problem.code}: {problem.message})"
         ) from None
     try:
         extract(packed, ml / "model")

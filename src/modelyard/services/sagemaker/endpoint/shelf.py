@@ -65,7 +65,7 @@ class Shelf:
         except ApiError as problem:
             if problem.status == 404 and self._has(name):
                 return None  # as on AWS: what the instance has serves on
-            raise CannotBring(NOT_THERE.format(bucket, key)) from None
+            raise CannotBring(f"{NOT_THERE.format(bucket, key)} ({problem.code}: {problem.message})") from None
         if self._has(name):
             if self._told(name).get("etag") == etag:
                 os.utime(self._own / f"{name}.json")
@@ -122,8 +122,8 @@ class Shelf:
             made = self._own / f"{name}.json.new"
             made.write_text(json.dumps({"etag": etag, "size": size}))
             os.rename(made, self._own / f"{name}.json")
-        except ApiError:
-            raise CannotBring(NOT_THERE.format(bucket, key)) from None
+        except ApiError as problem:
+            raise CannotBring(f"{NOT_THERE.format(bucket, key)} ({problem.code}: {problem.message})") from None
         except BadArchive as problem:
             raise CannotBring(NO_ARCHIVE.format(bucket, key, problem)) from None
         except OSError as problem:

@@ -30,6 +30,7 @@ def upload(
     """The outputs of all hosts (each one's /opt/ml) to S3. `known` is what an earlier upload answered. With `settled_ns`, while
     the job runs: only Continuous outputs, and of them files that were not written since."""
     up: Marks = {}
+    session = session.encrypting((spec.get("ProcessingOutputConfig") or {}).get("KmsKeyId"))
     for place, output in enumerate(managed_outputs(spec)):
         if settled_ns is not None and output["S3UploadMode"] != "Continuous":
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,10 @@ from modelyard.services.sagemaker.training_job.metric_tables import BY_REPOSITOR
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 PATTERN_SECONDS = 0.1
+_PIECE = re.compile(r"(?P<escaped>\\[^\w\s])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<plain>[\w \t:=,;/\"'<>@%&!#~`-])|.", re.DOTALL)
+_UNPLAIN = re.compile(r"\||\(\?(?!:|P?<[A-Za-z_])|\\[^dDwWsSbBAZnrt\W]")
+"""Alternatives, flags, comments, assertions, and escapes with more than one letter."""
+_AGAIN = re.compile(r"[*?+{]")
 _XGBOOST = (
     "accuracy",
     "auc",
@@ -56,11 +61,13 @@ class Finder:
         self._patterns = {}
         for definition in definitions:
             with contextlib.suppress(regex.error):
-                self._patterns[definition["Name"]] = regex.compile(definition["Regex"])
+                self._patterns[definition["Name"]] = (said_always(definition["Regex"]), regex.compile(definition["Regex"]))
 
     def find(self, at: float, text: str) -> Iterator[tuple[str, float, float]]:
         """(metric name, value, time) of every match in a line."""
-        for name, pattern in list(self._patterns.items()):
+        for name, (part, pattern) in list(self._patterns.items()):
+            if part not in text:  # most lines say nothing of a metric: to know that needs no expression
+                continue
             try:
                 match = pattern.search(text, timeout=PATTERN_SECONDS)
             except TimeoutError:
@@ -73,6 +80,24 @@ class Finder:
                     continue
                 if math.isfinite(value):
                     yield name, value, at
+
+
+def said_always(expression: str) -> str:
+    """The longest plain text that whatever matches an expression has in it; "" where that is not plain to see."""
+    if _UNPLAIN.search(expression):
+        return ""
+    runs, run, depth, place = [], "", 0, 0
+    while place < len(expression):
+        piece = _PIECE.match(expression, place)
+        place = piece.end()
+        plain = piece["plain"] or (piece["escaped"] or "")[1:]
+        depth += {"(": 1, ")": -1}.get(piece[0], 0)
+        if plain and depth == 0 and not _AGAIN.match(expression, place):
+            run += plain
+            continue
+        runs.append(run)
+        run = ""
+    return max([*runs, run], key=len)
 
 
 def found(definitions: Iterable[dict[str, str]], lines: Iterable[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:

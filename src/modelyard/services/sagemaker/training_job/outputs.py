@@ -30,6 +30,7 @@ def collect(
     /opt/ml of all hosts, whose files go into the same archives; `lines` is the whole log. Repeatable: the keys are the job's, the
     bytes the same."""
     answer: dict[str, Any] = {}
+    session = session.encrypting(job.spec["OutputDataConfig"].get("KmsKeyId"))
     with uploading():
         if keep_model:
             answer["model"] = _upload_model(session, job, hosts)
