@@ -30,7 +30,7 @@ sys.path[:0] = [str(HERE.parent / "src")]
 from modelyard.kernel.clock import ManualClock  # noqa: E402
 from modelyard.kernel.database import SQLite  # noqa: E402
 from modelyard.services.cloudwatch import periods  # noqa: E402
-from modelyard.services.cloudwatch.metric_store import MetricStore  # noqa: E402
+from modelyard.services.cloudwatch.metric_store import MAPPED_MIB, MetricStore  # noqa: E402
 from modelyard.services.cloudwatch.metrics import get_metric_data  # noqa: E402
 from modelyard.services.cloudwatch.rollup import SLOTS  # noqa: E402
 from modelyard.wire.codec import codec  # noqa: E402
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        store = MetricStore(SQLite(Path(folder) / "metrics.db", durable=False), ManualClock(NOW))
+        store = MetricStore(SQLite(Path(folder) / "metrics.db", durable=False, mapped_mib=MAPPED_MIB), ManualClock(NOW))
         found = ingest(store, Path(folder)) | roll(store)
         fill(store, args.metrics, args.days)
         found |= queries(store, args.metrics, args.days)

@@ -114,10 +114,10 @@ def _follower(platform: Platform) -> Any:
 
 def _metrics(platform: Platform) -> Any:
     from modelyard.kernel.database import open_database
-    from modelyard.services.cloudwatch.metric_store import MetricStore
+    from modelyard.services.cloudwatch.metric_store import MAPPED_MIB, MetricStore
 
     settings = platform.settings
-    return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False), platform.clock)
+    return MetricStore(open_database(settings.store, settings.data / "metrics.db", durable=False, mapped_mib=MAPPED_MIB), platform.clock)
 
 
 def _alarm_history(platform: Platform) -> Any:

@@ -36,3 +36,30 @@ def test_rotation_and_deletion(tmp_path, seed):
     assert store.list("kms-alias") == store.list("kms-grant") == []
     assert chaos.crashes > 0
     yard.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_multi_region_keys(tmp_path, seed):
+    """A family rotates once for all its regions; its primary goes after its replica, and nothing is left of them."""
+    yard, chaos = InProcess(tmp_path, clock=ManualClock()), Chaos(seed, 0.1)
+    kms, west = yard.client("kms"), yard.client("kms", region="eu-west-1")
+    key = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    kms.replicate_key(KeyId=key, ReplicaRegion="eu-west-1")
+    kms.enable_key_rotation(KeyId=key, RotationPeriodInDays=90)
+    blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    outlive(yard.platform, "kms", chaos)
+    yard.platform.clock.advance(90 * DAY)
+    outlive(yard.platform, "kms", chaos)
+    kms.rotate_key_on_demand(KeyId=key)
+    outlive(yard.platform, "kms", chaos)
+    assert [one["RotationType"] for one in west.list_key_rotations(KeyId=key)["Rotations"]] == ["AUTOMATIC", "ON_DEMAND"]
+    assert west.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    west.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
+    for _ in range(2):
+        outlive(yard.platform, "kms", chaos)
+        yard.platform.clock.advance(7 * DAY)
+        outlive(yard.platform, "kms", chaos)
+    assert yard.platform.store.list("kms-key") == yard.platform.store.list("kms-key-family") == []
+    assert chaos.crashes > 0
+    yard.close()

@@ -76,7 +76,7 @@ def test_a_parameter_expires(tmp_path, seed):
         for event in yard.platform.store.events(0, 1000)
         if event.kind == "ssm-parameter" and "aws" in event.detail
     ]
-    assert [one.get("operation") or one["policy-type"] for one in told] == ["Create", "Update", "ExpirationNotification", "Delete"]
+    assert [one.get("operation") or one["policy-type"] for one in told] == ["Create", "Update", "ExpirationNotification", "Expiration", "Delete"]
     assert yard.platform.store.db.read("SELECT count(*) FROM parameter_history") == [(0,)]
     yard.close()
 
@@ -93,4 +93,24 @@ def test_values_that_no_version_names_are_swept(tmp_path):
     values.sweep(yard.platform.store)
     assert yard.platform.store.db.read("SELECT count(*) FROM secret_values") == [(1,)]
     assert secrets.get_secret_value(SecretId="s")["SecretString"] == "kept"
+    yard.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_replicas(tmp_path, seed):
+    """Whatever dies in the midst of the copying: each replica ends up saying what its primary says, and no value is left over."""
+    yard, chaos = InProcess(tmp_path, clock=ManualClock()), Chaos(seed, 0.1)
+    sm, west = yard.client("secretsmanager"), yard.client("secretsmanager", region="eu-west-1")
+    sm.create_secret(Name="s", SecretString="0", AddReplicaRegions=[{"Region": "eu-west-1"}])
+    for turn in range(1, 4):
+        outlive(yard.platform, "secretsmanager", chaos)
+        assert west.get_secret_value(SecretId="s")["SecretString"] == str(turn - 1)
+        sm.put_secret_value(SecretId="s", SecretString=str(turn))
+    outlive(yard.platform, "secretsmanager", chaos)
+    assert [one["Status"] for one in sm.describe_secret(SecretId="s")["ReplicationStatus"]] == ["InSync"]
+    assert west.describe_secret(SecretId="s")["VersionIdsToStages"] == sm.describe_secret(SecretId="s")["VersionIdsToStages"]
+    assert chaos.crashes > 0
+    yard.platform.clock.advance(2 * 3600)
+    yard.platform.secrets.sweep(yard.platform.store)
+    assert yard.platform.store.db.read("SELECT COUNT(*) FROM secret_values", ())[0][0] == 8
     yard.close()

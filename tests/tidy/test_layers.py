@@ -76,6 +76,7 @@ def test_a_service_reaches_another_through_the_platform():
 
 INTERFACES = {
     "modelyard.services.s3.objects": "which actions a role needs on an object, and its ARN",
+    "modelyard.services.iam.present": "whether a principal is there",
     "modelyard.services.iam.resource_documents": "what a service does with its own resource policies",
     "modelyard.services.iam.vault": "private files, written once and whole",
     "modelyard.services.applicationautoscaling.schedule": "rate() and cron(), pure",

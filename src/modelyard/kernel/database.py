@@ -67,6 +67,8 @@ class Database(Protocol):
 WRITER_CACHE_KIB = 8192
 # There is a reader per thread and database; pages come from the shared mapping, so their own caches stay small.
 READER_CACHE_KIB = 1024
+MAPPED_MIB = 64
+"""How much of a file is read through the shared mapping; it takes addresses, not memory of its own."""
 SYNCHRONOUS = {True: "FULL", False: "NORMAL"}
 
 
@@ -78,8 +80,8 @@ class SQLite:
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, durable: bool = True) -> None:
-        self._path, self._durable = path, durable
+    def __init__(self, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB) -> None:
+        self._path, self._durable, self._mapped_mib = path, durable, mapped_mib
         self.on_full: Callable[[], None] = lambda: None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
@@ -100,7 +102,7 @@ class SQLite:
             "busy_timeout=30000",
             "temp_store=MEMORY",
             f"cache_size=-{cache_kib}",
-            "mmap_size=67108864",
+            f"mmap_size={self._mapped_mib << 20}",
         ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
@@ -276,10 +278,10 @@ def _migrate(db: Database, component: str, steps: Sequence[str]) -> None:
             )
 
 
-def open_database(url: str, path: Path, durable: bool = True) -> Database:
+def open_database(url: str, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB) -> Database:
     """`url` is a PostgreSQL URL, or empty for SQLite at `path`."""
     if not url:
-        return SQLite(path, durable)
+        return SQLite(path, durable, mapped_mib)
     from modelyard.kernel.postgres import Postgres
 
     return Postgres(url)

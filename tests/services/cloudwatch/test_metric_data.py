@@ -108,7 +108,7 @@ def test_the_limits_of_get_metric_statistics(filled):
     with pytest.raises(ClientError, match="Period"):
         statistics(Period=90)
     with pytest.raises(ClientError, match="StartTime must be less"):
-        statistics(StartTime=at(START))
+        statistics(StartTime=at(START + 60))
 
 
 def test_list_metrics_knows_two_weeks_and_three_hours(moved):
@@ -149,6 +149,11 @@ REFUSED = [
     ([{**GOOD, "Dimensions": [{"Name": ":x", "Value": "y"}]}], "is invalid"),
     ([{"MetricName": "m", "StatisticValues": {"SampleCount": 2, "Sum": 3, "Minimum": 2, "Maximum": 1}}], "must be less than or equal"),
     ([{"MetricName": "m"}], "At least one of the parameters"),
+    (
+        [GOOD, *[{**GOOD, "Timestamp": at(START - 15 * DAY)}] * 2],
+        "The parameter MetricData.member.2.Timestamp must specify a time within the past two weeks.\n"
+        "The parameter MetricData.member.3.Timestamp must specify a time within the past two weeks.",
+    ),
 ]
 
 
@@ -189,3 +194,51 @@ def test_metric_data_with_an_entity(moved):
     assert [metric["MetricName"] for metric in client.list_metrics()["Metrics"]] == ["m"]
     with pytest.raises(ClientError, match=r"EntityMetricData\.member\.1\.MetricData\.member\.1\.Value is invalid"):
         client.put_metric_data(Namespace="App", EntityMetricData=[{"MetricData": [{**GOOD, "Value": float("inf")}]}])
+
+
+def test_strict_entities(moved):
+    client = moved.client("cloudwatch")
+    entity = {"KeyAttributes": {"Type": "Service", "Name": "shop"}}
+    data = [{"Entity": entity, "MetricData": [GOOD]}]
+    client.put_metric_data(Namespace="App", EntityMetricData=data)
+    with pytest.raises(ClientError, match="lacks Environment"):
+        client.put_metric_data(Namespace="App", EntityMetricData=data, StrictEntityValidation=True)
+    entity["KeyAttributes"]["Environment"] = "test"
+    client.put_metric_data(Namespace="App", EntityMetricData=data, StrictEntityValidation=True)
+
+
+def test_values_of_different_units_are_different_data_points(moved):
+    for unit, value in (("Seconds", 1.0), ("Milliseconds", 500.0)):
+        moved.put(value, at=START - 60, Unit=unit)
+    asked = {"Namespace": "App", "MetricName": "m", "StartTime": at(START - 60), "EndTime": at(START), "Period": 60, "Statistics": ["Sum"]}
+    client = moved.client("cloudwatch")
+    found = client.get_metric_statistics(**asked)["Datapoints"]
+    assert sorted((one["Unit"], one["Sum"]) for one in found) == [("Milliseconds", 500.0), ("Seconds", 1.0)]
+    assert [one["Sum"] for one in client.get_metric_statistics(**asked, Unit="Seconds")["Datapoints"]] == [1.0]
+    assert client.get_metric_statistics(**asked, Unit="Bytes")["Datapoints"] == []
+
+
+def test_pages_go_on_where_they_stopped(moved):
+    for name in ("a", "b", "c"):
+        for minute in range(5):
+            moved.put(float(minute), name=name, at=START - 300 + 60 * minute)
+    queries = [
+        {"Id": name, "MetricStat": {"Metric": {"Namespace": "App", "MetricName": name}, "Period": 60, "Stat": "Sum"}}
+        for name in ("a", "b", "c")
+    ]
+    queries.insert(1, {"Id": "none", "MetricStat": {"Metric": {"Namespace": "App", "MetricName": "none"}, "Period": 60, "Stat": "Sum"}})
+    pages, token = [], {}
+    while True:
+        page = ask(moved, *queries, MaxDatapoints=4, **token)
+        pages.append([(one["Id"], one["Values"], one["StatusCode"]) for one in page["MetricDataResults"]])
+        if "NextToken" not in page:
+            break
+        token = {"NextToken": page["NextToken"]}
+    assert pages == [
+        [("a", [0.0, 1.0, 2.0, 3.0], "PartialData")],
+        [("a", [4.0], "Complete"), ("none", [], "Complete"), ("b", [0.0, 1.0, 2.0], "PartialData")],
+        [("b", [3.0, 4.0], "Complete"), ("c", [0.0, 1.0], "PartialData")],
+        [("c", [2.0, 3.0, 4.0], "Complete")],
+    ]
+    with pytest.raises(ClientError, match="invalid"):
+        ask(moved, *queries, NextToken="none of ours")

@@ -10,7 +10,7 @@ from typing import Any
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.cloudwatch import api, labels, periods, statistic
-from modelyard.services.cloudwatch.expressions import ExpressionError, parse
+from modelyard.services.cloudwatch.expressions import ExpressionError, insights, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions
 from modelyard.services.cloudwatch.expressions.parse import names
 from modelyard.services.cloudwatch.query import Queries
@@ -48,6 +48,8 @@ def get_metric_statistics(call, request):
         _check_statistic(name)
     start, end, period = request["StartTime"], request["EndTime"], request["Period"]
     _check_period(period)
+    if start == end:
+        raise api.error.InvalidParameterValueException("The parameter StartTime must not equal parameter EndTime.")
     start = periods.rounded(start, period, call.now())
     if start >= end:
         raise api.error.InvalidParameterValueException("The parameter StartTime must be less than the parameter EndTime.")
@@ -72,7 +74,9 @@ def get_metric_statistics(call, request):
 @api.operation
 def get_metric_data(call, request):
     start, end = request["StartTime"], request["EndTime"]
-    if start >= end:
+    if start == end:
+        raise _bad("The parameter StartTime must not equal parameter EndTime.")
+    if start > end:
         raise _bad("The parameter StartTime must be less than the parameter EndTime.")
     queries = request["MetricDataQueries"]
     check_queries(queries)
@@ -114,6 +118,9 @@ def check_queries(queries: list[dict]) -> None:
                 raise _bad(problem)
             continue
         try:
+            if insights.is_insights(query["Expression"]):
+                insights.parse(query["Expression"])
+                continue
             tree = parse(query["Expression"])
             check_functions(tree)
             unknown = sorted(set(names(tree)) - ids)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.services.cloudwatch import labels, periods, statistic
-from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
+from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, insights, parse
 from modelyard.services.cloudwatch.expressions.evaluate import check_functions, result
 from modelyard.services.cloudwatch.expressions.parse import functions, names
 from modelyard.services.cloudwatch.expressions.search import Metric, matcher
@@ -133,6 +133,9 @@ class Queries:
         return self._start - (self._start - self._anchor) % period
 
     def _expression(self, query: Query) -> list[Series]:
+        if insights.is_insights(query["Expression"]):
+            found = self._insights(insights.parse(query["Expression"]), query.get("Period", DEFAULT_PERIOD), query["Id"])
+            return [self._labelled(one, query.get("Label"), many=True) for one in found]
         tree = parse(query["Expression"])
         check_functions(tree)
         known: dict[str, Any] = {}
@@ -146,6 +149,24 @@ class Queries:
         context = Context(known, [first + period * n for n in range(count)], period, metrics, self._search if self._searching else None)
         found = result(tree, context, query["Id"])
         return [self._labelled(one, query.get("Label"), len(found) > 1 or _is_many(query)) for one in found]
+
+    def _insights(self, asked: insights.Query, period: float, name: str) -> list[Series]:
+        from modelyard.services.cloudwatch.groups import grouped
+        from modelyard.services.cloudwatch.sums import Windows
+
+        ids, groups = [], []
+        for one, namespace, metric, dimensions in self._metrics.series(*self._where, namespace=asked.namespace, name=asked.metric):
+            found = Metric(namespace, metric, tuple((d["Name"], d["Value"]) for d in dimensions))
+            if asked.matches(found, self._where[0]):
+                ids.append(one)
+                groups.append(asked.group(found, self._where[0]))
+        first = self._first(period)
+        sums = self._metrics.sums(ids, first, self._end, period, None, first)
+        made = grouped(asked, sums, groups, sums[0][1].windows if sums else Windows(first, self._end, period, first))
+        return [
+            Series(points, " ".join(group) or name, period, {f"Dim.{key}": value for key, value in zip(asked.groups, group, strict=True)})
+            for group, points in made
+        ]
 
     def _period(self, known: Mapping[str, Any]) -> float:
         for value in known.values():
@@ -162,7 +183,11 @@ class Queries:
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):
                 asked.append(Found(one, namespace, name, dimensions, " ".join([*(value for _, value in pairs), name])))
-        found = [series for series in self._fetch(asked, stat, period, None) if series.points]
+        found: list[Series] = []
+        for begin in range(0, len(asked), MOST_FOUND + 1):
+            found += [series for series in self._fetch(asked[begin : begin + MOST_FOUND + 1], stat, period, None) if series.points]
+            if len(found) > MOST_FOUND:
+                break
         if len(found) > MOST_FOUND:
             self.messages.append({"Code": "MaxMetricsExceeded", "Value": "Maximum number of allowed metrics exceeded"})
         return found[:MOST_FOUND]
@@ -174,6 +199,8 @@ def _origin(namespace: str, name: str, dimensions: Sequence[Mapping[str, str]], 
 
 def _is_many(query: Query) -> bool:
     """Whether the query is an expression that gives an array however many series it has."""
+    if insights.is_insights(query.get("Expression", "")):
+        return bool(insights.parse(query["Expression"]).groups)
     return "MetricStat" not in query and any(name in ("SEARCH", "METRICS", "SORT", "SLICE", "REMOVE_EMPTY") for name in functions(parse(query["Expression"])))  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class Spread:
             return
         held = seen.read(blob, start, size)
         samples, total, low, high = columns[:, wanted]
-        same, (some, several) = low == high, self.windows.of(held.at)
+        same, (some, several) = low == high, (wanted, of) if len(held.at) == len(at) else self.windows.of(held.at)
         if same.any():
             self._single(of[same], samples[same], total[same], low[same], high[same])
         if len(several) + int(same.sum()) < len(of):
@@ -103,15 +103,19 @@ class Spread:
         self, made: np.ndarray, wanted: Extended, bins: np.ndarray, place: np.ndarray, of: np.ndarray, weight: np.ndarray | None
     ) -> None:
         """Linear interpolation between the closest ranks, all periods at once."""
-        counts = np.bincount(of, weight, len(made)).astype(np.int64)
+        keys = of * len(bins) + place
+        table = None
+        if len(made) * len(bins) <= LARGEST_TABLE * len(of):
+            table = np.bincount(keys, weight, len(made) * len(bins)).reshape(len(made), -1).cumsum(axis=1)
+            counts = table[:, -1].astype(np.int64)
+        else:
+            counts = np.bincount(of, weight, len(made)).astype(np.int64)
         full = np.flatnonzero(counts)
         rank = (counts[full] - 1) * ((wanted.high or 0.0) / 100)
         below = np.floor(rank)
         above = np.minimum(below + 1, counts[full] - 1)
-        keys = of * len(bins) + place
-        if len(made) * len(bins) <= LARGEST_TABLE * len(of):
-            table = np.bincount(keys, weight, len(made) * len(bins)).reshape(len(made), -1)[full].cumsum(axis=1)
-            lower, upper = ((table > one[:, None]).argmax(axis=1) for one in (below, above))
+        if table is not None:
+            lower, upper = ((table[full] > one[:, None]).argmax(axis=1) for one in (below, above))
         else:
             order = np.argsort(keys)
             passed = np.arange(1, len(keys) + 1) if weight is None else weight[order].cumsum()

@@ -51,7 +51,7 @@ def _speaks(statement: Statement, service: str) -> bool:
 
 def _granted(statements: tuple[Statement, ...]) -> list[str]:
     allowing = [statement for statement in statements if statement.allow]
-    return [service for service in prefixes() if any(_speaks(statement, service) for statement in allowing)]
+    return [service for service in prefixes() if service.islower() and any(_speaks(statement, service) for statement in allowing)]
 
 
 @api.operation
@@ -67,6 +67,31 @@ def generate_service_last_accessed_details(call: Call, request: dict[str, Any]) 
     return {"JobId": job}
 
 
+# As the console calls them; others go by their namespace.
+_NAMES = {
+    "application-autoscaling": "AWS Application Auto Scaling",
+    "cloudformation": "AWS CloudFormation",
+    "cloudtrail": "AWS CloudTrail",
+    "cloudwatch": "Amazon CloudWatch",
+    "dynamodb": "Amazon DynamoDB",
+    "ec2": "Amazon EC2",
+    "ecr": "Amazon Elastic Container Registry",
+    "events": "Amazon EventBridge",
+    "iam": "AWS Identity and Access Management",
+    "kms": "AWS Key Management Service",
+    "lambda": "AWS Lambda",
+    "logs": "Amazon CloudWatch Logs",
+    "s3": "Amazon S3",
+    "sagemaker": "Amazon SageMaker",
+    "secretsmanager": "AWS Secrets Manager",
+    "sns": "Amazon SNS",
+    "sqs": "Amazon SQS",
+    "ssm": "AWS Systems Manager",
+    "states": "AWS Step Functions",
+    "sts": "AWS Security Token Service",
+}
+
+
 def _uses(call: Call, subject: Record | managed.ManagedPolicy, service: str) -> list[dict[str, Any]]:
     """Who of the subject's entities used the service and when, the latest first."""
     found = []
@@ -79,7 +104,7 @@ def _uses(call: Call, subject: Record | managed.ManagedPolicy, service: str) -> 
 
 def _row(call: Call, subject: Record | managed.ManagedPolicy, service: str) -> dict[str, Any]:
     uses = _uses(call, subject, service)
-    row: dict[str, Any] = {"ServiceName": service, "ServiceNamespace": service, "TotalAuthenticatedEntities": len(uses)}
+    row: dict[str, Any] = {"ServiceName": _NAMES.get(service, service), "ServiceNamespace": service, "TotalAuthenticatedEntities": len(uses)}
     if uses:
         last = uses[0]
         row |= {"LastAuthenticated": last["at"], "LastAuthenticatedEntity": last["arn"], "LastAuthenticatedRegion": last["region"]}

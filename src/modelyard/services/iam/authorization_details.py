@@ -22,6 +22,7 @@ from modelyard.services.iam.role import last_used
 from modelyard.services.iam.user import describe as describe_user
 
 _LISTS = {"User": "UserDetailList", "Group": "GroupDetailList", "Role": "RoleDetailList"}
+_ORDER = ("User", "Group", "Role", "LocalManagedPolicy", "AWSManagedPolicy")
 Item = tuple[str, Any]
 
 
@@ -32,11 +33,11 @@ def get_account_authorization_details(call: Call, request: dict[str, Any]) -> di
     for word, kind in (("Group", names.GROUP), ("LocalManagedPolicy", names.POLICY), ("Role", names.ROLE), ("User", names.USER)):
         if word in wanted:
             items += [(word, record) for record in call.store.list(kind.kind, call.account, names.GLOBAL)]
-    if "AWSManagedPolicy" in wanted:
-        items += [("AWSManagedPolicy", policy) for policy in managed.all_policies()]
+    attached, boundaries = attachments(call), boundary_uses(call)
+    if "AWSManagedPolicy" in wanted:  # those in use
+        items += [("AWSManagedPolicy", policy) for arn in attached | boundaries if (policy := managed.find(arn)) is not None]
     shown, more = page(sorted(items, key=_key), request, _key)
     answer: dict[str, Any] = {"UserDetailList": [], "GroupDetailList": [], "RoleDetailList": [], "Policies": []}
-    attached, boundaries = attachments(call), boundary_uses(call)
     for word, thing in shown:
         if word in _LISTS:
             answer[_LISTS[word]].append(_entity(call, word, thing))
@@ -46,7 +47,7 @@ def get_account_authorization_details(call: Call, request: dict[str, Any]) -> di
 
 
 def _key(item: Item) -> str:
-    return f"{item[0]} {item[1].arn}"
+    return f"{_ORDER.index(item[0])} {item[1].arn}"
 
 
 def _entity(call: Call, word: str, record: Record) -> dict[str, Any]:

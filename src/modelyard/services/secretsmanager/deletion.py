@@ -7,7 +7,7 @@ from typing import Any
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved
 from modelyard.services.secretsmanager import api
-from modelyard.services.secretsmanager.secret import change, check_alive, find, the_secret
+from modelyard.services.secretsmanager.secret import change, check_alive, check_primary, find, the_secret
 
 SHORTEST, LONGEST, DAY = 7, 30, 86400.0
 
@@ -24,6 +24,7 @@ def delete_secret(call, request):
     if at_once:
         return _at_once(call, request["SecretId"])
     record = the_secret(call, request["SecretId"])
+    _check_alone(record)
     due = call.now() + (days or LONGEST) * DAY
 
     def marked(now: Record) -> dict[str, Any]:
@@ -42,9 +43,17 @@ def restore_secret(call, request):
     return {"ARN": record.arn, "Name": record.name}
 
 
+def _check_alone(record: Record) -> None:
+    check_primary(record)
+    if record.spec.get("Replicas"):
+        regions = ", ".join(one["Region"] for one in record.spec["Replicas"])
+        raise api.error.InvalidParameterException(f"You can't delete secret {record.name} that still has replica regions [{regions}]")
+
+
 def _at_once(call: Any, given: str) -> dict[str, Any]:
     """What is not there is deleted already."""
     while (record := find(call, given)) is not None:
+        _check_alone(record)
         try:
             call.store.delete(record)
         except Moved:

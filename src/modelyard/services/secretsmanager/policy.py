@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from modelyard.services.iam.present import strangers
 from modelyard.services.iam.resource_documents import BadDocument, checked
 from modelyard.services.secretsmanager import api
-from modelyard.services.secretsmanager.secret import change, check_alive, the_secret
+from modelyard.services.secretsmanager.secret import change, check_alive, check_primary, the_secret
 
 NAME = "default"
 _LIMITING = {"aws:sourceaccount", "aws:sourcearn", "aws:sourcevpc", "aws:sourcevpce", "aws:sourceip", "aws:principalorgid", "aws:principalarn",
@@ -19,6 +20,9 @@ _LIMITING = {"aws:sourceaccount", "aws:sourcearn", "aws:sourcevpc", "aws:sourcev
 def put_resource_policy(call, request):
     record, text = the_secret(call, request["SecretId"]), request["ResourcePolicy"]
     document = _checked(text)
+    check_primary(record)
+    if strangers(call.store, document):
+        raise api.error.MalformedPolicyDocumentException("This resource policy contains an unsupported principal.")
     if request.get("BlockPublicPolicy") and is_public(document):
         raise api.error.PublicPolicyException(
             "You can't use a resource policy that allows public access. The BlockPublicPolicy parameter was set to block it."
@@ -36,6 +40,7 @@ def get_resource_policy(call, request):
 @api.operation
 def delete_resource_policy(call, request):
     record = the_secret(call, request["SecretId"], deleted=True)
+    check_primary(record)
     record = change(call, record, lambda now: {"Policy": None})
     return {"ARN": record.arn, "Name": record.name}
 

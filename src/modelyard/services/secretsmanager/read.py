@@ -11,6 +11,7 @@ from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved
 from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.filters import matching
+from modelyard.services.secretsmanager.replicas import told_replication
 from modelyard.services.secretsmanager.schedule import next_rotation, rotation_enabled
 from modelyard.services.secretsmanager.secret import CURRENT, find, holder, no_secret, opened, the_secret
 
@@ -100,6 +101,7 @@ def described(call: Any, record: Record) -> dict[str, Any]:
         told["LastAccessedDate"] = spec["Accessed"]
     if spec.get("Rotated"):
         told["LastRotatedDate"] = spec["Rotated"]
+    told |= told_replication(call.store, record)
     if spec.get("Deletion"):
         told["DeletedDate"] = spec["Deletion"]["At"]
     if rotation:
@@ -115,7 +117,7 @@ def value_of(call: Any, record: Record, version: str) -> str | bytes | None:
     content = call.platform.secrets.get(row) if row else None
     if content is None:
         return None
-    found = opened(call, record.arn, version, content)
+    found = opened(call.platform.kms, record.arn, version, content, call)
     return found.get("SecretString", found.get("SecretBinary"))
 
 
@@ -135,7 +137,7 @@ def _told_value(call: Any, record: Record, version: str | None, stage: str | Non
     content = call.platform.secrets.get(versions[name]["Value"])
     if content is None:
         raise no_secret()  # deleted in this moment
-    told = opened(call, record.arn, name, content)
+    told = opened(call.platform.kms, record.arn, name, content, call)
     _accessed(call, record)
     stages = {"VersionStages": versions[name]["Stages"]} if versions[name]["Stages"] else {}
     return {"ARN": record.arn, "Name": record.name, "VersionId": name, "CreatedDate": versions[name]["At"], **stages, **told}

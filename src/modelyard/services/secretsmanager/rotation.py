@@ -6,14 +6,16 @@ Source: "Rotate AWS Secrets Manager secrets" and "Rotation by Lambda function" o
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.records import Record
+from modelyard.kernel.store import Moved
 from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.schedule import checked_rules
-from modelyard.services.secretsmanager.secret import PENDING, change, check_alive, staged, the_secret
+from modelyard.services.secretsmanager.secret import PENDING, change, check_alive, check_primary, staged, the_secret
 
 _LAMBDA = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]+(:[A-Za-z0-9_$-]+)?\Z")
 
@@ -22,6 +24,7 @@ _LAMBDA = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]+(
 def rotate_secret(call, request):
     """Sets how it rotates, and rotates it now unless RotateImmediately is false."""
     record = the_secret(call, request["SecretId"])
+    check_primary(record)
     if request.get("ExternalSecretRotationMetadata") or request.get("ExternalSecretRotationRoleArn"):
         raise api.error.InvalidParameterException("Modelyard has not built rotation of external secrets; nothing was done.")
     have = record.spec.get("Rotation") or {}
@@ -38,11 +41,18 @@ def rotate_secret(call, request):
         check_alive(now)
         rotation = now.spec.get("Rotation") or {}
         if rotation.get("Run") and rotation["Run"]["Token"] != token:
+            soon.append(now)
             raise api.error.InvalidRequestException("A previous rotation isn't complete. That rotation will be reattempted.")
         wanted = {"Enabled": True, "Lambda": function, "Rules": rules, "Since": call.now()}
         return begun(now, token, wanted, call.now()) if at_once else {"Rotation": wanted, "Changed": call.now()}
 
-    record = change(call, record, rotating, due=True)
+    soon: list[Record] = []
+    try:
+        record = change(call, record, rotating, due=True)
+    except ApiError:
+        for one in soon[-1:]:
+            _again_now(call, one, function)
+        raise
     return {"ARN": record.arn, "Name": record.name, **({"VersionId": token} if at_once else {})}
 
 
@@ -70,7 +80,14 @@ def begun(record: Record, token: str, rotation: dict[str, Any], now: float) -> d
     versions = record.spec["Versions"]
     if token not in versions:
         versions = staged({**versions, token: {"Value": None, "At": now, "Stages": [], "Key": "DefaultEncryptionKey"}}, token, [PENDING])
-    return {"Versions": versions, "Changed": now, "Rotation": {**rotation, "Run": {"Token": token, "At": now}}}
+    return {"Versions": versions, "Changed": now, "Rotation": {**rotation, "Run": {"Token": token, "At": now, "Tries": 0, "Next": now}}}
+
+
+def _again_now(call: Any, record: Record, function: str) -> None:
+    """The rotation that failed is tried again at once, by the function that is named now."""
+    run = {**record.spec["Rotation"]["Run"], "Next": call.now()}
+    with suppress(Moved):
+        call.store.request(record, {"Rotation": {**record.spec["Rotation"], "Lambda": function, "Run": run}})
 
 
 def check_invocable(platform: Any, function: str) -> None:

@@ -1,6 +1,7 @@
 """The record of a secret, how a request names one, and its values in and out of encryption.
 
-spec: {Description, KmsKeyId, Versions, Policy, Deletion, Rotation, Changed, Rotated, Accessed}. Versions: id → {Value, At, Stages, Key}, where
+spec: {Description, KmsKeyId, Versions, Policy, Deletion, Rotation, Changed, Rotated, Accessed; Replicas (of a primary) or Primary and
+PrimaryRegion (of a replica), see replicas.py}. Versions: id → {Value, At, Stages, Key}, where
 Value names a row of `platform.secrets` (None: the empty version that a rotation begins with) and Key the key that encrypted it.
 """
 
@@ -54,15 +55,22 @@ def check_alive(record: Record) -> None:
         raise api.error.InvalidRequestException("You can't perform this operation on the secret because it was marked for deletion.")
 
 
+def check_primary(record: Record) -> None:
+    if record.spec.get("Primary"):
+        raise api.error.InvalidParameterException(
+            "Operation not permitted on a replica secret. Call must be made in primary secret's region."
+        )
+
+
 def no_secret() -> ApiError:
     return api.error.ResourceNotFoundException("Secrets Manager can't find the specified secret.")
 
 
 def change(call: Any, record: Record, changes: Callable[[Record], Mapping[str, Any]], *, due: bool = False) -> Record:
-    """Merges `changes(the secret as it is now)` into its spec; what they raise is raised."""
+    """Merges `changes(the secret as it is now)` into its spec; what they raise is raised. The replicas of a primary follow (replicas.py)."""
     while True:
         try:
-            return call.store.request(record, changes(record), due=due)
+            return call.store.request(record, changes(record), due=due or bool(record.spec.get("Replicas")))
         except Moved:
             found = call.store.by_uid(record.uid)
             if found is None:
@@ -93,11 +101,12 @@ def staged(versions: Mapping[str, Mapping[str, Any]], name: str, stages: list[st
 # --- values --------------------------------------------------------------------------------------
 
 
-def sealed(call: Any, account: str, arn: str, version: str, value: str | bytes, key_ref: str | None) -> tuple[str, str]:
-    """(the value encrypted, ARN of the key). Raises EncryptionFailure where KMS cannot, AccessDenied where the caller may not."""
+def sealed(kms: Any, arn: str, version: str, value: str | bytes, key_ref: str | None, call: Any = None) -> tuple[str, str]:
+    """(the value encrypted, ARN of the key), with the rights of who calls, or the platform's own. Raises EncryptionFailure where KMS cannot,
+    AccessDenied where the caller may not."""
     try:
-        context = _context(arn, version)
-        key, plain, blob = call.platform.kms.data_key(account, call.region, key_ref or DEFAULT_KEY, context, call)
+        region, account = arn.split(":")[3:5]
+        key, plain, blob = kms.data_key(account, region, key_ref or DEFAULT_KEY, _context(arn, version), call)
     except ApiError as problem:
         raise _of_kms(problem, api.error.EncryptionFailure) from None
     kind, content = ("s", value.encode()) if isinstance(value, str) else ("b", value)
@@ -106,11 +115,21 @@ def sealed(call: Any, account: str, arn: str, version: str, value: str | bytes, 
     return orjson.dumps({"key": base64.b64encode(blob).decode(), "body": base64.b64encode(body).decode()}).decode(), key
 
 
-def opened(call: Any, arn: str, version: str, content: str) -> dict[str, Any]:
+def check_key(kms: Any, arn: str, key_ref: str | None) -> None:
+    """Raises EncryptionFailure where there is no such key."""
+    region, account = arn.split(":")[3:5]
+    try:
+        kms.arn(account, region, key_ref or DEFAULT_KEY)
+    except ApiError as problem:
+        raise _of_kms(problem, api.error.EncryptionFailure) from None
+
+
+def opened(kms: Any, arn: str, version: str, content: str, call: Any = None) -> dict[str, Any]:
     """{"SecretString"} or {"SecretBinary"}. Raises DecryptionFailure, or AccessDenied."""
     row = orjson.loads(content)
     try:
-        plain = call.platform.kms.decrypt(call.account, call.region, base64.b64decode(row["key"]), _context(arn, version), call)[1]
+        region, account = arn.split(":")[3:5]
+        plain = kms.decrypt(account, region, base64.b64decode(row["key"]), _context(arn, version), call)[1]
     except ApiError as problem:
         raise _of_kms(problem, api.error.DecryptionFailure) from None
     body = base64.b64decode(row["body"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from modelyard.services.secretsmanager import api
-from modelyard.services.secretsmanager.secret import the_secret
+from modelyard.services.secretsmanager.secret import check_primary, the_secret
 
 MOST = 50
 
@@ -13,13 +13,18 @@ MOST = 50
 @api.operation
 def tag_resource(call, request):
     record = the_secret(call, request["SecretId"])
+    check_primary(record)
     call.store.set_tags(record.arn, checked_tags(request["Tags"], call.store.tags(record.arn)))
+    call.store.wake(record.uid)  # its replicas follow
     return {}
 
 
 @api.operation
 def untag_resource(call, request):
-    call.store.remove_tags(the_secret(call, request["SecretId"]).arn, request["TagKeys"])
+    record = the_secret(call, request["SecretId"])
+    check_primary(record)
+    call.store.remove_tags(record.arn, request["TagKeys"])
+    call.store.wake(record.uid)
     return {}
 
 

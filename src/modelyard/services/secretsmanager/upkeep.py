@@ -17,6 +17,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Step
 from modelyard.services.secretsmanager import api
+from modelyard.services.secretsmanager.replicas import BEHIND, Copy, state_of
 from modelyard.services.secretsmanager.rotation import begun
 from modelyard.services.secretsmanager.schedule import next_rotation
 from modelyard.services.secretsmanager.secret import SECRET
@@ -24,6 +25,8 @@ from modelyard.services.secretsmanager.secret import SECRET
 log = logging.getLogger("modelyard.secretsmanager")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 LOOK_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 3600.0
+"""How long a rotation that failed waits for its next try (platform time)."""
 _TOKENS = uuid.UUID("4f8f7b62-3c55-4bd6-9d55-0d3b0c7a5a10")
 
 
@@ -60,17 +63,25 @@ class Run:
         world.tasks.ensure(key, lambda: _rotate(world, self.uid, self.token), lambda: world.wake(self.uid))
 
 
-@api.reconciler(SECRET, lambda record, world: None)
-def decide(record: Record, seen: None, now: float) -> Step:
+def observe(record: Record, world: Any) -> list[str]:
+    """Regions whose replica does not say yet what this primary says; one that failed waits until it is asked for again."""
+    return [one["Region"] for one in record.spec.get("Replicas") or [] if state_of(world.store, record, one)[0] == BEHIND]
+
+
+@api.reconciler(SECRET, observe)
+def decide(record: Record, seen: list[str], now: float) -> Step:
     deletion, rotation = record.spec.get("Deletion"), record.spec.get("Rotation") or {}
     if deletion is not None:
         return Step("Active", delete=True) if now >= deletion["Due"] else Step("Active", wake_at=deletion["Due"])
+    behind = [Copy(record.uid, region) for region in seen]
+    if rotation.get("Run") and rotation["Run"]["Next"] > now:
+        return Step("Active", do=behind, wake_at=rotation["Run"]["Next"], wake_in_real_s=LOOK_S if behind else None)
     if rotation.get("Run"):
-        return Step("Active", do=[Run(record.uid, rotation["Run"]["Token"])], wake_in_real_s=LOOK_S)
+        return Step("Active", do=[Run(record.uid, rotation["Run"]["Token"]), *behind], wake_in_real_s=LOOK_S)
     due = next_rotation(record)
     if due is not None and due <= now:
-        return Step("Active", do=[Begin(record.uid, due)], wake_at=now)
-    return Step("Active", wake_at=due)
+        return Step("Active", do=[Begin(record.uid, due), *behind], wake_at=now)
+    return Step("Active", do=behind, wake_at=due, wake_in_real_s=LOOK_S if behind else None)
 
 
 @api.reader("secret-forget", kinds={SECRET.kind})
@@ -100,13 +111,22 @@ def _rotate(world: Any, uid: str, token: str) -> None:
             failed = f"{step}: {problem.code}"
             log.warning("rotation of %s failed at %s: %s", record.name, step, problem.code)
             break
+        except Exception as problem:  # whatever went wrong, the rotation waits for its next try
+            failed = f"{step}: {type(problem).__name__}"
+            log.exception("rotation of %s failed at %s", record.name, step)
+            break
     _end(world, uid, token, failed)
 
 
 def _end(world: Any, uid: str, token: str, failed: str) -> None:
     while (record := world.store.by_uid(uid)) is not None and _is_run(record, token):
-        rotation, now = {**record.spec["Rotation"], "Run": None, "Since": world.clock.now()}, world.clock.now()
-        patch = {"Rotation": {**rotation, "Failed": failed or None}} | ({} if failed else {"Rotated": now, "Changed": now})
+        rotation, now, run = record.spec["Rotation"], world.clock.now(), record.spec["Rotation"]["Run"]
+        if failed:  # the same version again, later and later
+            pause = min(FIRST_PAUSE_S * 2 ** min(run["Tries"], 16), LONGEST_PAUSE_S)
+            again = {**run, "Tries": run["Tries"] + 1, "Next": now + pause}
+            patch: dict[str, Any] = {"Rotation": {**rotation, "Failed": failed, "Run": again}}
+        else:
+            patch = {"Rotation": {**rotation, "Failed": None, "Run": None, "Since": now}, "Rotated": now, "Changed": now}
         try:
             world.store.request(record, patch, detail={"rotation": "failed" if failed else "succeeded"})
             return

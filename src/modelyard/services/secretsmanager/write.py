@@ -8,12 +8,28 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.records import Record, new_uid
 from modelyard.kernel.store import Taken
 from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.read import value_of
-from modelyard.services.secretsmanager.secret import CURRENT, SECRET, change, check_alive, holder, sealed, staged, the_secret
+from modelyard.services.secretsmanager.replicas import statuses
+from modelyard.services.secretsmanager.replication import checked_regions
+from modelyard.services.secretsmanager.secret import (
+    CURRENT,
+    PENDING,
+    PREVIOUS,
+    SECRET,
+    change,
+    check_alive,
+    check_key,
+    check_primary,
+    holder,
+    sealed,
+    staged,
+    the_secret,
+)
 from modelyard.services.secretsmanager.tags import checked_tags
 
 MOST_VERSIONS, MOST_STAGES, MOST_SECRETS = 100, 20, 500_000
@@ -26,12 +42,11 @@ def create_secret(call, request):
     """The same request token with the same content answers the secret that it made."""
     name = request["Name"]
     if not _NAME.match(name):
-        raise api.error.InvalidParameterException(
-            "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!"
-        )
-    for member in ("AddReplicaRegions", "CrossAccountPrimaryARN", "Type"):
+        raise validation("Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+    for member in ("CrossAccountPrimaryARN", "Type"):
         if request.get(member):
             raise api.error.InvalidParameterException(f"Modelyard has not built {member} of secrets; nothing was done.")
+    replicas = checked_regions(call.region, request.get("AddReplicaRegions") or [], bool(request.get("ForceOverwriteReplicaSecret")))
     value, token, tags = _value(request), request.get("ClientRequestToken") or new_uuid(), checked_tags(request.get("Tags") or [], {})
     have = call.store.get(SECRET.kind, call.account, call.region, name)
     if have is not None:
@@ -39,27 +54,30 @@ def create_secret(call, request):
     arn = f"arn:aws:secretsmanager:{call.region}:{call.account}:secret:{name}-{_random_end()}"
     uid, versions = new_uid(), {}
     if value is not None:
-        versions[token] = {**_stored(call, uid, arn, call.account, token, value, request.get("KmsKeyId")), "Stages": [CURRENT]}
+        versions[token] = {**_stored(call, uid, arn, token, value, request.get("KmsKeyId")), "Stages": [CURRENT]}
     spec = {
         "Description": request.get("Description"),
         "KmsKeyId": request.get("KmsKeyId") or None,
         "Versions": versions,
         "Changed": call.now(),
+        "Replicas": replicas or None,
     }
     spec = {member: one for member, one in spec.items() if one is not None}
     try:
-        call.store.create(
+        made = call.store.create(
             SECRET, account=call.account, region=call.region, name=name, arn=arn, spec=spec, tags=tags, uid=uid, detail={"created": True}
         )
     except Taken as taken:
         call.platform.secrets.forget(uid)
         return _made_before(call, taken.record, token, value)
-    return {"ARN": arn, "Name": name, **({"VersionId": token} if versions else {})}
+    told = {"ReplicationStatus": statuses(call.store, made)} if replicas else {}
+    return {"ARN": arn, "Name": name, **({"VersionId": token} if versions else {}), **told}
 
 
 @api.operation
 def put_secret_value(call, request):
     record, value = the_secret(call, request["SecretId"]), _value(request)
+    check_primary(record)
     if value is None:
         raise api.error.InvalidRequestException("You must provide either SecretString or SecretBinary.")
     stages = list(dict.fromkeys(request.get("VersionStages") or [CURRENT]))
@@ -72,14 +90,14 @@ def put_secret_value(call, request):
 def update_secret(call, request):
     """Its description or key, and with a value a new version, current at once."""
     record, value = the_secret(call, request["SecretId"]), _value(request)
+    check_primary(record)
     if request.get("Type"):
         raise api.error.InvalidParameterException("Modelyard has not built Type of secrets; nothing was done.")
     told = {member: request[member] for member in ("Description", "KmsKeyId") if member in request}
     if "KmsKeyId" in told:
         told["KmsKeyId"] = told["KmsKeyId"] or None
     if value is None:
-        if told.get("KmsKeyId"):
-            call.platform.kms.arn(record.account, call.region, told["KmsKeyId"])
+        record = _rekeyed(call, record, told) if "KmsKeyId" in told else record
         record = change(call, record, lambda now: (check_alive(now), {**told, "Changed": call.now()})[1])
         return {"ARN": record.arn, "Name": record.name}
     token = request.get("ClientRequestToken") or new_uuid()
@@ -90,6 +108,7 @@ def update_secret(call, request):
 @api.operation
 def update_secret_version_stage(call, request):
     record, stage = the_secret(call, request["SecretId"]), request["VersionStage"]
+    check_primary(record)
     source, target = request.get("RemoveFromVersionId"), request.get("MoveToVersionId")
 
     def moved(now: Record) -> dict[str, Any]:
@@ -127,7 +146,7 @@ def update_secret_version_stage(call, request):
 def _put(call: Any, record: Record, token: str, value: str | bytes, stages: list[str], told: Mapping[str, Any]) -> Record:
     """A new version with these stages. A version that is there already is this one only if it has the same value."""
     key = told["KmsKeyId"] if "KmsKeyId" in told else record.spec.get("KmsKeyId")
-    fresh = _stored(call, record.uid, record.arn, record.account, token, value, key)
+    fresh = _stored(call, record.uid, record.arn, token, value, key)
     dropped: list[str] = []
 
     def added(now: Record) -> dict[str, Any]:
@@ -156,6 +175,44 @@ def _put(call: Any, record: Record, token: str, value: str | bytes, stages: list
     return record
 
 
+def _rekeyed(call: Any, record: Record, told: Mapping[str, Any]) -> Record:
+    """The versions with AWS's own stages under the new key, by the rights of who asks: without them on the new key none is encrypted anew,
+    and what the old key no longer opens stays as it is."""
+    check_key(call.platform.kms, record.arn, told["KmsKeyId"])
+    dropped: list[str] = []
+    replaced: list[str] = []
+
+    def anew(now: Record) -> dict[str, Any]:
+        check_alive(now)
+        call.platform.secrets.drop(dropped)
+        dropped[:], replaced[:] = [], []
+        versions = dict(now.spec["Versions"])
+        for name, one in now.spec["Versions"].items():
+            if one["Value"] is None or not {CURRENT, PREVIOUS, PENDING} & set(one["Stages"]):
+                continue
+            try:
+                value = value_of(call, now, name)
+            except ApiError as problem:
+                if problem.code != "DecryptionFailure":
+                    raise
+                continue
+            fresh = _stored(call, now.uid, now.arn, name, value, told["KmsKeyId"])
+            dropped.append(fresh["Value"])
+            replaced.append(one["Value"])
+            versions[name] = {**one, "Value": fresh["Value"], "Key": fresh["Key"]}
+        return {**told, "Versions": versions}
+
+    try:
+        changed = change(call, record, anew)
+    except BaseException as problem:
+        call.platform.secrets.drop(dropped)
+        if isinstance(problem, ApiError) and problem.code == "AccessDeniedException":
+            return record
+        raise
+    call.platform.secrets.drop(replaced)
+    return changed
+
+
 def _room(versions: dict[str, Any], new: str) -> tuple[dict[str, Any], list[str]]:
     """(the versions that are kept, rows of those that are not): the oldest without a stage goes."""
     gone = []
@@ -178,8 +235,8 @@ def _counted(versions: dict[str, Any]) -> dict[str, Any]:
     return versions
 
 
-def _stored(call: Any, uid: str, arn: str, account: str, token: str, value: str | bytes, key: str | None) -> dict[str, Any]:
-    content, key_arn = sealed(call, account, arn, token, value, key)
+def _stored(call: Any, uid: str, arn: str, token: str, value: str | bytes, key: str | None) -> dict[str, Any]:
+    content, key_arn = sealed(call.platform.kms, arn, token, value, key, call)
     return {"Value": call.platform.secrets.add(uid, content), "At": call.now(), "Key": key_arn if key else "DefaultEncryptionKey"}
 
 

@@ -10,6 +10,7 @@ from modelyard.services.cloudwatch import api, metrics, statistic
 from modelyard.services.cloudwatch.alarm.common import bad, check_name_and_actions, put
 from modelyard.services.cloudwatch.alarm.evaluate import COMPARE
 from modelyard.services.cloudwatch.alarm.lifecycle import METRIC
+from modelyard.services.cloudwatch.expressions import insights
 from modelyard.services.cloudwatch.expressions.parse import functions, parse
 
 DAY, WEEK, HOUR = 86_400, 604_800, 3_600
@@ -91,6 +92,8 @@ def _check_math(request: Mapping[str, Any]) -> int:
     if len(watched) != 1:
         raise bad("Exactly one element of the metrics list should return data.")
     for query in queries:
+        if insights.is_insights(query.get("Expression", "")):
+            raise bad("Modelyard has not built alarms on Metrics Insights queries yet.")
         if "Expression" in query and "SEARCH" in functions(parse(query["Expression"])):
             raise bad("SEARCH is not supported on Metric Alarms.")
         if query.get("AccountId", "") not in ("", None):
