@@ -1,403 +1,257 @@
-"""S3 beside its floors in one run: nginx (WebDAV PUT without fsync, sendfile GET) and a plain write+fsync.
+"""PUT and GET of S3 beside nginx, moto's server and ministack in one run: 1 KiB, 1 MiB and 256 MiB, 1 and 8 connections.
 
-    PYTHONPATH=src python benchmarks/s3.py [--rounds 3] [--large-mib 256] [--folder DIR] [--peers PYTHON] [--objects 1000000]
+    python benchmarks/s3.py [--peers moto ministack] [--rounds 1] [--seconds 1] [--large-mib 256] [--json FILE] [--folder DIR]
 
-`--peers` names an interpreter that has moto[server] and ministack: they are measured in the same run (both keep objects in memory or in files
-without fsync). `--objects` measures size instead: 100,000 keys under one prefix listed in pages, and PUT and GET beside that many objects in the bucket.
-
-Requests to S3 are signed (presigned SigV4, so that the client costs the same on both sides) over one kept-alive
-connection. Prints p50 in ms per operation, ratios, CPU per GET from /proc, and the growth of the server's peak RSS
-over what it had before. Every answer is checked: status, length, and the bytes read back.
+Ours is a platform as `modelyard up` starts it; requests are presigned (SigV4), what is answered is durable. nginx writes without fsync
+and checks no signature: it is the floor; the peers keep objects in memory. Small objects are asked by wrk, 256 MiB by curl. `GET` asks 200
+objects by URLs that come again; `GET once` asks with URLs that are all different, so that nothing is known of them. Besides, a plain
+write + fsync of the same size. Each PUT is of a key of its own, and begins with a disk that owes nothing of others' unsynced writes. Objects are read back and compared. CPU is that of the server's processes.
+Default: about two minutes, and once some more to install the peers.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import gc
+import contextlib
 import http.client
+import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent / "src")]
+
+from support import stores, wrk  # noqa: E402
+from support.platform import cpu_s, load_average  # noqa: E402
+from support.stores import reset_peak, rss_mib  # noqa: E402
+
 KIB, MIB = 1 << 10, 1 << 20
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-# --- servers -----------------------------------------------------------------------------------------
-
-
-def serve(data: str) -> None:
-    """The child: one gateway with IAM and S3. Prints its port and the root key."""
-    import uvloop
-
-    from modelyard.config import Settings
-    from modelyard.kernel.clock import SystemClock
-    from modelyard.kernel.database import open_database
-    from modelyard.kernel.dispatch import Dispatch
-    from modelyard.kernel.platform import Platform
-    from modelyard.kernel.store import Store
-    from modelyard.services import iam, s3
-    from modelyard.services.iam.bootstrap import ensure_account
-    from modelyard.services.iam.identity import IamIdentity
-    from modelyard.wire.gateway import Gateway
-    from modelyard.wire.server import Server
-
-    clock, folder = SystemClock(), Path(data)
-    platform = Platform(Settings(data=folder), clock, Store(open_database("", folder / "store.db"), clock))
-    platform.identity, platform.dispatch = IamIdentity(platform), Dispatch(platform)
-    platform.services = {"iam": iam.api, "s3": s3.api}
-    s3.install(platform)
-    root = ensure_account(platform, platform.settings.account)["root"]
-
-    async def run() -> None:
-        gateway = Gateway(platform)
-        port = await Server(gateway.handle, pool=gateway.pool, at_once=gateway.at_once, again=gateway.again).start("127.0.0.1", 0)
-        gc.collect()
-        gc.freeze()  # as the app does
-        gc.set_threshold(20_000, 20, 20)
-        print(port, root["AccessKeyId"], root["SecretAccessKey"], flush=True)
-        await asyncio.Event().wait()
-
-    uvloop.run(run())
-
-
-class Signed:
-    """A server of S3 that is asked with presigned URLs."""
-
-    def connect(self, port: str, key: str, secret: str) -> None:
-        import boto3
-        from botocore.config import Config
-
-        self.port = port
-        self.client = boto3.client(
-            "s3",
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-            region_name="us-east-1",
-            endpoint_url=f"http://127.0.0.1:{self.port}",
-            config=Config(signature_version="s3v4", request_checksum_calculation="when_required"),
-        )
-        self.client.create_bucket(Bucket="bench")
-
-    def target(self, method: str, key: str) -> str:
-        url = urlsplit(self.client.generate_presigned_url(f"{method.lower()}_object", Params={"Bucket": "bench", "Key": key}))
-        return f"{url.path}?{url.query}"
-
-    def pids(self) -> list[int]:
-        return [self.process.pid]
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-class S3(Signed):
-    name = "s3"
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen([sys.executable, __file__, "--serve", str(folder / "data")], stdout=subprocess.PIPE, text=True)
-        self.connect(*self.process.stdout.readline().split())
-
-
-class Peer(Signed):
-    """moto's server or ministack, by the module that an interpreter runs."""
-
-    MODULES: ClassVar = {"moto": "moto.server", "ministack": "ministack.app"}
-
-    def __init__(self, name: str, python: str, folder: Path) -> None:
-        self.name = name
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        arguments = ["-p", str(port)] if name == "moto" else []
-        self.process = subprocess.Popen(
-            [python, "-m", self.MODULES[name], *arguments],
-            cwd=folder,
-            env={**os.environ, "GATEWAY_PORT": str(port), "PYTHONPATH": ""},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(port)
-        self.connect(str(port), "test", "test")
-
-
-def wait_for(port: int) -> None:
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError("a server did not start")
-
-
-class Nginx:
-    name = "nginx"
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        root = folder / "nginx"
-        (root / "www").mkdir(parents=True)
-        (root / "nginx.conf").write_text(
-            f"worker_processes 1; daemon off; pid {root}/pid; error_log {root}/error.log; "
-            + ("user root; " if os.getuid() == 0 else "")
-            + f"events {{}} http {{ access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0; "
-            f"client_body_temp_path {root}/tmp; proxy_temp_path {root}/t1; fastcgi_temp_path {root}/t2; uwsgi_temp_path {root}/t3; "
-            f"scgi_temp_path {root}/t4; server {{ listen 127.0.0.1:{self.port}; location / {{ root {root}/www; dav_methods PUT; }} }} }}"
-        )
-        self.process = subprocess.Popen(["nginx", "-p", str(root), "-c", str(root / "nginx.conf")], stderr=subprocess.DEVNULL)
-        wait_for(self.port)
-
-    def target(self, method: str, key: str) -> str:
-        return f"/{key}"
-
-    def pids(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [self.process.pid, *map(int, children)]
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-# --- what is measured ----------------------------------------------------------------------------------
-
-
-def request(connection: http.client.HTTPConnection, method: str, target: str, body: Any = None, length: int | None = None) -> int:
-    """One request; answers how many bytes came back."""
-    headers = {"Content-Length": str(length)} if length is not None else {}
-    connection.request(method, target, body=body, headers=headers)
-    answer = connection.getresponse()
-    if answer.status not in (200, 201, 204):
-        raise RuntimeError(f"{method} {target[:60]} at {connection.port}: {answer.status} {answer.read(500)!r}")
-    got, buffer = 0, memoryview(bytearray(MIB))
-    while n := answer.readinto(buffer):
-        got += n
-    return got
-
-
-def cpu_s(server: Any) -> float:
-    total = 0
-    for pid in server.pids():
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
-
-
-def rss_mib(server: Any, field: str) -> float:
-    return sum(
-        int(line.split()[1]) / 1024
-        for pid in server.pids()
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith(field)
-    )
-
-
-def reset_peak(server: Any) -> None:
-    for pid in server.pids():
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def p50_ms(times: list[float]) -> float:
-    return statistics.median(times) * 1e3
-
-
-def timed(work: Any) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def small(server: Any, size: int, count: int, tag: str) -> dict[str, float]:
-    """p50 of PUT and GET of `size` bytes at concurrency 1, and CPU per GET in µs."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(server.port), timeout=60)
-    data, keys = os.urandom(size), [f"{tag}-{size}-{n}" for n in range(count)]
-    puts = [server.target("PUT", key) for key in keys]
-    gets = [server.target("GET", key) for key in keys]
-    put = p50_ms([timed(lambda t=t: request(connection, "PUT", t, data)) for t in puts])
-    for target in gets[:20]:
-        request(connection, "GET", target)
-    before = cpu_s(server)
-    times = []
-    for target in gets * max(1, 1000 // count):
-        began = time.perf_counter()
-        got = request(connection, "GET", target)
-        times.append(time.perf_counter() - began)
-        assert got == size
-    return {"put": put, "get": p50_ms(times), "cpu_us": (cpu_s(server) - before) / len(times) * 1e6}
-
-
-def together(server: Any, size: int, count: int, tag: str, connections: int = 8) -> dict[str, float]:
-    """p50 of PUT and GET and operations per second of `connections` clients at once, `count` of each kind by each."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    data = os.urandom(size)
-    urls = {
-        method: [[server.target(method, f"{tag}-c{client}-{size}-{n}") for n in range(count)] for client in range(connections)]
-        for method in ("PUT", "GET")
-    }
-
-    def client(method: str, targets: list[str]) -> list[float]:
-        connection = http.client.HTTPConnection("127.0.0.1", int(server.port), timeout=600)
-        body = data if method == "PUT" else None
-        return [timed(lambda t=t: request(connection, method, t, body)) for t in targets]
-
-    found = {}
-    with ThreadPoolExecutor(connections) as pool:
-        for method in ("PUT", "GET"):
-            began = time.perf_counter()
-            times = [one for some in pool.map(lambda targets, m=method: client(m, targets), urls[method]) for one in some]
-            found[f"{method.lower()} c{connections}"] = p50_ms(times)
-            found[f"{method.lower()} c{connections} per s"] = len(times) / (time.perf_counter() - began)
-    return found
-
-
-def at_size(server: S3, folder: Path, objects: int) -> None:
-    """Fills the index through the product's own statements, then measures listing by pages, and PUT and GET before and after."""
-    from modelyard.kernel.database import open_database
-    from modelyard.services.s3.index import Index
-
-    index = Index(open_database("", folder / "data" / "s3.db", durable=True))
-    small(server, KIB, 50, "warm")
-    before, made, began = small(server, KIB, 300, "few"), 0, time.perf_counter()
-
-    def fill(tx: Any, first: int, last: int) -> None:
-        for n in range(first, last):
-            prefix = "one/prefix/" if n < 100_000 else f"zmany/{n // 1000:04}/"
-            index.insert(tx, "bench", f"{prefix}{n:08}", "null", False, 0, "d41d8cd98f00b204e9800998ecf8427e", 0.0, "", {"headers": {}})
-
-    while made < objects:
-        step = min(20_000, objects - made)
-        index.db.grouped(lambda tx, a=made, b=made + step: fill(tx, a, b))
-        made += step
-    print(f"{objects} objects are in the index after {time.perf_counter() - began:.0f} s")
-    pages, token = [], {}
-    while True:
-        began = time.perf_counter()
-        page = server.client.list_objects_v2(Bucket="bench", Prefix="one/prefix/", **token)
-        pages.append(time.perf_counter() - began)
-        if not page["IsTruncated"]:
-            break
-        token = {"ContinuationToken": page["NextContinuationToken"]}
-    tenth = max(1, len(pages) // 10)
-    print(
-        f"list {min(objects, 100_000)} keys in {len(pages)} pages: first tenth {p50_ms(pages[:tenth]):.1f} ms a page, last {p50_ms(pages[-tenth:]):.1f}"
-    )
-    began = time.perf_counter()
-    server.client.list_objects_v2(Bucket="bench", Delimiter="/")
-    print(f"list with a delimiter over all: {(time.perf_counter() - began) * 1e3:.1f} ms")
-    after = small(server, KIB, 300, "more")
-    for what in ("put", "get"):
-        print(
-            f"{what.upper()} 1 KiB p50: {before[what]:.3f} ms with few objects, {after[what]:.3f} ms with {objects} ({after[what] / before[what]:.2f} x)"
-        )
-
-
-def plain(folder: Path, size: int, count: int) -> float:
-    data = os.urandom(size)
-
-    def write(n: int) -> None:
-        with open(folder / f"plain-{size}-{n}", "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-
-    return p50_ms([timed(lambda n=n: write(n)) for n in range(count)])
-
-
-def large(server: Any, source: Path) -> dict[str, float]:
-    """Seconds and growth of the peak RSS (MiB) of one PUT and one GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(server.port), timeout=600, blocksize=256 * KIB)
-    size, put, get = source.stat().st_size, server.target("PUT", "large"), server.target("GET", "large")
-    had = rss_mib(server, "VmRSS")
-    reset_peak(server)
-    with open(source, "rb", buffering=0) as file:
-        put_s = timed(lambda: request(connection, "PUT", put, file, size))
-    put_growth = rss_mib(server, "VmHWM") - had
-    had = rss_mib(server, "VmRSS")
-    reset_peak(server)
-    began = time.perf_counter()
-    assert request(connection, "GET", get) == size
-    return {"put_s": put_s, "get_s": time.perf_counter() - began, "put_rss": put_growth, "get_rss": rss_mib(server, "VmHWM") - had}
+NAMES = {KIB: "1 KiB", MIB: "1 MiB"}
+KEYS = {KIB: 2000, MIB: 40}
+AGAIN = {KIB: 200, MIB: 20}
+ONCE = 12_000
+Seen = dict[tuple[str, str, int, str], list[float]]
+"""(size, what, connections, server) → figures of the rounds."""
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--serve", help=argparse.SUPPRESS)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--large-mib", type=int, default=256)
-    options.add_argument("--peers", help="a Python interpreter that has moto[server] and ministack")
-    options.add_argument("--objects", type=int, help="measure size instead: this many objects in one bucket")
-    options.add_argument("--folder", type=Path, help="where to write (default: a new folder under TMPDIR)")
-    asked = options.parse_args()
-    if asked.serve:
-        return serve(asked.serve)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", nargs="*", default=list(stores.PINS), choices=list(stores.PINS))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--large-mib", type=int, default=256)
+    parser.add_argument("--cache", type=Path, default=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard-bench")
+    parser.add_argument("--folder", type=Path, help="where to write (default: a new folder under TMPDIR)")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    wrk.require()
     folder = Path(tempfile.mkdtemp(prefix="bench-s3-", dir=asked.folder))
-    servers: list[Any] = []
+    seen: Seen = {}
     try:
-        servers.append(S3(folder))
-        if asked.objects:
-            return at_size(servers[0], folder, asked.objects)
-        if shutil.which("nginx"):
-            servers.append(Nginx(folder))
-        for name in Peer.MODULES if asked.peers else ():
-            servers.append(Peer(name, asked.peers, folder))
-        report(servers, folder, asked.rounds, asked.large_mib)
+        with contextlib.ExitStack() as stack:
+            servers = start(asked, folder, stack)
+            for number in range(asked.rounds):
+                for size in (KIB, MIB):
+                    small(servers, size, asked.seconds, folder, number, seen)
+                large(servers, asked.large_mib, folder, seen)
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    told = report({key: statistics.median(values) for key, values in seen.items()}, asked.large_mib)
+    print(load_average())
+    if asked.json:
+        asked.json.write_text(json.dumps(told, indent=2))
+
+
+def start(asked: argparse.Namespace, folder: Path, stack: contextlib.ExitStack) -> list[Any]:
+    servers: list[Any] = [stores.Modelyard(folder)]
+    stack.callback(servers[0].stop)
+    if shutil.which("nginx"):
+        servers.append(stores.Nginx(folder))
+        stack.callback(servers[-1].stop)
+    for name in asked.peers:
+        try:
+            servers.append(stores.Peer(name, stores.environment(name, asked.cache), folder / name))
+            stack.callback(servers[-1].stop)
+        except subprocess.CalledProcessError as error:
+            print(f"{name} cannot be installed: {error}", file=sys.stderr)
+    return servers
+
+
+# --- small objects ---------------------------------------------------------------------------------
+
+
+def small(servers: list[Any], size: int, seconds: float, folder: Path, number: int, seen: Seen) -> None:
+    name = NAMES[size]
+
+    def add(what: str, connections: int, server: str, value: float) -> None:
+        seen.setdefault((name, what, connections, server), []).append(value)
+
+    for connections in (1, 8):
+        add("PUT p50 µs", 1, "write + fsync", plain(folder, size, 200 if size == KIB else 20))
         for server in servers:
-            server.stop()
-        shutil.rmtree(folder)
+            keys = [f"r{number}-{size}-{connections}-{n}" for n in range(KEYS[size])]
+            put = [server.target("PUT", key) for key in keys]
+            os.sync()
+            got = ask(server, "PUT", put, size, connections, seconds, folder)
+            for what, value in got.items():
+                add(f"PUT {what}", connections, server.name, value)
+        for server in servers:
+            keys = [f"r{number}-{size}-{connections}-get-{n}" for n in range(AGAIN[size])]
+            fill(server, keys, size)
+            urls = [server.target("GET", key) for key in keys]
+            ask(server, "GET", urls, 0, connections, seconds / 2, folder)  # some need a while to wake up
+            for what, value in ask(server, "GET", urls, 0, connections, seconds, folder).items():
+                add(f"GET {what}", connections, server.name, value)
+            if size == KIB:
+                urls = [server.target("GET", keys[n % len(keys)], 600 + n) for n in range(ONCE)]
+                for what, value in ask(server, "GET", urls, 0, connections, seconds, folder).items():
+                    add(f"GET once {what}", connections, server.name, value)
 
 
-def report(servers: list[Any], folder: Path, rounds: int, large_mib: int) -> None:
-    source = folder / "source"
+def ask(server: Any, method: str, urls: list[str], size: int, connections: int, seconds: float, folder: Path) -> dict[str, float]:
+    """`urls` in turn, by wrk."""
+    before = cpu_s(server.pids())
+    load = wrk.in_turn(folder, f"http://127.0.0.1:{server.port}", method, urls, size, connections, seconds)
+    return {"p50 µs": load.p50, "CPU µs": (cpu_s(server.pids()) - before) / load.requests * 1e6, "per s": load.rps}
+
+
+def fill(server: Any, keys: list[str], size: int) -> None:
+    """Objects of random bytes, read back once."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    for key in keys:
+        data = os.urandom(size)
+        for method, body in (("PUT", data), ("GET", None)):
+            connection.request(method, server.target(method, key), body=body)
+            answer = connection.getresponse()
+            got = answer.read()
+            if answer.status not in (200, 201, 204) or (method == "GET" and got != data):
+                raise SystemExit(f"{server.name}: {method} answers {answer.status} {got[:500]!r}")
+    connection.close()
+
+
+def plain(folder: Path, size: int, count: int) -> float:
+    """p50 in µs of a new file, written and fsynced."""
+    data, times = os.urandom(size), []
+    for number in range(count):
+        began = time.perf_counter()
+        with open(folder / f"plain-{number}", "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        times.append(time.perf_counter() - began)
+    for number in range(count):
+        os.unlink(folder / f"plain-{number}")
+    return statistics.median(times) * 1e6
+
+
+# --- large objects ---------------------------------------------------------------------------------
+
+
+def large(servers: list[Any], mib: int, folder: Path, seen: Seen) -> None:
+    source, name = folder / "source", f"{mib} MiB"
     with open(source, "wb") as file:
-        for _ in range(large_mib):
+        for _ in range(mib):
             file.write(os.urandom(MIB))
-    found: dict[str, list[float]] = {}
-
-    def add(name: str, value: float) -> None:
-        found.setdefault(name, []).append(value)
-
-    for round in range(rounds):
-        for size, count in ((KIB, 200), (MIB, 20)):
-            add(f"plain write+fsync {size // KIB} KiB, ms", plain(folder, size, count))
-            for server in servers:
-                for what, value in small(server, size, count, f"r{round}").items():
-                    add(f"{server.name} {what} {size // KIB} KiB{'' if what == 'cpu_us' else ', ms'}", value)
-                for what, value in together(server, size, count // 4, f"r{round}").items():
-                    add(f"{server.name} {what} {size // KIB} KiB{'' if what.endswith('per s') else ', ms'}", value)
+    os.sync()
+    began = time.perf_counter()
+    with open(source, "rb") as file, open(folder / "copy", "wb") as copy:
+        shutil.copyfileobj(file, copy, MIB)
+        copy.flush()
+        os.fsync(copy.fileno())
+    seen.setdefault((name, "PUT s", 1, "write + fsync"), []).append(time.perf_counter() - began)
+    (folder / "copy").unlink()
+    for connections in (1, 8):
         for server in servers:
-            for what, value in large(server, source).items():
-                add(f"{server.name} {what} {large_mib} MiB", value)
-    middle = {name: statistics.median(values) for name, values in found.items()}
-    for name, value in sorted(middle.items()):
-        print(f"{name:<40} {value:10.3f}   ± {100 * (max(found[name]) - min(found[name])) / max(value, 1e-9):.0f} %")
-    print("\nratios (target)")
-    print(f"T8  PUT 1 KiB / plain write+fsync     {middle['s3 put 1 KiB, ms'] / middle['plain write+fsync 1 KiB, ms']:.2f}  (≤ 3)")
-    if len(servers) > 1:
-        print(f"T7  GET 1 KiB p50 / nginx             {middle['s3 get 1 KiB, ms'] / middle['nginx get 1 KiB, ms']:.2f}  (≤ 6)")
-        print(f"T7  GET 1 KiB CPU / nginx             {middle['s3 cpu_us 1 KiB'] / max(middle['nginx cpu_us 1 KiB'], 1):.2f}  (≤ 10)")
-        print(
-            f"T10 PUT {large_mib} MiB / nginx DAV         {middle[f's3 put_s {large_mib} MiB'] / middle[f'nginx put_s {large_mib} MiB']:.2f}  (≤ 2.0)"
+            keys = [f"large-{connections}-{n}" for n in range(connections)]
+            for method in ("PUT", "GET"):
+                os.sync()
+                had, _ = rss_mib(server, "VmRSS"), reset_peak(server)
+                took = together(server, method, keys, source)
+                seen.setdefault((name, f"{method} s", connections, server.name), []).append(took)
+                seen.setdefault((name, f"{method} RSS +MiB", connections, server.name), []).append(rss_mib(server, "VmHWM") - had)
+            if connections == 1:
+                subprocess.run(["cmp", str(source), str(folder / "got")], check=True)
+            delete(server, keys, folder)
+
+
+def together(server: Any, method: str, keys: list[str], source: Path) -> float:
+    """Seconds until all of these are through, each by a curl of its own."""
+
+    def one(number: int) -> None:
+        url = f"http://127.0.0.1:{server.port}{server.target(method, keys[number])}"
+        kept = str(source.parent / "got") if len(keys) == 1 and method == "GET" else os.devnull
+        words = ["-o", kept, *(["-T", str(source)] if method == "PUT" else [])]
+        done = subprocess.run(
+            ["curl", "-s", "-H", "Expect:", "-w", "%{http_code}", *words, url], capture_output=True, text=True, check=True
         )
-        print(
-            f"T10 GET {large_mib} MiB / nginx             {middle[f's3 get_s {large_mib} MiB'] / middle[f'nginx get_s {large_mib} MiB']:.2f}  (≤ 1.3)"
-        )
-    print(
-        f"T9  peak RSS growth, PUT / GET, MiB   {max(found[f's3 put_rss {large_mib} MiB']):.1f} / {max(found[f's3 get_rss {large_mib} MiB']):.1f}  (≤ 16)"
-    )
+        if done.stdout[-3:] not in ("200", "201", "204"):
+            raise SystemExit(f"{server.name}: {method} of a large object answers {done.stdout}")
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(len(keys)) as pool:
+        list(pool.map(one, range(len(keys))))
+    return time.perf_counter() - began
+
+
+def delete(server: Any, keys: list[str], folder: Path) -> None:
+    """So that what holds objects in memory does not hold those of all rounds."""
+    for key in keys:
+        if server.name == "nginx":
+            (folder / "nginx/www" / key).unlink()
+        else:
+            server.client.delete_object(Bucket=stores.BUCKET, Key=key)
+
+
+# --- the table -------------------------------------------------------------------------------------
+
+
+def report(middle: dict[tuple[str, str, int, str], float], mib: int) -> dict[str, Any]:
+    order = ("modelyard", "nginx", "moto", "ministack", "write + fsync")
+    names = [name for name in order if any(key[3] == name for key in middle)]
+    print(f"{'':26}{'c':>3}" + "".join(f"{name:>22}" for name in names) + "   (× ours is of it)")
+    rows: dict[str, dict[str, float]] = {}
+    for size, what, connections in dict.fromkeys(key[:3] for key in middle):
+        ours = middle[size, what, connections, "modelyard"]
+        line = f"{size + ' ' + what:26}{connections:>3}"
+        row = rows[f"{size} {what} c{connections}"] = {}
+        for name in names:
+            value = middle.get((size, what, connections, name))
+            if value is None:
+                line += f"{'':>22}"
+                continue
+            row[name] = value
+            ratio = f" ({ours / value:.2f} ×)" if name != "modelyard" and value > 0 and "RSS" not in what else ""
+            line += f"{value:>10.{0 if value >= 100 else 2}f}{ratio:>12}"
+        print(line)
+    targets = _targets(middle, f"{mib} MiB")
+    print("\ntargets")
+    for text, (measured, most) in targets.items():
+        print(f"{text:58}{measured:8.2f}  (≤ {most})  {'met' if measured <= most else 'NOT MET'}")
+    return {"rows": rows, "targets": {text: {"measured": measured, "most": most} for text, (measured, most) in targets.items()}}
+
+
+def _targets(middle: dict[tuple[str, str, int, str], float], large_name: str) -> dict[str, tuple[float, float]]:
+    def of(size: str, what: str, connections: int, peer: str) -> float:
+        return middle[size, what, connections, "modelyard"] / max(middle[size, what, connections, peer], 1e-9)
+
+    found = {"T8 PUT 1 KiB durable, p50 / write + fsync": (of("1 KiB", "PUT p50 µs", 1, "write + fsync"), 3.0)}
+    if ("1 KiB", "GET p50 µs", 1, "nginx") in middle:
+        for what in ("GET", "GET once"):
+            found[f"T7 {what} 1 KiB, p50 at 1 connection / nginx"] = (of("1 KiB", f"{what} p50 µs", 1, "nginx"), 6.0)
+            for connections in (1, 8):
+                found[f"T7 {what} 1 KiB, CPU at {connections} / nginx"] = (of("1 KiB", f"{what} CPU µs", connections, "nginx"), 10.0)
+        found[f"T10 PUT {large_name} / nginx without fsync"] = (of(large_name, "PUT s", 1, "nginx"), 2.0)
+        found[f"T10 GET {large_name} / nginx"] = (of(large_name, "GET s", 1, "nginx"), 1.3)
+    growth = max(middle[large_name, f"{method} RSS +MiB", c, "modelyard"] / c for method in ("PUT", "GET") for c in (1, 8))
+    found["T9 growth of RSS per transfer, MiB"] = (growth, 16.0)
+    return found
 
 
 if __name__ == "__main__":

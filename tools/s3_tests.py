@@ -25,6 +25,8 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,44 +76,68 @@ def main() -> int:
 # --- running it ------------------------------------------------------------------------------------
 
 
+STAGES: tuple[tuple[float, tuple[str, ...], str], ...] = (
+    (1.0, ("-m", "not bucket_logging", "-k", "not lifecycle or header"), "together"),
+    (1.0, (), "alone"),
+    (8640.0, ("-k", "lifecycle and not header"), "together"),
+    (60.0, ("-m", "bucket_logging"), "together"),
+)
+"""Speed of the clock, which tests, and which modules. Lifecycle: the suite waits ten seconds for a day. Access logs: five for five minutes."""
+
+
 def run(args: argparse.Namespace, results: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="s3-tests-") as folder:
-        platform = Platform(Path(folder) / "data", args.speed)
+    together = [name for name in args.modules if name not in ALONE]
+    alone = [name for name in args.modules if name in ALONE]
+    stages = [(args.speed, ("-k", args.select), "together"), (args.speed, ("-k", args.select), "alone")] if args.select else STAGES
+    for speed, words, which in stages:
+        modules = together if which == "together" else alone
+        if modules:
+            _stage(args, results, speed, [*words], modules, args.workers if which == "together" else "0")
+
+
+def _stage(args: argparse.Namespace, results: Path, speed: float, words: list[str], modules: list[str], workers: str) -> None:
+    """One platform, one call of pytest."""
+    with tempfile.TemporaryDirectory(prefix="s3-tests-") as folder, _issuer() as issuer:
+        platform = Platform(Path(folder) / "data", speed)
         try:
             config = Path(folder) / "s3tests.conf"
             with config.open("w") as file:
-                platform.config().write(file)
+                platform.config(issuer).write(file)
             environment = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
                 "S3TEST_CONF": str(config),
                 "S3TESTS_RESULTS": str(results.absolute()),
                 "S3TESTS_PLAIN": "1" if args.plain else "",
                 "S3TESTS_ACCOUNT": ACCOUNTS["main"],
+                "S3TESTS_IAM_ACCOUNT": ACCOUNTS["alt"],
                 "PYTHONPATH": str(PLUGIN),
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "HOME": folder,
             }
-            together = [name for name in args.modules if name not in ALONE]
-            for modules, workers in ((together, args.workers), ([name for name in args.modules if name in ALONE], "0")):
-                if modules:
-                    paths = [f"s3tests/functional/{name}" for name in modules]
-                    words = [
-                        str(args.python),
-                        "-m",
-                        "pytest",
-                        "-q",
-                        "-p",
-                        "s3_tests_plugin",
-                        "-n",
-                        workers,
-                        f"--timeout={TEST_S}",
-                        "--tb=short",
-                    ]
-                    words += ["-p", "no:cacheprovider", *(["-k", args.select] if args.select else []), *paths]
-                    subprocess.run(words, cwd=args.checkout, env=environment, check=False)
+            call = [str(args.python), "-m", "pytest", "-q", "-p", "s3_tests_plugin", "-n", workers, f"--timeout={TEST_S}", "--tb=short"]
+            call += ["-p", "no:cacheprovider", *words, *(f"s3tests/functional/{name}" for name in modules)]
+            subprocess.run(call, cwd=args.checkout, env=environment, check=False)
         finally:
             platform.stop()
+
+
+@contextmanager
+def _issuer() -> Iterator[dict[str, str] | None]:
+    """The `[webidentity]` section of the configuration; None where the issuer's port is taken."""
+    sys.path.insert(0, str(PLUGIN))
+    from issuer import Issuer
+
+    try:
+        issuer = Issuer()
+    except OSError as problem:
+        print(f"no issuer of web identities: {problem}", file=sys.stderr)
+        yield None
+        return
+    try:
+        yield issuer.section()
+    finally:
+        issuer.stop()
 
 
 class Platform:
@@ -172,7 +198,7 @@ class Platform:
                 print(f"no KMS key: {problem}", file=sys.stderr)
         return found
 
-    def config(self) -> configparser.RawConfigParser:
+    def config(self, issuer: dict[str, str] | None) -> configparser.RawConfigParser:
         config = configparser.RawConfigParser()
         host, _, port = self.endpoint.rpartition("/")[2].partition(":")
         config["DEFAULT"] = {"host": host, "port": port, "is_secure": "False", "ssl_verify": "False"}
@@ -187,7 +213,9 @@ class Platform:
                 "secret_key": one["secret"],
             }
         config["s3 tenant"]["tenant"] = ACCOUNTS["tenant"]
-        config["s3 main"].update({"api_name": "", "storage_classes": "", "lc_debug_interval": "10"})
+        config["s3 main"].update({"api_name": "eu-west-1", "storage_classes": "INTELLIGENT_TIERING,GLACIER_IR", "lc_debug_interval": "10"})
+        if issuer:
+            config["webidentity"] = issuer
         for number in ("", "2"):
             if f"kms{number}" in self.users["main"]:
                 config["s3 main"][f"kms_keyid{number}"] = self.users["main"][f"kms{number}"]

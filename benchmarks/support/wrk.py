@@ -42,6 +42,21 @@ def repeat(folder: Path, url: str, headers: dict[str, str], body: str, connectio
     return _run([f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), url], core, url)
 
 
+def in_turn(folder: Path, url: str, method: str, targets: list[str], size: int, connections: int, seconds: float) -> Load:
+    """Requests for these paths in turn, each with `size` bytes of body. An answer that is not 2xx ends the benchmark."""
+    script, paths = folder / "turn.lua", folder / "paths.txt"
+    paths.write_text("\n".join(targets))
+    script.write_text(
+        f"""
+local made, turn, body = {{}}, 0, {f"string.rep('x', {size})" if size else "nil"}
+init = function() for path in io.lines({json.dumps(str(paths))}) do made[#made + 1] = path end end
+request = function() turn = turn % #made + 1; return wrk.format({json.dumps(method)}, made[turn], nil, body) end
+"""
+        + DONE
+    )
+    return _run([f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), url], None, url)
+
+
 def once_each(folder: Path, url: str, requests: list[tuple[str, dict[str, str], bytes]], connections: int, method: str = "POST") -> float:
     """Every (path, headers, body) is sent once, over `connections` keep-alive connections; answers requests per second."""
     import asyncio

@@ -168,11 +168,13 @@ def string_to_sign(request: HttpRequest, moment: str, resource: str, said: dict[
 
 
 def _resources(request: HttpRequest) -> Iterator[str]:
-    """The canonical resource: the path, with the bucket in front where it is in the Host."""
+    """The canonical resource: the path (of a bucket, with or without its end), with the bucket in front where it is in the Host."""
     pairs = sorted((n, unquote(v)) for n, v in signing.query_pairs(request.query) if n in _SIGNED_PARAMETERS)
     query = "&".join(f"{name}={value}" if value else name for name, value in pairs)
     tail = f"?{query}" if query else ""
     yield request.path + tail
+    if request.path.count("/") == 1 and request.path != "/":
+        yield f"{request.path}/{tail}"
     host = request.header("host").partition(":")[0]
     bucket, dot, _ = host.partition(".s3")
     if dot:
