@@ -238,7 +238,7 @@ class MetricStore:
         rows = self._db.read(
             "SELECT DISTINCT unit FROM metric_points WHERE series_id = ? AND at >= ? AND at < ? UNION "
             "SELECT DISTINCT unit FROM metric_packs WHERE series_id = ? AND start > ? - size * ? AND start < ?",
-            (series, start, end, series, start, LONGEST[3_600], end),
+            (series, start, end, series, start, max(LONGEST.values()), end),
         )
         return sorted(row[0] for row in rows)
 
