@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -34,7 +33,7 @@ class Trail:
         self.folder = platform.settings.data / "trail"
         self._writer = files.Writer(self.folder)
         self._snapshots = snapshots.Snapshots(self.folder / "policies", platform.clock.now)
-        self._lock, self._bell = threading.Lock(), threading.Event()
+        self._lock, self._bell, self._ended = threading.Lock(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._closing, self._last, self._swept = False, 0.0, platform.clock.now()
         self._identity.uses.bell = self._ring
@@ -100,7 +99,7 @@ class Trail:
         while not self._closing:
             self._bell.wait()
             if not self._closing:
-                time.sleep(FLUSH_S)  # gathers what is counted meanwhile into one line
+                self._ended.wait(FLUSH_S)  # gathers what is counted meanwhile into one line
             self._bell.clear()
             self.flush()
             if self._identity.uses.waiting:
@@ -122,6 +121,7 @@ class Trail:
 
     def close(self) -> None:
         self._closing = True
+        self._ended.set()
         self._bell.set()
         if self._thread is not None:
             self._thread.join(timeout=2)
