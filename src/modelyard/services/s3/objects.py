@@ -48,9 +48,11 @@ class ObjectStore:
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
         kms: str | None = None,
+        sealed: dict[str, Any] | None = None,
     ) -> str:
-        """Durable when it returns. Answers the ETag (no quotes). `kms`: the KMS key that encrypts it."""
-        return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata, kms)
+        """Durable when it returns. Answers the ETag (no quotes). `kms`: the KMS key that encrypts it; `sealed`: the encryption as
+        PutObject's members say it."""
+        return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata, kms, sealed)
 
     def put_file(
         self, account: str, bucket: str, key: str, path: Path, content_type: str | None = None, metadata: dict[str, str] | None = None
@@ -67,10 +69,11 @@ class ObjectStore:
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
         kms: str | None = None,
+        sealed: dict[str, Any] | None = None,
     ) -> str:
         check_key(key)
         home = self._depot.bucket(bucket)
-        asked: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
+        asked: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else sealed or {}
         plan = plan_for(None, self._depot.ring, home, key, asked)
         promise = Promise(algorithms={"CRC32"}, etag_key=plan and plan.etag_key())
         received = receive(self._depot.blobs, body, promise, plan and plan.sealer())
