@@ -9,7 +9,7 @@ id of a file in the blob store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,12 +193,16 @@ class Index:
 
     def change_settings(self, name: str, member: str, document: Any | None) -> bool:
         """Puts (None: removes) one sub-resource of a bucket; False where the bucket is gone."""
+        return self.revise_settings(name, member, lambda _: document)
+
+    def revise_settings(self, name: str, member: str, change: Callable[[Any], Any | None]) -> bool:
+        """The same, with what it is made of what was there."""
 
         def work(tx: Tx) -> bool:
             have = self.bucket(name, tx)
             if have is None:
                 return False
-            settings = {k: v for k, v in {**have.settings, member: document}.items() if v is not None}
+            settings = {k: v for k, v in {**have.settings, member: change(have.settings.get(member))}.items() if v is not None}
             self.bucket_changes += 1
             tx.execute("UPDATE s3_buckets SET settings = ? WHERE name = ?", (dump(settings), name))
             return True
