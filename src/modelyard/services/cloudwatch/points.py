@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from functools import cached_property
 
-import numpy as np
+from modelyard.kernel.lazily import numpy as np
 
 
 class Points(Mapping[float, float]):

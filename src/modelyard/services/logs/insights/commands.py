@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import regex
-
+from modelyard.kernel.lazily import regex
 from modelyard.services.logs.insights.expressions import Malformed, Parser, Value, matched, truth
 from modelyard.services.logs.insights.values import Row, sort_key, text
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import regex
-
+from modelyard.kernel.lazily import regex
 from modelyard.services.logs.insights import values
 from modelyard.services.logs.insights.aggregates import AGGREGATES
 from modelyard.services.logs.insights.functions import FUNCTIONS, MONTHS, SPAN_MS, Span
