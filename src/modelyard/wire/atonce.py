@@ -122,6 +122,7 @@ class Errand:
         self.claim = claim = sigv4.read_claim(request, family)
         if claim is None or (claim.payload and payload.is_chunked(claim.payload, request)) or len(body) > gateway.limits.gathered_bytes:
             return
+        sigv4.check_service(claim, self.route.service, family)
         self.credential = credential = sigv4.check_claim(claim, platform.identity, platform.clock, family)
         self.who = who = sigv4.finish(request, claim, credential, family, body)
         self.call = call = gateway.call(request, new_request_id(), self.route, who)

@@ -230,6 +230,7 @@ class Gateway:
                     raise auth_error(kind, "missing")
                 who = sigv4.anonymous(ANONYMOUS, self.platform.settings.region, route.service)
             return who, await self._body(request, plan, who, body)
+        sigv4.check_service(claim, route.service, kind)
         credential = sigv4.check_claim(claim, identity, clock, kind)
         streams = plan.codec.streams_in and bool(claim.payload)
         if not streams and body is None and not (claim.payload and payload.is_chunked(claim.payload, request)):

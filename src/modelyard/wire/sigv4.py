@@ -11,11 +11,13 @@ import hmac
 import re
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from operator import itemgetter
 from typing import ClassVar
 from urllib.parse import unquote
 
+from modelyard.kernel import models
 from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Identity, Principal
@@ -31,6 +33,10 @@ _AUTHORIZATION = re.compile(
 ).fullmatch
 _MOMENT = re.compile(r"\d{8}T\d{6}Z", re.ASCII).fullmatch
 _HEX64 = re.compile(r"[0-9a-f]{64}").fullmatch
+_ONE_MECHANISM = (
+    "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization "
+    "header should be specified"
+)
 _FRONTS_KEPT = 4096
 _fronts: dict[str, Scope] = {}
 """Authorization headers without their signatures, taken apart: a client sends the same all day."""
@@ -124,6 +130,10 @@ def is_decimal(text: str) -> bool:
 def read_claim(request: HttpRequest, family: str) -> Claim | None:
     """None: the request is not signed at all (by SigV4). Raises the family's error for a malformed one."""
     authorization = request.header("authorization")
+    if len(request.index) != len(request.headers) and sum(name == "authorization" for name, _ in request.headers) > 1:
+        raise auth_error(family, "incomplete")
+    if authorization and family == "s3" and ("X-Amz-Algorithm=" in request.query or "X-Amz-Signature=" in request.query):
+        raise ApiError("InvalidArgument", _ONE_MECHANISM, 400, fields={"ArgumentName": "Authorization"})
     if authorization.startswith(ALGORITHM):
         return _from_header(request, authorization, family)
     if "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query:
@@ -230,6 +240,24 @@ def check_claim(claim: Claim, identity: Identity, clock: Clock, family: str) -> 
     return credential
 
 
+@lru_cache(maxsize=1024)
+def _signing_names(service: str) -> frozenset[str]:
+    said = models.service_model(service)["metadata"]
+    return frozenset({service, said["endpointPrefix"], said.get("signingName", service)})
+
+
+def check_service(claim: Claim, service: str, family: str) -> None:
+    """The scope of the signature must name the service (botocore's name) that the request went to."""
+    names = _signing_names(service)
+    if claim.of.service in names:
+        return
+    name = models.service_model(service)["metadata"].get("signingName") or min(names, key=len)
+    if family == "s3":
+        text = f'The authorization header is malformed; incorrect service "{claim.of.service}". This endpoint belongs to "{name}".'
+        raise auth_error(family, "scope", text)
+    raise auth_error(family, "scope", f"Credential should be scoped to correct service: '{name}'. ")
+
+
 def _check_presigned(claim: Claim, now: float, family: str) -> None:
     if now > claim.time + claim.expires_s:
         if family == "s3":
@@ -248,6 +276,8 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     key, names = claim.of.key(credential.secret_key), claim.of.names
     if "host" not in names:
         raise auth_error(family, "mismatch")
+    if "x-amz-target" not in names and "x-amz-target" in request.index:  # it says which operation is meant
+        raise auth_error(family, "mismatch", "'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.")
     pairs = signing.query_pairs(request.query) if request.query else []
     if claim.expires_s is not None:
         pairs = [pair for pair in pairs if pair[0] != "X-Amz-Signature"]
