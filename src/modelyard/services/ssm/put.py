@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import regex
-
 from modelyard.kernel.errors import validation
+from modelyard.kernel.lazily import regex
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Taken
 from modelyard.services.ssm import api
