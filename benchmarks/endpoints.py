@@ -1,11 +1,12 @@
 """Real endpoints through the signed front door, beside FastAPI + uvicorn, MLflow and nginx + gunicorn + Flask called directly.
 
-    python benchmarks/endpoints.py [--models lr rf] [--rounds 2] [--seconds 2] [--without mlflow] [--json FILE]
+    python benchmarks/endpoints.py [--models lr rf] [--rounds 2] [--seconds 2] [--without mlflow] [--scikit-learn 1.9.1] [--json FILE]
 
 One row of CSV to a scikit-learn LogisticRegression (lr) and a RandomForest of 100 trees (rf). Ours: InvokeEndpoint, SigV4 with a
 role's session, IAM, two production variants at 90/10, data capture on, models in their own boxes. The peers have none of
 it. Floor: `model.predict` of one row in a bare loop on the same scikit-learn, in the same round. CPU is that of all processes of
-a server. Answers are compared before the load, a single error ends the run, and the captured lines are counted afterwards.
+a server. `--scikit-learn` gives floor, peers and ours (by its requirements.txt, as a user would) that version instead of the image's: the
+targets T1 to T3 were derived with 1.9.1, whose `predict` takes three times as long as the image's. Answers are compared before the load, a single error ends the run, and the captured lines are counted afterwards.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--connections", nargs="*", type=int, default=[1, 8, 32])
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
+    parser.add_argument("--scikit-learn", default="", metavar="VERSION")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     wrk.require()
@@ -74,8 +76,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-endpoints-") as name:
         folder = Path(name)
         wanted = {n: made for n, made in PEERS.items() if n not in options.without}
-        pythons = {n: peers.environment(folder / f"env-{n}", *needs) for n, (_, needs) in wanted.items()}
-        python = next(iter(pythons.values()), None) or peers.environment(folder / "env-floor")
+        version = options.scikit_learn
+        pythons = {n: peers.environment(folder / f"env-{n}", *needs, scikit_learn=version) for n, (_, needs) in wanted.items()}
+        python = next(iter(pythons.values()), None) or peers.environment(folder / "env-floor", scikit_learn=version)
         platform = Platform(folder / "data")
         try:
             for kind in options.models:
@@ -92,7 +95,7 @@ def compare(kind: str, options: argparse.Namespace, folder: Path, platform: Plat
     scratch.mkdir()
     model = scratch / "model.joblib"
     subprocess.run([str(python), "-c", TRAIN, kind, str(model)], check=True)
-    deploy(platform, kind, model)
+    deploy(platform, kind, model, options.scikit_learn)
     seen: dict[tuple[str, int], list[dict]] = {}
     floors = []
     path = f"/endpoints/{kind}/invocations"
@@ -117,19 +120,24 @@ def compare(kind: str, options: argparse.Namespace, folder: Path, platform: Plat
                     )
     captured(platform, kind, sum(r["n"] for (name, _), rounds in seen.items() if name == "modelyard" for r in rounds))
     platform.client("sagemaker").delete_endpoint(EndpointName=kind)
-    return report(kind, seen, statistics.median(floors))
+    return report(kind, seen, statistics.median(floors), options.scikit_learn or "of the image")
 
 
 # --- ours --------------------------------------------------------------------------------------------------
 
 
-def deploy(platform: Platform, kind: str, model: Path) -> None:
+def deploy(platform: Platform, kind: str, model: Path, scikit_learn: str = "") -> None:
     archive = io.BytesIO()
+    code = {"inference.py": HANDLER}
+    if scikit_learn:
+        code["inference.py"] += f"import sklearn\nassert sklearn.__version__ == {scikit_learn!r}\n"
+        code["requirements.txt"] = f"scikit-learn=={scikit_learn}\n"
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         tar.add(model, "model.joblib")
-        info = tarfile.TarInfo("code/inference.py")
-        info.size = len(HANDLER)
-        tar.addfile(info, io.BytesIO(HANDLER.encode()))
+        for name, text in code.items():
+            info = tarfile.TarInfo(f"code/{name}")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
     s3, sagemaker = platform.client("s3"), platform.client("sagemaker")
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket="bench-models")
@@ -149,7 +157,7 @@ def deploy(platform: Platform, kind: str, model: Path) -> None:
         },
     )  # fmt: skip
     sagemaker.create_endpoint(EndpointName=kind, EndpointConfigName=kind)
-    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=kind, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=kind, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
 
 
 def serving_pids(platform: Platform) -> list[int]:
@@ -188,8 +196,8 @@ def check(peer: peers.Peer) -> None:
     assert said == b"0\n" or json.loads(said) == {"predictions": [0]}, said
 
 
-def report(kind: str, seen: dict[tuple[str, int], list[dict]], floor: float) -> dict:
-    print(f"\n{kind}: bare predict {floor:.0f} µs")
+def report(kind: str, seen: dict[tuple[str, int], list[dict]], floor: float, version: str) -> dict:
+    print(f"\n{kind}: bare predict {floor:.0f} µs (scikit-learn {version})")
     print(
         f"{'server':22}{'c':>3}{'req/s':>9}{'× 1/predict':>12}{'p50 ms':>9}{'× predict':>10}{'p99/p50':>9}{'CPU µs':>9}{'× predict':>10}{'ours is':>9}"
     )

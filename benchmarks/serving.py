@@ -1,7 +1,7 @@
 """Model servers called directly, one row per request: ours beside FastAPI, MLflow, BentoML, MLServer, LitServe and Ray Serve.
 
     python benchmarks/serving.py [--peers fastapi mlserver … | all] [--models lr rf xgb mlp] [--rounds 1] [--seconds 2]
-                                 [--connections 1 8 32] [--cache DIR] [--json FILE]
+                                 [--connections 1 8 32] [--scikit-learn 1.9.1] [--cache DIR] [--json FILE]
 
 LogisticRegression (lr), RandomForest of 100 trees (rf), XGBoost (xgb), a small network in PyTorch (mlp), trained on iris, the
 same file and the same libraries everywhere. Peers run one model process, as shipped, with their batching off and on where
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard-bench")
+    parser.add_argument("--scikit-learn", default="", metavar="VERSION", help="everywhere; default: that of our XGBoost 3.0 image")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     wrk.require()
@@ -50,7 +51,7 @@ def main() -> None:
     pythons, told = {}, {}
     for peer in [name for name in servers.PINS if name in wanted]:
         try:
-            pythons[peer] = servers.environment(peer, options.cache, "mlp" in options.models)
+            pythons[peer] = servers.environment(peer, options.cache, "mlp" in options.models, options.scikit_learn)
         except subprocess.CalledProcessError as error:
             print(f"{peer} cannot be installed: {error}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as name:

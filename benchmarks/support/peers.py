@@ -55,11 +55,14 @@ class Peer:
     pid: int
 
 
-def environment(folder: Path, *extra: str) -> Path:
-    """An environment from the image's lock and what a peer needs beside it; answers its interpreter."""
+def environment(folder: Path, *extra: str, scikit_learn: str = "") -> Path:
+    """An environment from the image's lock, or with that version of scikit-learn, and what a peer needs beside it; answers its interpreter."""
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
     python = folder / "bin/python"
+    if scikit_learn:
+        subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), f"scikit-learn=={scikit_learn}", "pandas", *extra], check=True)
+        return python
     subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), "-r", str(LOCK)], check=True)
     if extra:
         pins = folder / "pins.txt"

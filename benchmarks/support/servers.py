@@ -66,18 +66,25 @@ class Running:
     pid: int
 
 
-def environment(peer: str, cache: Path, torch: bool) -> Path:
-    """The interpreter of a peer's environment. Raises subprocess.CalledProcessError when it cannot be installed."""
+def environment(peer: str, cache: Path, torch: bool, scikit_learn: str = "") -> Path:
+    """The interpreter of a peer's environment. Raises subprocess.CalledProcessError when it cannot be installed.
+
+    With `scikit_learn` that version is put over our image's libraries, and is all that a peer gets beside its own."""
     pins = list(PINS[peer])
     libraries = [line.split(" ")[0].rstrip("\\") for line in LOCK.read_text().splitlines() if line.startswith(LIBRARIES)]
     asked = ["-r", str(LOCK)] if peer == "modelyard" else [*libraries, *pins]
-    key = hashlib.sha256(f"{LOCK.read_bytes()!r}{pins}{sys.version_info[:2]}".encode()).hexdigest()[:12]
+    if scikit_learn and peer != "modelyard":
+        asked = [f"scikit-learn=={scikit_learn}", *pins]
+    key = hashlib.sha256(f"{LOCK.read_bytes()!r}{pins}{sys.version_info[:2]}{scikit_learn}".encode()).hexdigest()[:12]
     folder = cache / f"{peer}-{key}"
     python = folder / "bin/python"
     if not (folder / "complete").exists():
         uv = [sys.executable, "-m", "uv"]
         subprocess.run([*uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=True)
         subprocess.run([*uv, "pip", "install", "-q", "--compile-bytecode", "--python", str(python), *asked], check=True)
+        if scikit_learn and peer == "modelyard":
+            over = [*uv, "pip", "install", "-q", "--compile-bytecode", "--python", str(python), f"scikit-learn=={scikit_learn}"]
+            subprocess.run(over, check=True)
         (folder / "complete").touch()
     if torch:
         beside = _torch(cache)

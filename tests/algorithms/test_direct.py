@@ -77,7 +77,7 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("image", ["scikit-learn-1.2", "scikit-learn-1.4"])
+@pytest.mark.parametrize("image", ["scikit-learn-1.2", "scikit-learn-1.4", "builtin-1"])
 def test_the_same_bits_alone_and_together(container, image):
     box = container(image)
     command = [box.python, "-c", SETUP + COMPARE, json.dumps(TAKEN | LEFT)]

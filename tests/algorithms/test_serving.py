@@ -15,6 +15,8 @@ import time
 
 import pytest
 
+from tests.algorithms.test_script_train import wheel
+
 pytestmark = pytest.mark.slow
 
 LOAD = "import os, joblib\ndef model_fn(model_dir):\n    return joblib.load(os.path.join(model_dir, 'model.joblib'))\n"
@@ -52,6 +54,16 @@ def test_defaults_of_scikit_learn(model):
         assert body[:6] == b"\x93NUMPY" and headers["Content-Type"] == "application/x-npy" and struct.unpack("<q", body[-8:]) == (0,)
         assert client.post(body, "application/x-npy")[0] == 500  # one number is not a row of four
         assert client.get("/execution-parameters")[0] == 404
+
+
+def test_requirements_replace_what_the_server_itself_had_imported(model):
+    """As when a newer numpy is asked for: the server starts anew over what was installed, so the user's code meets one version."""
+    box = model(LOAD + "def predict_fn(data, model):\n    import sys\n    return [sys.modules['sitecustomize'].told]\n")
+    code = box.base / "model" / "code"
+    (code / "requirements.txt").write_text("./" + wheel(code, "sitecustomize", "told = 7\n"))
+    with box.serving("scikit-learn") as client:
+        assert client.post(ROW)[:2] == (200, b"[7]"), client.log.read_text()
+        assert client.log.read_text().count("Successfully installed") == 1
 
 
 def test_what_bad_input_gets(model):

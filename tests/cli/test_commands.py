@@ -158,6 +158,7 @@ def test_killed_processes_are_back_within_a_second(data):
 
 def test_logs_and_images_and_doctor_answer(data):
     assert modelyard("logs", "no-such-job", data=data).returncode == 1
+    assert modelyard("logs", "x", "--filter", "{ $.a =", data=data).returncode == 2
     assert any(row["env"].startswith("xgboost") for row in json.loads(modelyard("images", "--json", data=data).stdout))
     assert modelyard("images", "build", "no-such:1", data=data).returncode == 1
     found = json.loads(modelyard("doctor", "--json", data=data).stdout)

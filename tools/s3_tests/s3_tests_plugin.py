@@ -51,6 +51,18 @@ def _as_aws_is_asked(request, monkeypatch):
         return back(answer) if back else answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+    yield
+    if request.node.get_closest_marker("webidentity_test"):
+        _remove_providers()
+
+
+def _remove_providers():
+    """A test that fails leaves its identity provider to the next, which makes one of the same name."""
+    from s3tests.functional import get_iam_client
+
+    iam = get_iam_client()
+    for one in SEND(iam, "ListOpenIDConnectProviders", {})["OpenIDConnectProviderList"]:
+        SEND(iam, "DeleteOpenIDConnectProvider", {"OpenIDConnectProviderArn": one["Arn"]})
 
 
 def _buckets_with_acls(operation, asked):

@@ -94,6 +94,12 @@ class Identity(Protocol):
     def require(self, call: Call, action: str, resource: str, condition: Mapping[str, Any]) -> None:
         """One further permission; raises AccessDenied."""
 
+    def remember_named(self, policy: str) -> None:
+        """To be called when a (sound) policy of a resource is put: the users and roles it names are those who have the names now."""
+
+    def policy_in_force(self, policy: str) -> str:
+        """A resource's policy as it is shown: who is gone since it was put is in it by its unique id."""
+
     def session_for_role(
         self, role_arn: str, session_name: str, duration_s: float, *, service: str = "sagemaker.amazonaws.com"
     ) -> Credential:

@@ -8,7 +8,7 @@ service it asked for that is not built here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import orjson
@@ -27,6 +27,10 @@ class Entry:
     target: str
     version: str
     protocols: tuple[str, ...]
+
+    @cached_property
+    def takes_forms(self) -> bool:
+        return "query" in self.protocols or "ec2" in self.protocols
 
 
 class Catalogue:

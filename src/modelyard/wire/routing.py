@@ -88,11 +88,15 @@ def parse_query(text: str) -> dict[str, list[str]]:
             if part:
                 name, _, value = part.partition("=")
                 if "%" in part or "+" in part:
-                    name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+                    name, value = _decoded(name), _decoded(value)
                 out.setdefault(name, []).append(value)
     except UnicodeDecodeError:
         raise BadUri()
     return out
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
 
 
 # --- which service -----------------------------------------------------------------------------
@@ -243,7 +247,7 @@ def _is_form_post(request: HttpRequest) -> bool:
 
 
 def _is_form(request: HttpRequest, query: dict[str, list[str]], entries: Sequence[Entry]) -> bool:
-    if not any(set(entry.protocols) & set(FORMS) for entry in entries):
+    if not any(entry.takes_forms for entry in entries):
         return False
     return _is_form_post(request) or "Action" in query or not any(entry.protocols[0] in REST for entry in entries)
 

@@ -88,8 +88,9 @@ def _normalise(path: str) -> str:
     return "/" + "/".join(kept) + end
 
 
+@lru_cache(8)  # the steps of one request ask for those of its query one after the other
 def query_pairs(query: str) -> list[tuple[str, str]]:
-    """(name, value) as received, still encoded."""
+    """(name, value) as received, still encoded; not to be changed."""
     pairs = []
     for part in query.split("&"):
         if part:

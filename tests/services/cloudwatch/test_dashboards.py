@@ -11,7 +11,7 @@ from PIL import Image
 
 from modelyard.services.cloudwatch.widget.chart import scale
 from modelyard.services.cloudwatch.widget.model import Axis, WidgetError, read
-from tests.services.cloudwatch.conftest import START
+from tests.services.cloudwatch.conftest import START, metric_alarm
 
 METRICS = [["App", "m", "Host", "a"]]
 BODY = {"widgets": [{"type": "metric", "x": 0, "y": 0, "width": 6, "height": 6, "properties": {"metrics": METRICS, "region": "us-east-1"}}]}
@@ -107,7 +107,7 @@ def test_a_line_is_drawn_where_its_values_are(filled):
     assert counted(drawn(filled, start="-PT1H", metrics=[[*METRICS[0], {"color": "#ff0000", "visible": False}]]), "#ff0000") == 0
 
 
-@pytest.mark.parametrize("view", ["timeSeries", "singleValue", "bar", "pie"])
+@pytest.mark.parametrize("view", ["timeSeries", "singleValue", "bar", "pie", "gauge"])
 def test_every_view_shows_data_and_survives_none(filled, view):
     full = drawn(filled, view=view, title="Title", metrics=[[*METRICS[0], {"color": "#00aa00"}]], stacked=True, sparkline=True)
     assert full.size == (600, 400) and counted(full, "#00aa00") > 20
@@ -157,6 +157,38 @@ def test_bad_widgets(moved, given, text):
     assert wrong.value.response["Error"]["Code"] == "ValidationError"
     with pytest.raises(ClientError, match="png"):
         moved.client("cloudwatch").get_metric_widget_image(MetricWidget=json.dumps({"metrics": METRICS}), OutputFormat="gif")
+
+
+def test_an_alarm_is_a_line_in_the_colour_of_its_state(filled):
+    client = filled.client("cloudwatch")
+    client.put_metric_alarm(**metric_alarm(Threshold=30.0, Dimensions=[{"Name": "Host", "Value": "a"}]))
+    (arn,) = [one["AlarmArn"] for one in client.describe_alarms()["MetricAlarms"]]
+    assert counted(drawn(filled, annotations={"alarms": [arn]}), "#687078") > 50
+    client.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="by hand")
+    assert counted(drawn(filled, metrics=[], annotations={"alarms": [arn]}), "#d13212") > 50
+    rows = read(json.dumps({"annotations": {"alarms": [arn]}}), START).rows
+    assert rows == []
+    with pytest.raises(ClientError, match="there is no metric alarm"):
+        drawn(filled, annotations={"alarms": [arn + "x"]})
+
+
+def test_rows_are_called_by_what_tells_them_apart():
+    def labels(*rows):
+        return [row.query.get("Label") for row in read(json.dumps({"metrics": rows}), START).rows]
+
+    assert labels(["A", "x", "D", "1", "E", "9"], ["...", "2", "E", "9"]) == ["1", "2"]
+    assert labels(["A", "x", "D", "1"], ["...", "2"], [".", "y"]) == ["x 1", "x 2", None]
+    assert labels(["A", "x"], ["A", "x", {"stat": "Sum"}]) == ["Average", "Sum"]
+    assert labels(["A", "x", {"label": "mine"}], ["A", "x"]) == ["mine", None]
+
+
+def test_a_gauge_turns_with_its_value(filled):
+    axis = {"left": {"min": 0, "max": 200}}
+    half = counted(drawn(filled, view="gauge", metrics=[[*METRICS[0], {"color": "#aa00aa"}]], yAxis=axis), "#aa00aa")
+    full = counted(
+        drawn(filled, view="gauge", metrics=[[*METRICS[0], {"color": "#aa00aa"}]], yAxis={"left": {"min": 0, "max": 50}}), "#aa00aa"
+    )
+    assert full > 1.5 * half > 100
 
 
 def test_shorthands_of_rows():

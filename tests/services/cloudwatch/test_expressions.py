@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from modelyard.services.cloudwatch import statistic
 from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, parse
 from modelyard.services.cloudwatch.expressions.evaluate import evaluate
+from modelyard.services.cloudwatch.expressions.functions import FUNCTIONS
 from modelyard.services.cloudwatch.expressions.search import Metric, matcher
 from tests.services.cloudwatch.conftest import START
 
@@ -243,3 +244,15 @@ def test_only_high_resolution_metrics_have_points_within_a_minute(moved):
             MetricDataQueries=[{"Id": "m", "MetricStat": metric}], StartTime=start, EndTime=end, ScanBy="TimestampAscending"
         )
         assert answer["MetricDataResults"][0]["Values"] == wanted, name
+
+
+@pytest.mark.parametrize("name", ["SUM", "AVG", "MIN", "MAX", "STDDEV", "DATAPOINT_COUNT"])
+def test_many_points_are_folded_as_few_are(name):
+    import numpy as np
+
+    from modelyard.services.cloudwatch.points import Points, folded
+
+    chance = np.random.default_rng(3)
+    many = [Points(np.sort(chance.choice(200, 90, replace=False)) * 60.0, chance.normal(size=90)) for _ in range(7)]
+    plain = FUNCTIONS[name](Context({}, []), [Series(dict(one.table)) for one in many])
+    assert dict(folded(name, many)) == pytest.approx(dict(sorted(plain.points.items())))

@@ -216,6 +216,10 @@ def test_values_of_different_units_are_different_data_points(moved):
     assert sorted((one["Unit"], one["Sum"]) for one in found) == [("Milliseconds", 500.0), ("Seconds", 1.0)]
     assert [one["Sum"] for one in client.get_metric_statistics(**asked, Unit="Seconds")["Datapoints"]] == [1.0]
     assert client.get_metric_statistics(**asked, Unit="Bytes")["Datapoints"] == []
+    for seconds in (2 * 3600, 7 * 3600):
+        moved.clock.advance(seconds)
+        moved.platform.metrics.sweep()
+        assert len(client.get_metric_statistics(**asked)["Datapoints"]) == 2
 
 
 def test_pages_go_on_where_they_stopped(moved):
@@ -242,3 +246,13 @@ def test_pages_go_on_where_they_stopped(moved):
     ]
     with pytest.raises(ClientError, match="invalid"):
         ask(moved, *queries, NextToken="none of ours")
+
+
+def test_no_account_is_linked_to_another(filled):
+    client = filled.client("cloudwatch")
+    listed = client.list_metrics(Namespace="App", IncludeLinkedAccounts=True)
+    assert listed["OwningAccounts"] == ["123456789012"] and len(listed["Metrics"]) == 1
+    assert client.list_metrics(IncludeLinkedAccounts=True, OwningAccount="111111111111")["Metrics"] == []
+    assert ask(filled, query(AccountId="123456789012"))["MetricDataResults"][0]["Values"]
+    with pytest.raises(ClientError, match="not linked"):
+        ask(filled, query(AccountId="111111111111"))

@@ -250,7 +250,7 @@ def test_scheduled_deletion(kms, yard):
     yard.settle()
     refused("NotFoundException", kms.describe_key, "does not exist", KeyId=key)
     assert kms.list_aliases()["Aliases"] == []
-    refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob)
+    refused("AccessDeniedException", kms.decrypt, "does not exist", CiphertextBlob=blob)
 
 
 def test_rotation_by_the_clock_and_on_demand(kms, yard):
@@ -426,3 +426,14 @@ def test_new_imported_material_waits_for_its_rotation(kms, yard):
     )
     kms.import_key_material(KeyId=key, KeyMaterialId=first, **forever, **_wrapped(kms, key, wrap, b"1" * 32))
     assert kms.decrypt(CiphertextBlob=old)["Plaintext"] == b"old"
+
+
+def test_permissions_are_tried_without_ciphertext(kms):
+    key, only = make(kms), {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    refused("DryRunOperationException", kms.decrypt, KeyId=key, **only)
+    refused("DryRunOperationException", kms.re_encrypt, SourceKeyId=key, DestinationKeyId=key, **only)
+    refused("ValidationException", kms.decrypt, "KeyId", **only)
+    refused("ValidationException", kms.decrypt, "'ciphertextBlob' failed to satisfy constraint: Member must not be null", KeyId=key)
+    blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    hmac_key = make(kms, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
+    refused("IncorrectKeyException", kms.decrypt, "does not identify a CMK", KeyId=hmac_key, CiphertextBlob=blob)

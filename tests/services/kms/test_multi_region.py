@@ -35,7 +35,7 @@ def test_what_one_region_encrypts_another_decrypts(kms, west):
     key = made["KeyId"]
     assert key.startswith("mrk-") and len(key) == 36 and made["MultiRegion"] is True
     blob = kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"a": "b"})["CiphertextBlob"]
-    refused("InvalidCiphertextException", west.decrypt, CiphertextBlob=blob, EncryptionContext={"a": "b"})
+    refused("AccessDeniedException", west.decrypt, "does not exist in this region", CiphertextBlob=blob, EncryptionContext={"a": "b"})
     replica = kms.replicate_key(KeyId=key, ReplicaRegion=WEST, Tags=[{"TagKey": "k", "TagValue": "v"}])
     arn = made["Arn"].replace(EAST, WEST)
     assert replica["ReplicaKeyMetadata"]["Arn"] == arn and replica["ReplicaTags"] == [{"TagKey": "k", "TagValue": "v"}]

@@ -77,6 +77,12 @@ def rows(answer):
         ("stats avg(ms) as a by level | stats max(a) as most", [{"most": "250"}]),
         ("stats count(*) as n by level | filter n > 1 | display level", [{"level": "INFO"}]),
         ("filter `level` = 'nothing' | stats count(*)", [{"count(*)": "0"}]),
+        ("unnest user.ids into id | display id, level", [{"id": "7", "level": "INFO"}, {"id": "8"}]),
+        ("fields jsonParse('[3,2]') as j | limit 1 | unnest j into k | stats count(*) as n, max(k) as m", [{"n": "2", "m": "3"}]),
+        ("parse @message /user=(\\w+), method:(\\w+)/ as u, m | filter ispresent(u) | display m, u", [{"u": "eve", "m": "GET"}]),
+        ("parse @message 'latency := * from *' as a, b | filter ispresent(a) | display a, b", [{"a": "42", "b": "10.0.0.9"}]),
+        ("parse @message '*user=*,*' as a, b, c | filter ispresent(b) | display b", [{"b": "eve"}]),
+        ("filter @message like /(?i)METHOD:get/ or @message like /method:post/i | stats count(*) as n", [{"n": "1"}]),
     ],
 )  # fmt: skip
 def test_the_language(yard, logs, query, expected):
@@ -128,7 +134,7 @@ def test_queries_are_stopped_listed_and_paged(yard, logs):
 @pytest.mark.parametrize(
     ("query", "start"),
     [("", 0), ("fields @message | filtr x", 18), ("fields a b", 9), ("filter a = 'x", 11), ("stats nonsense(a)", 6), ("limit x", 6),
-     ("filter a like /(/", 14), ("parse @message 'a=*' as x, y", 15), ("stats count(*) by bin(5q5)", 24), ("pattern @message", 0), ("fields sum(a)", 7)],
+     ("filter a like /(/", 14), ("parse @message 'a=*' as x, y", 15), ("stats count(*) by bin(5q5)", 24), ("pattern @message", 0), ("fields sum(a)", 7), ("parse @message /(a)(b)/ as x", 27), ("unnest a", 8)],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place(logs, query, start):
     with pytest.raises(logs.exceptions.MalformedQueryException) as raised:

@@ -7,6 +7,7 @@ import time
 import pytest
 from botocore.config import Config
 
+from modelyard.cli.logs import Tail
 from modelyard.kernel.clock import ManualClock, SystemClock
 from modelyard.kernel.database import SQLite
 from modelyard.services.logs import live_tail
@@ -198,6 +199,35 @@ def test_a_filter_over_many_lines_of_many_streams_comes_in_pages_and_misses_none
             more = {"nextToken": page["nextToken"]}
         assert pages > 3 and len(seen) == len({e["eventId"] for e in seen}) == 12 * 4
         assert [e["timestamp"] for e in seen] == sorted(e["timestamp"] for e in seen)
+
+
+def test_the_command_tells_what_is_new_in_a_group(stream, yard):
+    stream.create_log_stream(logGroupName="/g", logStreamName="t")
+    tail = Tail(yard.platform.logs, "123456789012", "us-east-1", "/g")
+    put(stream, ["a", "b"])
+    put(stream, ["c"], stream="t", later_ms=10)
+    assert [(name, text) for _, name, text in tail.news()] == [("s", "a"), ("s", "b"), ("t", "c")]
+    put(stream, ["d"], later_ms=20)
+    assert [text for _, _, text in tail.news()] == ["d"] and tail.news() == []
+
+
+def test_what_aws_refuses(stream, yard):
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:/g"
+    everything = {f"k{n}": "v" for n in range(50)}
+    calls = {
+        "both": lambda: stream.get_log_events(logGroupName="/g", logGroupIdentifier=arn, logStreamName="s"),
+        "none": lambda: stream.describe_log_streams(),
+        "reserved": lambda: stream.create_log_group(logGroupName="aws/x"),
+        "reserved tag": lambda: stream.tag_resource(resourceArn=arn, tags={"aws:x": "1"}),
+        "bare colon": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="level: x"),
+        "groups in an expression": lambda: stream.filter_log_events(logGroupName="/g", filterPattern="%a(b)%"),
+    }
+    assert {name: code(call) for name, call in calls.items()} == dict.fromkeys(calls, "InvalidParameterException")
+    elsewhere = arn.replace("us-east-1", "eu-west-1")
+    assert code(lambda: stream.get_log_events(logGroupIdentifier=elsewhere, logStreamName="s")) == "ResourceNotFoundException"
+    assert code(lambda: stream.tag_resource(resourceArn=arn, tags=everything)) == "TooManyTagsException"
+    linked = stream.describe_log_groups(includeLinkedAccounts=True, accountIdentifiers=["999999999999"])
+    assert linked["logGroups"] == []
 
 
 NOW = 1_700_000_000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.services.sagemaker.training_job.metrics import Finder, said_always
+from modelyard.kernel.plaintext import said_always
+from modelyard.services.sagemaker.training_job.metrics import Finder
 
 
 @pytest.mark.parametrize(

@@ -58,21 +58,23 @@ def _inherited(site: str) -> list[str]:
     return [path for path in given if path and path != site and os.path.abspath(path) != ours]
 
 
-def install(folder: str, variables: dict[str, str]) -> None:
-    """Install `folder/requirements.txt`, if there is one, with its output in the log. Raises InstallError."""
+def install(folder: str, variables: dict[str, str]) -> bool:
+    """Install `folder/requirements.txt`, if there is one, with its output in the log; answers whether anything is new. Raises InstallError."""
     if not os.path.exists(os.path.join(folder, "requirements.txt")) or os.environ.get("MODELYARD_INSTALLED") == folder:
-        return
+        return False
     command = [sys.executable, "-m", "pip", "install", "-r", "requirements.txt"]
     process = subprocess.Popen(
         command, cwd=folder, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     last: list[str] = []
-    unreached = False
+    unreached = fresh = False
     for line in process.stdout:
         sys.stdout.write(line)
         sys.stdout.flush()
         last = [*last[-20:], line]
+        fresh = fresh or line.startswith("Successfully installed")
         unreached = unreached or "connection broken by" in line
     if code := process.wait():
         said = "".join(line for line in last if "ERROR" in line).strip() or "".join(last).strip()
         raise InstallError(" ".join(command), code, f"{said}\n{UNREACHED}" if unreached else said)
+    return fresh

@@ -40,6 +40,9 @@ class Handler(Protocol):
     most: int | None
     """The most requests in one batch. May be left out or None: the server's own limit."""
 
+    def prepare(self) -> None:
+        """Called first, once, before sockets and workers. May be left out."""
+
     def load(self) -> None:
         """Read the model; raises whatever went wrong."""
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..layout import Layout
 from .batch import Batch
-from .code import user_module
+from .code import prepare, user_module
 from .codecs import JSON, Undecodable, UnsupportedFormat, acceptable, decode, encode
 from .context import Context, body, call, content_type, failed, respond
 from .messages import Request, Response
@@ -37,6 +37,10 @@ class ScriptHandler:
         self.module: types.ModuleType | None = None
         self.model: object = None
         self.default_accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
+
+    def prepare(self) -> None:
+        """What the user's module needs is there after this; the process may have started anew for it."""
+        prepare(self.layout)
 
     def load(self) -> None:
         """Import the user's module and call its model_fn."""

@@ -29,6 +29,8 @@ def serve(handler: Handler) -> int:
         from .multimodel import serve_many
 
         return serve_many(type(handler), listen)
+    with contextlib.suppress(Exception):  # `load` meets it again, and tells it.
+        getattr(handler, "prepare", lambda: None)()
     sockets = listen()
     forks = getattr(handler, "forks", True)
     if not forks_safely() or not forks:

@@ -33,7 +33,11 @@ def list_metrics(call, request):
         )
         if number > after and all(_has(dimensions, one) for one in wanted)
     ]
+    if request.get("OwningAccount", call.account) != call.account:
+        found = []  # no account is linked to another one
     answer = {"Metrics": [metric for _, metric in found[:LIST_PAGE]]}
+    if request.get("IncludeLinkedAccounts"):
+        answer["OwningAccounts"] = [call.account] * len(answer["Metrics"])
     if len(found) > LIST_PAGE:
         answer["NextToken"] = encode_token(found[LIST_PAGE - 1][0])
     return answer
@@ -80,6 +84,11 @@ def get_metric_data(call, request):
         raise _bad("The parameter StartTime must be less than the parameter EndTime.")
     queries = request["MetricDataQueries"]
     check_queries(queries)
+    for number, query in enumerate(queries, 1):
+        if query.get("AccountId", call.account) != call.account:
+            raise _bad(
+                f"The value {query['AccountId']} for parameter MetricDataQueries.member.{number}.AccountId is invalid: it is not linked to this account."
+            )
     place = decode_token(request.get("NextToken"), api.error.InvalidNextToken, [0, 0, 0]) or [0, 0, 0]
     zone = request.get("LabelOptions", {}).get("Timezone", "+0000")
     if not labels.is_zone(zone):

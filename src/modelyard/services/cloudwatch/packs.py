@@ -41,6 +41,11 @@ def head_of(body: bytes) -> bytes:
     return body[: 6 + (2 if flags & FOLLOWING else 2 * count) + (8 if flags & ALIKE else 0)]
 
 
+def count(body: bytes) -> int:
+    """Of its periods; -1 of a pack of older releases."""
+    return struct.unpack_from("<BH", body, 3)[1] if body.startswith(MARK) else -1
+
+
 def read_head(head: bytes) -> Head:
     flags, count = struct.unpack_from("<BH", head, 3)
     if flags & FOLLOWING:

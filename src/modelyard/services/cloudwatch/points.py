@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+import math
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from functools import cached_property
 
 import numpy as np
@@ -44,3 +45,22 @@ class Points(Mapping[float, float]):
 
     def items(self) -> ItemsView[float, float]:
         return self.table.items()
+
+
+def folded(name: str, series: Sequence[Points]) -> Points:
+    """SUM, AVG, MIN, MAX, STDDEV or DATAPOINT_COUNT of many time series at each time that one of them has."""
+    times = np.concatenate([one.at for one in series])
+    values = np.concatenate([one.array for one in series])
+    at, place = np.unique(times, return_inverse=True)
+    counts = np.bincount(place)
+    if name == "DATAPOINT_COUNT":
+        return Points(at, counts.astype(float))
+    if name in ("MIN", "MAX"):
+        made = np.full(len(at), math.inf if name == "MIN" else -math.inf)
+        (np.minimum if name == "MIN" else np.maximum).at(made, place, values)
+        return Points(at, made)
+    total = np.bincount(place, values)
+    if name == "STDDEV":
+        mean = (total / counts)[place]
+        return Points(at, np.sqrt(np.bincount(place, (values - mean) ** 2) / counts))
+    return Points(at, total / counts if name == "AVG" else total)

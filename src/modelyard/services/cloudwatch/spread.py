@@ -38,26 +38,32 @@ class Spread:
             self._single(of, *(column[wanted] for column in columns))
 
     def add_pack(self, start: float, size: int, body: bytes, extremes: bytes, blob: bytes) -> None:
+        held = seen.read(blob, start, size) if blob else None
+        if held is not None and len(held.at) == packs.count(body):  # no period but those with several values
+            self._several(held, *self.windows.of(held.at))
+            return
         at, columns = packs.open_pack(body, extremes, start, size)
         wanted, of = self.windows.of(at)
         if not len(of):
             return
-        if not blob:
+        if held is None:
             self._single(of, *columns[:, wanted])
             return
-        held = seen.read(blob, start, size)
         samples, total, low, high = columns[:, wanted]
-        same, (some, several) = low == high, (wanted, of) if len(held.at) == len(at) else self.windows.of(held.at)
+        same, (some, several) = low == high, self.windows.of(held.at)
         if same.any():
             self._single(of[same], samples[same], total[same], low[same], high[same])
         if len(several) + int(same.sum()) < len(of):
             self.unknown.append(of[~same & ~np.isin(at[wanted], held.at)])
-        if len(several):
+        self._several(held, some, several)
+
+    def _several(self, held: seen.Binned, some: slice, of: np.ndarray) -> None:
+        if len(of):
             ends = np.concatenate([[0], np.cumsum(held.count)])
             entries = slice(int(ends[some.start]), int(ends[some.stop]))
             self.bins.append(held.bins)
             self.places.append(held.place[entries])
-            self.of.append(np.repeat(several, held.count[some]))
+            self.of.append(np.repeat(of, held.count[some]))
             self.weights.append(None if held.weight is None else held.weight[entries])
 
     def _single(self, of: np.ndarray, samples: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
@@ -115,7 +121,8 @@ class Spread:
         below = np.floor(rank)
         above = np.minimum(below + 1, counts[full] - 1)
         if table is not None:
-            lower, upper = ((table[full] > one[:, None]).argmax(axis=1) for one in (below, above))
+            table = table[full]
+            lower, upper = ((table > one[:, None]).argmax(axis=1) for one in (below, above))
         else:
             order = np.argsort(keys)
             passed = np.arange(1, len(keys) + 1) if weight is None else weight[order].cumsum()

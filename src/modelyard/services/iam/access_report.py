@@ -104,7 +104,11 @@ def _uses(call: Call, subject: Record | managed.ManagedPolicy, service: str) -> 
 
 def _row(call: Call, subject: Record | managed.ManagedPolicy, service: str) -> dict[str, Any]:
     uses = _uses(call, subject, service)
-    row: dict[str, Any] = {"ServiceName": _NAMES.get(service, service), "ServiceNamespace": service, "TotalAuthenticatedEntities": len(uses)}
+    row: dict[str, Any] = {
+        "ServiceName": _NAMES.get(service, service),
+        "ServiceNamespace": service,
+        "TotalAuthenticatedEntities": len(uses),
+    }
     if uses:
         last = uses[0]
         row |= {"LastAuthenticated": last["at"], "LastAuthenticatedEntity": last["arn"], "LastAuthenticatedRegion": last["region"]}

@@ -125,6 +125,11 @@ class Directory:
             return (found if same else None), f"user {user}"
         return None, principal.arn
 
+    @property
+    def seen(self) -> int:
+        """The version of IAM that the last look found."""
+        return self._version
+
     def identity_statements(self, record: Record) -> tuple[Statement, ...]:
         return _compiled(self.identity_documents(record)).statements
 

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.identity import Credential, Decision, Principal
 from modelyard.kernel.platform import Platform
@@ -21,6 +23,7 @@ from modelyard.services.iam.document import PolicySet, compile_set
 from modelyard.services.iam.evaluate import Verdict, evaluate
 from modelyard.services.iam.judgement import Judgement
 from modelyard.services.iam.last_used import LastUsed
+from modelyard.services.iam.named import Named
 from modelyard.services.iam.request_context import of_call, of_principal
 from modelyard.services.iam.resource_documents import PoliciesOf
 from modelyard.services.iam.uses import Uses
@@ -44,6 +47,7 @@ class IamIdentity:
         self.mark = self.directory.version
         self.last_used = LastUsed(platform.store.db)
         self.uses = Uses()
+        self.named = Named(platform.store)
         self.trail: Any = None
         """Set by the audit trail, where there is one."""
         platform.parts.setdefault("resource_policies", {})["sts"] = trust.policies_of(platform)
@@ -102,7 +106,7 @@ class IamIdentity:
     ) -> Decision:
         caller = self.directory.caller(principal)
         context = Context(lambda: of_principal(principal, caller.tags), condition)
-        policy = compile_set(resource_policy, "the resource's policy") if resource_policy is not None else None
+        policy = self._compiled(resource_policy, "the resource's policy") if resource_policy is not None else None
         judged = Judgement(
             principal, caller.name, caller.policies, action, resource, context, policy, resource_account, must_grant, condition, caller.gone
         )
@@ -194,7 +198,7 @@ class IamIdentity:
         if isinstance(lookup, PoliciesOf):
             document, account = lookup.find(need.resource)
             return (
-                compile_set(document, _NAMES.get(need.action.partition(":")[0], "the resource's policy")) if document else None
+                self._compiled(document, _NAMES.get(need.action.partition(":")[0], "the resource's policy")) if document else None
             ), account
         service = need.action.partition(":")[0]
         if service == "s3" and need.resource.startswith("arn:aws:s3:::"):
@@ -202,7 +206,18 @@ class IamIdentity:
             bucket, _, key = need.resource[len("arn:aws:s3:::") :].partition("/")
             request = {**request, "Bucket": bucket, **({"Key": key} if key else {}), "Action": need.action}
         document, account = lookup(call, request)
-        return (compile_set(document, _NAMES.get(service, f"the {service} resource policy")) if document else None), account
+        return (self._compiled(document, _NAMES.get(service, f"the {service} resource policy")) if document else None), account
+
+    def _compiled(self, document: Mapping[str, Any] | str, name: str) -> PolicySet:
+        """After `directory.caller`, whose look at IAM's version it shares."""
+        text = document if isinstance(document, str) else orjson.dumps(dict(document)).decode()
+        return compile_set(self.named.in_force(text, self.directory.seen), name)
+
+    def remember_named(self, policy: str) -> None:
+        self.named.remember(policy)
+
+    def policy_in_force(self, policy: str) -> str:
+        return self.named.in_force(policy, self.directory.version())
 
     def resource_policy(self, call: Call, need: Need, request: Mapping[str, Any]) -> tuple[PolicySet | None, str | None, bool]:
         """The resource's policy, whose the resource is (None: the caller's account's), and whether that policy must grant."""

@@ -13,7 +13,37 @@ from modelyard.services.iam import managed
 from modelyard.services.iam.actions import prefixes
 
 _FURTHER = frozenset(
-    ["airflow-env", "autoscaling-plans", "bcm-data-exports", "billingreports", "codestar", "datapipeline", "ec2fleet", "ecs-canary", "edgelambda", "eks-fargate", "eks-fargate-pods", "eks-nodegroup", "healthlake", "importexport", "inspector", "license-management", "lookoutvision", "mturk-requester", "opsworks", "opsworks-cm", "osis-pipelines", "sms", "spotfleet", "ssm-guiconnect", "ssm-incidents", "trustedadvisor", "vmie", "vpc-flow-logs", "workmail"]
+    [
+        "airflow-env",
+        "autoscaling-plans",
+        "bcm-data-exports",
+        "billingreports",
+        "codestar",
+        "datapipeline",
+        "ec2fleet",
+        "ecs-canary",
+        "edgelambda",
+        "eks-fargate",
+        "eks-fargate-pods",
+        "eks-nodegroup",
+        "healthlake",
+        "importexport",
+        "inspector",
+        "license-management",
+        "lookoutvision",
+        "mturk-requester",
+        "opsworks",
+        "opsworks-cm",
+        "osis-pipelines",
+        "sms",
+        "spotfleet",
+        "ssm-guiconnect",
+        "ssm-incidents",
+        "trustedadvisor",
+        "vmie",
+        "vpc-flow-logs",
+        "workmail",
+    ]
 )
 _NAME = re.compile(r"([a-z0-9.-]+)\.amazonaws\.com")
 

@@ -38,14 +38,17 @@ def unique_id(store: Store, arn: str) -> str | None:
 
 def remembered(store: Store, text: str) -> dict[str, str]:
     """ARN → unique id of the users and roles that a trust policy names: kept with the role as `TrustIds`."""
-    found = {}
-    for statement in as_list(parse(text)["Statement"]):
-        for member in ("Principal", "NotPrincipal"):
-            element = statement.get(member)
-            for arn in as_list(element.get("AWS", [])) if isinstance(element, Mapping) else []:
-                if (known := unique_id(store, arn)) is not None:
-                    found[arn] = known
-    return found
+    names = [arn for statement in as_list(parse(text)["Statement"]) for arn in named_in(statement)]
+    return {arn: known for arn in names if (known := unique_id(store, arn)) is not None}
+
+
+def named_in(statement: Mapping[str, Any]) -> Iterator[str]:
+    """The ARNs of users and roles in a statement's Principal and NotPrincipal."""
+    for member in ("Principal", "NotPrincipal"):
+        element = statement.get(member)
+        for arn in as_list(element.get("AWS", [])) if isinstance(element, Mapping) else []:
+            if isinstance(arn, str) and (":user/" in arn or ":role/" in arn):
+                yield arn
 
 
 def in_force(store: Store, role: Record) -> str:

@@ -20,14 +20,20 @@ _DIGESTS = {"RSAES_OAEP_SHA_1": hashes.SHA1, "RSAES_OAEP_SHA_256": hashes.SHA256
 
 
 def key_of_blob(store: Store, region: str, blob: bytes) -> Record:
-    """The key that a symmetric ciphertext names. Raises InvalidCiphertextException, also where there is no such key in the region."""
+    """The key that a symmetric ciphertext names. Raises InvalidCiphertextException, or AccessDeniedException where there is no such
+    key in the region (any more): KMS does not tell strangers which keys there are."""
     try:
         named = envelope.read(blob)
     except envelope.Unreadable:
         raise unreadable() from None
     key = store.get(KEY.kind, named.account, region, named.key_id)
     if key is None:
-        raise unreadable()
+        raise ApiError(
+            "AccessDeniedException",
+            "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to "
+            "access.",
+            400,
+        )
     return whole(store, key)
 
 

@@ -35,6 +35,8 @@ def decrypt(call, request):
     check_recipient(request)
     key = _source(call, request, request.get("KeyId"), "Decrypt", request.get("EncryptionContext"))
     algorithm = check_use(call, key, request.get("EncryptionAlgorithm"), request.get("EncryptionContext"))
+    if _ignores_ciphertext(request):
+        check_dry(request)
     plaintext, material = _decrypted(call, key, algorithm, _blob(request), request.get("EncryptionContext"))
     check_dry(request)
     return {"KeyId": key.arn, "Plaintext": plaintext, "EncryptionAlgorithm": algorithm, **material}
@@ -50,6 +52,8 @@ def re_encrypt(call, request):
     target = the_key(call, request["DestinationKeyId"], {**request, "EncryptionContext": new}, action="ReEncryptTo", **same)
     read = check_use(call, source, request.get("SourceEncryptionAlgorithm"), old)
     write = check_use(call, target, request.get("DestinationEncryptionAlgorithm"), new)
+    if _ignores_ciphertext(request):
+        check_dry(request)
     plaintext, material = _decrypted(call, source, read, _blob(request), old)
     check_dry(request)
     blob = _encrypted(call, target, write, plaintext, new)
@@ -106,9 +110,15 @@ def _source(
         named = more(find_key(call.store, call.account, call.region, ref))
         key = the_key(call, ref, {**request, "EncryptionContext": context}, action=action, **named)
         asked = request.get("EncryptionAlgorithm") or request.get("SourceEncryptionAlgorithm") or DEFAULT
-        if asked == DEFAULT and ciphers.key_of_blob(call.store, call.region, _blob(request)).uid != key.uid:
+        if (
+            asked == DEFAULT
+            and not _ignores_ciphertext(request)
+            and ciphers.key_of_blob(call.store, call.region, _blob(request)).uid != key.uid
+        ):
             raise api.error.IncorrectKeyException("The key ID in the request does not identify a CMK that can perform this operation.")
         return key
+    if _ignores_ciphertext(request):
+        raise validation("A KeyId is required where DryRunModifiers is IGNORE_CIPHERTEXT.")
     algorithm = request.get("EncryptionAlgorithm") or request.get("SourceEncryptionAlgorithm") or DEFAULT
     if algorithm != DEFAULT:
         raise validation("A KeyId is required to decrypt what an asymmetric key encrypted.")
@@ -119,8 +129,15 @@ def _source(
 
 def _blob(request: Mapping[str, Any]) -> bytes:
     if not request.get("CiphertextBlob"):
-        raise validation("A CiphertextBlob is required: Modelyard has not built DryRunModifiers.")
+        raise validation(
+            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null"
+        )
     return request["CiphertextBlob"]
+
+
+def _ignores_ciphertext(request: Mapping[str, Any]) -> bool:
+    """Whether only the permissions are tried; the key must be named then."""
+    return bool(request.get("DryRun")) and "IGNORE_CIPHERTEXT" in (request.get("DryRunModifiers") or ())
 
 
 def _encrypted(call: Any, key: Record, algorithm: str, plaintext: bytes, context: Mapping[str, str] | None) -> bytes:

@@ -76,6 +76,7 @@ def checked_policy(call: Any, text: str, arn: str, account: str, bypass: bool) -
         raise _malformed(str(problem)) from None
     if strangers(call.store, document):
         raise _malformed("Policy contains a statement with one or more invalid principals.")
+    call.platform.identity.remember_named(text)
     if not bypass and call.platform.settings.auth != "open":
         condition = {"kms:CallerAccount": call.principal.account, **call.condition}
         if not call.platform.identity.decide(
@@ -93,7 +94,7 @@ def _malformed(text: str) -> ApiError:
 def get_key_policy(call, request):
     key = the_key(call, request["KeyId"], request, own=True)
     _check_name(request)
-    return {"Policy": key.spec["Policy"], "PolicyName": NAME}
+    return {"Policy": call.platform.identity.policy_in_force(key.spec["Policy"]), "PolicyName": NAME}
 
 
 @api.operation

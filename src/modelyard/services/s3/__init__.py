@@ -15,6 +15,8 @@ from modelyard.services.s3 import (  # noqa: E402, F401  (each file registers it
     cors,
     delete,
     get,
+    inventory,
+    inventory_run,
     lifecycle,
     lifecycle_run,
     listing,

@@ -78,7 +78,9 @@ class Depot:
                     headers={"allow": "DELETE", "x-amz-delete-marker": "true", "x-amz-version-id": version},
                 )
             return found
-        found = self.index.latest(bucket, key)
+        return self._live(bucket, key, self.index.latest(bucket, key))
+
+    def _live(self, bucket: str, key: str, found: Version | None) -> Version:
         if found is None:
             self.bucket(bucket)
             raise no_such_key(bucket, key)
@@ -108,9 +110,15 @@ class Depot:
         """A version and its bytes, also while others overwrite the key. `check` may refuse the version; `unlock` answers the key of an
         encrypted one (None: as the platform itself, which has no customer's key)."""
         for _ in range(16):
-            found = self.find(bucket, key, version)
+            data = None
+            if version is None:
+                found, data = self.index.latest_and_bytes(bucket, key)
+                found = self._live(bucket, key, found)
+            else:
+                found = self.find(bucket, key, version)
             check(found)
-            data = self.open(found)
+            if data is None:
+                data = self.open(found)
             if data is not None:
                 return found, (self._unsealed(found, data, unlock) if "sealed" in found.meta else data)
         raise OSError(f"the bytes of s3://{bucket}/{key} version {found.version} are missing from the blob store")

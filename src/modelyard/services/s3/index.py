@@ -9,7 +9,7 @@ id of a file in the blob store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,10 @@ NULL_VERSION = "null"
 _BUCKET = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
 _BUCKETS_KEPT = 1024
 _COLUMNS = "id, bucket, key, version, latest, marker, size, etag, modified, blob, meta"
+_LATEST_AND_BYTES = (
+    "SELECT o.id, o.bucket, o.key, o.version, o.latest, o.marker, o.size, o.etag, o.modified, o.blob, o.meta, s.bytes FROM s3_objects o "
+    "LEFT JOIN s3_small s ON o.blob >= 'i' AND s.id = CAST(substr(o.blob, 2) AS INTEGER) WHERE o.bucket = ? AND o.key = ? AND o.latest = 1"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +193,16 @@ class Index:
 
     def change_settings(self, name: str, member: str, document: Any | None) -> bool:
         """Puts (None: removes) one sub-resource of a bucket; False where the bucket is gone."""
+        return self.revise_settings(name, member, lambda _: document)
+
+    def revise_settings(self, name: str, member: str, change: Callable[[Any], Any | None]) -> bool:
+        """The same, with what it is made of what was there."""
 
         def work(tx: Tx) -> bool:
             have = self.bucket(name, tx)
             if have is None:
                 return False
-            settings = {k: v for k, v in {**have.settings, member: document}.items() if v is not None}
+            settings = {k: v for k, v in {**have.settings, member: change(have.settings.get(member))}.items() if v is not None}
             self.bucket_changes += 1
             tx.execute("UPDATE s3_buckets SET settings = ? WHERE name = ?", (dump(settings), name))
             return True
@@ -208,6 +216,17 @@ class Index:
         run = tx.execute if tx is not None else self.db.read
         rows = run(f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND latest = 1", (bucket, key))
         return _version(rows[0]) if rows else None
+
+    def latest_and_bytes(self, bucket: str, key: str) -> tuple[Version | None, bytes | None]:
+        """`latest`, and its bytes where the index has them (b"": there are none), as they were at one moment."""
+        if not self.is_local:
+            found = self.latest(bucket, key)
+            return found, self.small(found.blob) if found is not None and (is_small(found.blob) or not found.blob) else None
+        rows = self.db.read(_LATEST_AND_BYTES, (bucket, key))
+        if not rows:
+            return None, None
+        row = rows[0]
+        return _version(row), row[11] if row[9] else b""
 
     def version(self, bucket: str, key: str, version: str, tx: Tx | None = None) -> Version | None:
         run = tx.execute if tx is not None else self.db.read

@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import orjson
+
 from modelyard.kernel.service import Body, BytesBody, FileBody
+from modelyard.kernel.targets import Delivery
+from modelyard.services.iam.resource_documents import admits
 from modelyard.services.s3.blobs import copy_range
 from modelyard.services.s3.depot import Depot, Draft
 from modelyard.services.s3.encryption import plan_for
@@ -44,9 +48,11 @@ class ObjectStore:
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
         kms: str | None = None,
+        sealed: dict[str, Any] | None = None,
     ) -> str:
-        """Durable when it returns. Answers the ETag (no quotes). `kms`: the KMS key that encrypts it."""
-        return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata, kms)
+        """Durable when it returns. Answers the ETag (no quotes). `kms`: the KMS key that encrypts it; `sealed`: the encryption as
+        PutObject's members say it."""
+        return self.put_stream(account, bucket, key, BytesBody(data), content_type, metadata, kms, sealed)
 
     def put_file(
         self, account: str, bucket: str, key: str, path: Path, content_type: str | None = None, metadata: dict[str, str] | None = None
@@ -63,10 +69,11 @@ class ObjectStore:
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
         kms: str | None = None,
+        sealed: dict[str, Any] | None = None,
     ) -> str:
         check_key(key)
         home = self._depot.bucket(bucket)
-        asked: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else {}
+        asked: dict[str, Any] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms} if kms else sealed or {}
         plan = plan_for(None, self._depot.ring, home, key, asked)
         promise = Promise(algorithms={"CRC32"}, etag_key=plan and plan.etag_key())
         received = receive(self._depot.blobs, body, promise, plan and plan.sealer())
@@ -129,6 +136,11 @@ class ObjectStore:
 
     def bucket_exists(self, bucket: str) -> bool:
         return self._depot.index.bucket(bucket) is not None
+
+    def admits(self, platform: Any, delivery: Delivery, action: str) -> bool:
+        """Whether the policy of the bucket of `delivery.arn` lets the service that delivers do this."""
+        home = self._depot.bucket(delivery.arn.removeprefix("arn:aws:s3:::").partition("/")[0])
+        return admits(platform, delivery, action, home.account, orjson.loads(home.policy) if home.policy else None).allowed
 
     def sweep(self, grace_s: float = 24 * 3600.0) -> int:
         """Removes bytes that no object refers to (left by crashes); answers how many files. For the engine, now and then."""

@@ -31,6 +31,7 @@ def put_bucket_policy(call, request):
             f'User: {call.principal.arn} is not authorized to perform: s3:PutBucketPolicy on resource: "arn:aws:s3:::{home.name}" because public '
             "policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
         )
+    call.platform.identity.remember_named(text)
     depot_of(call).index.change_bucket(home.name, policy=text)
     return {}
 
@@ -40,7 +41,7 @@ def get_bucket_policy(call, request):
     home = owned_bucket(call, request)
     if home.policy is None:
         raise _none(home.name)
-    return {"Policy": home.policy}
+    return {"Policy": call.platform.identity.policy_in_force(home.policy)}
 
 
 @api.operation

@@ -27,6 +27,7 @@ def put_resource_policy(call, request):
         raise api.error.PublicPolicyException(
             "You can't use a resource policy that allows public access. The BlockPublicPolicy parameter was set to block it."
         )
+    call.platform.identity.remember_named(text)
     record = change(call, record, lambda now: (check_alive(now), {"Policy": text, "Changed": call.now()})[1])
     return {"ARN": record.arn, "Name": record.name}
 
@@ -34,7 +35,9 @@ def put_resource_policy(call, request):
 @api.operation
 def get_resource_policy(call, request):
     record = the_secret(call, request["SecretId"], deleted=True)
-    return {"ARN": record.arn, "Name": record.name, **({"ResourcePolicy": record.spec["Policy"]} if record.spec.get("Policy") else {})}
+    text = record.spec.get("Policy")
+    policy = {"ResourcePolicy": call.platform.identity.policy_in_force(text)} if text else {}
+    return {"ARN": record.arn, "Name": record.name, **policy}
 
 
 @api.operation

@@ -38,6 +38,8 @@ def create_topic(call, request):
         raise invalid("Topic Name")
     attributes = {key: value for key, value in given.items() if _check(key, value, fifo)}
     _pass_roles(call, attributes)
+    if attributes.get("Policy"):
+        call.platform.identity.remember_named(attributes["Policy"])
     arn, tags = f"arn:aws:sns:{call.region}:{call.account}:{name}", {tag["Key"]: tag["Value"] for tag in request.get("Tags") or []}
     try:
         call.store.create(TOPIC, account=call.account, region=call.region, name=name, arn=arn, spec={"Attributes": attributes}, tags=tags)
@@ -99,6 +101,8 @@ def set_topic_attributes(call, request):
         raise invalid("AttributeName")
     _check(name, value, is_fifo(topic))
     _pass_roles(call, {name: value})
+    if name == "Policy" and value:
+        call.platform.identity.remember_named(value)
     change_topic(call, topic, {name: value})
     return {}
 

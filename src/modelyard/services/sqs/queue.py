@@ -33,6 +33,7 @@ def create_queue(call, request):
         )
     arn = queue_arn(call.account, call.region, name)
     attributes = checked_attributes(given, fifo, arn, call.store)
+    _remember(call, attributes)
     try:
         call.store.create(
             QUEUE,
@@ -130,7 +131,9 @@ def set_queue_attributes(call, request):
         raise missing("Attribute.Name")
     if "FifoQueue" in given and not (is_fifo(queue) and given["FifoQueue"] == "true"):
         raise api.error.InvalidAttributeName("Unknown Attribute FifoQueue.")
-    changed = change_attributes(call, queue, checked_attributes(given, is_fifo(queue), queue.arn, call.store))
+    attributes = checked_attributes(given, is_fifo(queue), queue.arn, call.store)
+    _remember(call, attributes)
+    changed = change_attributes(call, queue, attributes)
     if "MessageRetentionPeriod" in given:
         call.platform.queues.messages.set_retention(changed.uid, number(changed, "MessageRetentionPeriod"))
     return {}
@@ -194,3 +197,9 @@ def queue_url(call, account: str, name: str) -> str:
     """At the host the client used."""
     host = call.host or f"{call.platform.settings.host}:{call.platform.settings.port}"
     return f"http{'s' if call.secure else ''}://{host}/{account}/{name}"
+
+
+def _remember(call, attributes) -> None:
+    """Whom a policy names now it does not cease to mean."""
+    if attributes.get("Policy"):
+        call.platform.identity.remember_named(attributes["Policy"])

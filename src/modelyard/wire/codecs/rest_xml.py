@@ -105,7 +105,7 @@ class RestXmlCodec(RestCodec):
             return HttpResponse(status, headers, b"")
         payload = self.output.trait("payload")
         if payload is None:
-            if not has_body(self.output) or status == 204:
+            if not self._has_body or status == 204:
                 return HttpResponse(status, headers, b"")
             return self._document(status, headers, self._structure(response, strict))
         shape, value = self.output.members[payload], response.get(payload)
@@ -127,6 +127,10 @@ class RestXmlCodec(RestCodec):
         parts: list[str] = []
         self._writers[strict](response, root, parts.append)
         return parts
+
+    @cached_property
+    def _has_body(self) -> bool:
+        return has_body(self.output)
 
     @cached_property
     def _namespace(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import statistics
@@ -14,6 +15,8 @@ from modelyard.services.cloudwatch.expressions.parse import ExpressionError
 from modelyard.services.cloudwatch.expressions.values import Context, Series
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
+WORTH_IT = 2_000
+"""Points in an array of time series from which on they are taken together."""
 NOT_BUILT = {"ANOMALY_DETECTION_BAND", "INSIGHT_RULE_METRIC", "LAMBDA", "DB_PERF_INSIGHTS", "SERVICE_QUOTA"}
 
 
@@ -95,11 +98,22 @@ def _fold(name: str, fold: Callable[[Sequence[float]], float]) -> None:
             if not value.points and name not in ("SUM", "DATAPOINT_COUNT"):
                 return replace(value, points={})
             return float(fold(list(value.points.values())))
+        if (folded := _folded(name, array(value, name))) is not None:
+            return Series(folded, name, _period(value, context))
         columns: dict[float, list[float]] = {}
         for series in array(value, name):
             for at, one in series.points.items():
                 columns.setdefault(at, []).append(one)
         return Series({at: float(fold(values)) for at, values in columns.items()}, name, _period(value, context))
+
+
+def _folded(name: str, series: Sequence[Series]) -> Any:
+    """Many points as they lie in memory (points.py), at once; None where that is not possible, or not worth it."""
+    if sum(len(one.points) for one in series) < WORTH_IT or not all(hasattr(one.points, "array") for one in series):
+        return None
+    from modelyard.services.cloudwatch.points import folded
+
+    return folded(name, [one.points for one in series])
 
 
 for _name, _work in _FOLDS.items():
@@ -173,8 +187,8 @@ def fill(context: Context, value: Any, filler: Any) -> Any:
 
 def _filled(series: Series, known: Sequence[float], at: float, filler: Any) -> float | None:
     if filler in ("REPEAT", "LINEAR"):
-        before = max((t for t in known if t < at), default=None)
-        after = min((t for t in known if t > at), default=None)
+        place = bisect.bisect_left(known, at)
+        before, after = known[place - 1] if place else None, known[place] if place < len(known) else None
         if filler == "REPEAT":
             return None if before is None else series.points[before]
         if before is None or after is None:

@@ -55,6 +55,16 @@ class Canvas:
         """Of a pie; degrees from three o'clock on."""
         self._draw.pieslice(_scaled([box[:2], box[2:]]), begin, end, fill=color, outline=PAPER, width=SCALE)
 
+    def ring(self, centre: Spot, outer: float, inner: float, begin: float, end: float, color: str) -> None:
+        """A part of a ring; degrees clockwise from three o'clock on."""
+        steps = max(2, int((end - begin) / 2) + 2)
+        turns = [math.radians(begin + (end - begin) * n / (steps - 1)) for n in range(steps)]
+        (x, y), rims = centre, []
+        for radius, angles in ((outer, turns), (inner, turns[::-1])):
+            rims += [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
+        if end > begin:
+            self.area(rims, color)
+
     def text(self, at: Spot, words: str, size: float = 11, color: str = PALE, anchor: str = "la", most: float | None = None) -> None:
         """`anchor` is Pillow's: l/m/r and a/m/s. Words wider than `most` pixels end in an ellipsis."""
         if most is not None:

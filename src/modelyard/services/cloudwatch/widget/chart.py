@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard.services.cloudwatch import labels
-from modelyard.services.cloudwatch.widget.canvas import GRID, INK, PALE, Canvas, figure, width_of
+from modelyard.services.cloudwatch.widget.canvas import GRID, INK, PALE, PAPER, Canvas, figure, fitted, width_of
 from modelyard.services.cloudwatch.widget.model import Axis, Widget
 
 STEPS_S = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
@@ -182,7 +182,7 @@ def _annotations(canvas: Canvas, frame: Frame, widget: Widget, spot) -> None:
             )
         for y, note in zip(ys, notes, strict=True):
             canvas.line([(frame.left, y), (frame.right, y)], color, 1.2, dash=5)
-            canvas.text((frame.left + 5, y - 3), note["label"], 10, INK, "ls", most=frame.right - frame.left)
+            _note(canvas, frame.left + 5, y - 14 if y - 14 > frame.top else y + 2, note["label"], frame.right - frame.left)
     for group in widget.vertical:
         notes = group if isinstance(group, list) else [group]
         xs = [min(max(spot(note["value"], 0.0, False)[0], frame.left), frame.right) for note in notes]
@@ -195,4 +195,11 @@ def _annotations(canvas: Canvas, frame: Frame, widget: Widget, spot) -> None:
             )
         for x, note in zip(xs, notes, strict=True):
             canvas.line([(x, frame.top), (x, frame.bottom)], color, 1.2, dash=5)
-            canvas.text((x + 4, frame.top + 2), note["label"], 10, INK, "la", most=canvas.width - x - 6)
+            _note(canvas, x + 4, frame.top + 2, note["label"], canvas.width - x - 6)
+
+
+def _note(canvas: Canvas, x: float, y: float, words: str, most: float) -> None:
+    """Words over lines, with paper behind them."""
+    if words := fitted(words, 10, most):
+        canvas.box(x - 2, y - 1, x + width_of(words, 10) + 3, y + 12, PAPER, 0.8)
+        canvas.text((x, y), words, 10, INK, "la")

@@ -6,12 +6,13 @@ from modelyard.kernel.errors import ApiError
 from modelyard.services.cloudwatch import api, metrics
 from modelyard.services.cloudwatch.expressions import ExpressionError
 from modelyard.services.cloudwatch.query import Queries
-from modelyard.services.cloudwatch.widget import chart, figures
+from modelyard.services.cloudwatch.widget import chart, figures, gauge
+from modelyard.services.cloudwatch.widget.alarms import with_alarms
 from modelyard.services.cloudwatch.widget.canvas import COLORS, INK, PALE, Canvas, figure, width_of
 from modelyard.services.cloudwatch.widget.chart import Frame, Line
 from modelyard.services.cloudwatch.widget.model import Widget, WidgetError, read
 
-VIEWS = {"timeSeries": chart.draw, "singleValue": figures.single_value, "bar": figures.bar, "pie": figures.pie}
+VIEWS = {"timeSeries": chart.draw, "singleValue": figures.single_value, "bar": figures.bar, "pie": figures.pie, "gauge": gauge.draw}
 MARGIN, ROW, LARGEST_LEGEND = 10, 16, 0.35
 
 
@@ -20,7 +21,7 @@ def get_metric_widget_image(call, request):
     if request.get("OutputFormat", "png") != "png":
         raise _bad(f"The value {request['OutputFormat']} for parameter OutputFormat is not supported: it must be png.")
     try:
-        widget = read(request["MetricWidget"], call.now())
+        widget = with_alarms(read(request["MetricWidget"], call.now()), call)
         queries = [row.query for row in widget.rows]
         lines: list[Line] = []
         if queries:
@@ -42,7 +43,7 @@ def picture(widget: Widget, lines: list[Line]) -> bytes:
         canvas.text((widget.width / 2, top), widget.title, 14, INK, "ma", most=widget.width - 2 * MARGIN)
         top += 24
     frame = Frame(MARGIN, top, widget.width - MARGIN, widget.height - MARGIN)
-    if widget.view != "singleValue" and widget.legend != "hidden":
+    if widget.view not in ("singleValue", "gauge") and widget.legend != "hidden":
         frame = _legend(canvas, frame, widget, lines)
     VIEWS[widget.view](canvas, frame, widget, lines)
     return canvas.png()

@@ -16,7 +16,7 @@ import orjson
 
 from modelyard.services.cloudwatch import labels
 
-VIEWS = ("timeSeries", "singleValue", "bar", "pie")
+VIEWS = ("timeSeries", "singleValue", "bar", "pie", "gauge")
 LATEST, LARGEST = 7_258_118_400.0, 2.0**360
 LARGEST_SIDE, MOST_METRICS = 2_000, 500
 _DURATION = re.compile(r"(-?)P(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
@@ -62,6 +62,8 @@ class Widget:
     right: Axis = field(default_factory=Axis)
     horizontal: list[Any] = field(default_factory=list)
     vertical: list[Any] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+    """ARNs."""
 
 
 def read(text: str, now: float) -> Widget:
@@ -91,7 +93,7 @@ def read(text: str, now: float) -> Widget:
     return Widget(
         rows, start, end, _side(given, "width", 600), _side(given, "height", 400), view, _text(given, "title"), given.get("stacked") is True,
         given.get("sparkline") is True, legend, zone, _axis(axes, "left"), _axis(axes, "right"),
-        _lines(notes, "horizontal"), _lines(notes, "vertical"),
+        _lines(notes, "horizontal"), _lines(notes, "vertical"), _alarms(notes),
     )  # fmt: skip
 
 
@@ -112,7 +114,23 @@ def _rows(given: Mapping[str, Any]) -> list[Row]:
         if names:
             above = _spelled_out(names, above, place)
         found.append(_row(above if names else [], options, given, place))
-    return found
+    return _labelled(found)
+
+
+def _labelled(rows: list[Row]) -> list[Row]:
+    """Rows without a label that share the name of their metric are called by what tells them apart."""
+    plain = [row for row in rows if "MetricStat" in row.query and "Label" not in row.query]
+    names = {row.query["MetricStat"]["Metric"]["MetricName"] for row in plain}
+    for name in names:
+        mine = [row for row in plain if row.query["MetricStat"]["Metric"]["MetricName"] == name]
+        sets = [{d["Name"]: d["Value"] for d in row.query["MetricStat"]["Metric"]["Dimensions"]} for row in mine]
+        telling = [key for key in dict.fromkeys(key for one in sets for key in one) if len({one.get(key) for one in sets}) > 1]
+        stats = {row.query["MetricStat"]["Stat"] for row in mine}
+        for row, dimensions in zip(mine, sets, strict=True) if len(mine) > 1 else ():
+            words = [dimensions[key] for key in telling if key in dimensions]
+            words += [row.query["MetricStat"]["Stat"]] if len(stats) > 1 else []
+            row.query["Label"] = " ".join([*([name] if len(names) > 1 or not words else []), *words])
+    return rows
 
 
 def _spelled_out(names: Sequence[str], above: Sequence[str], place: int) -> list[str]:
@@ -159,6 +177,13 @@ def _lines(notes: Mapping[str, Any], name: str) -> list[Any]:
         made = [{**one, "color": _color(one), "label": str(one.get("label", "")), "value": _place(one["value"], name)} for one in pair]
         found.append(made if len(made) == 2 else made[0])
     return found
+
+
+def _alarms(notes: Mapping[str, Any]) -> list[str]:
+    given = notes.get("alarms", [])
+    if not isinstance(given, list) or not all(isinstance(arn, str) for arn in given):
+        raise WidgetError("annotations.alarms must be an array of ARNs")
+    return given
 
 
 def _place(value: Any, name: str) -> float:

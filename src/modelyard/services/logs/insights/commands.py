@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import regex
-
 from modelyard.services.logs.insights.expressions import Malformed, Parser, Value, matched, truth
 from modelyard.services.logs.insights.values import Row, sort_key, text
 
 MOST_ROWS = 10_000
 MOST_GROUPS = 100_000
-NOT_BUILT = {"pattern", "diff", "unnest", "unmask", "anomaly", "source", "lookup", "filterindex", "join"}
+NOT_BUILT = {"pattern", "diff", "unmask", "anomaly", "source", "lookup", "filterindex", "join"}
 Step = Callable[[Iterable[Row]], Iterator[Row]]
 
 
@@ -193,15 +191,45 @@ def _dedup(parser: Parser, program: Program) -> None:
         program.shown = ["@timestamp", "@message"]
 
 
+def _unnest(parser: Parser, program: Program) -> None:
+    """`unnest field into alias`: a row for each element of a list, or for each pair of an object. What is neither makes no row."""
+    value = parser.field()
+    parser.expect("into")
+    name = parser.name()
+
+    def step(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            found = value(row)
+            parts = [{key: one} for key, one in found.items()] if isinstance(found, dict) else found if isinstance(found, list) else []
+            for part in parts:
+                made = Row(row.event, row.source)
+                made.update(row)
+                made[name] = part
+                yield made
+
+    program.steps.append(step)
+    program.passing = False
+    program.shown = program.shown or ["@timestamp", "@message"]
+    program.shown += [name] if name not in program.shown else []
+
+
 def _parse(parser: Parser, program: Program) -> None:
     """`parse [field] "a=*, b=*" as x, y` or `parse [field] /(?<x>…)/`."""
     source: Value = lambda row: row["@message"]  # noqa: E731
+    numbers: dict[str, int] = {}
     expression = parser.regex()
     if expression is None and parser.peek().kind == "name":
         source = parser.field()
         expression = parser.regex()
     if expression is not None:
         names = list(expression.groupindex)
+        if not names and parser.take("as"):
+            names = parser.names()
+            if len(names) != expression.compiled.groups:
+                raise Malformed(
+                    f"the expression of parse has {expression.compiled.groups} groups and {len(names)} names", parser.at - 1, parser.at - 1
+                )
+            numbers = {name: place for place, name in enumerate(names, 1)}
         if not names:
             raise Malformed("the regular expression of parse has no named group", parser.at - 1, parser.at - 1)
     else:
@@ -211,13 +239,15 @@ def _parse(parser: Parser, program: Program) -> None:
         names = parser.names()
         if glob.count("*") != len(names):
             raise Malformed(f"the pattern of parse has {glob.count('*')} wildcards and {len(names)} names", start, parser.at - 1)
-        pieces = [regex.escape(piece) for piece in glob.split("*")]
-        inside = "".join(f"{piece}(.*?)" for piece in pieces[:-1]) + (pieces[-1] or "$")
-        expression = regex.compile(inside, regex.DOTALL)
-    numbers = {name: place for place, name in enumerate(names, 1)} if not expression.groupindex else dict(expression.groupindex)
+        step = _globbed(names, glob.split("*"), source)
+    if expression is not None:
+        step = _searched(expression, numbers or dict(expression.groupindex), source)
     program.shown = program.shown or ["@timestamp", "@message"]
     program.shown += [name for name in names if name not in program.shown]
+    program.steps.append(step)
 
+
+def _searched(expression: Any, numbers: dict[str, int], source: Value) -> Step:
     def step(rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
             found = matched(expression, source(row))
@@ -227,7 +257,30 @@ def _parse(parser: Parser, program: Program) -> None:
                         row[name] = found[place]
             yield row
 
-    program.steps.append(step)
+    return step
+
+
+def _globbed(names: list[str], pieces: list[str], source: Value) -> Step:
+    """Each piece is looked for after the one before it; what lies between is the value. After a `*` at the end comes the rest."""
+    first, *others = pieces
+
+    def step(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            said = text(source(row))
+            place = -1 if said is None else said.find(first)
+            if place >= 0:
+                found, place = [], place + len(first)
+                for piece in others:
+                    end = len(said) if piece == "" and len(found) == len(others) - 1 else said.find(piece, place)
+                    if end < 0:
+                        break
+                    found.append(said[place:end])
+                    place = end + len(piece)
+                else:
+                    row.update(zip(names, found, strict=True))
+            yield row
+
+    return step
 
 
 def _stats(parser: Parser, program: Program) -> None:
@@ -292,4 +345,5 @@ _COMMANDS: dict[str, Callable[[Parser, Program], None]] = {
     "head": _limit,
     "parse": _parse,
     "dedup": _dedup,
+    "unnest": _unnest,
 }

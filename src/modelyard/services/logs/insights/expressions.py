@@ -9,6 +9,7 @@ from typing import Any
 
 import regex
 
+from modelyard.kernel.plaintext import said_always
 from modelyard.services.logs.insights import values
 from modelyard.services.logs.insights.aggregates import AGGREGATES
 from modelyard.services.logs.insights.functions import FUNCTIONS, MONTHS, SPAN_MS, Span
@@ -40,6 +41,14 @@ class Malformed(Exception):
 
 class TooSlow(Exception):
     """An expression of the query takes too long on a message."""
+
+
+class Expression:
+    """A regular expression, and the plain text that whatever matches it has in it."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled, self.groupindex = compiled, compiled.groupindex
+        self.part = "" if compiled.flags & regex.IGNORECASE else said_always(compiled.pattern)
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ class Parser:
 
     def compile(self, expression: str, start: int, end: int, ignore_case: bool = False) -> Any:
         try:
-            return regex.compile(expression, regex.IGNORECASE if ignore_case else 0)
+            return Expression(regex.compile(expression, regex.IGNORECASE if ignore_case else 0))
         except (regex.error, RecursionError) as problem:
             raise Malformed(f"invalid regular expression: {problem}", start, end - 1) from None
 
@@ -384,13 +393,13 @@ def truth(value: Any) -> bool:
     return bool(value) and value not in ("0", "false")
 
 
-def matched(expression: Any, value: Any) -> Any:
+def matched(expression: Expression, value: Any) -> Any:
     """The first match in a value; None where there is none."""
     said = values.text(value)
-    if said is None:
+    if said is None or expression.part not in said:
         return None
     try:
-        return expression.search(said, timeout=LONGEST_MATCH_S)
+        return expression.compiled.search(said, timeout=LONGEST_MATCH_S)
     except TimeoutError:
         raise TooSlow("A regular expression of the query takes too long.") from None
 

@@ -89,6 +89,17 @@ def stop_query(call, request):
 
 
 @api.operation
+def list_log_groups_for_query(call, request):
+    query = _the_query(call, QueryStore(call.platform.logs.db), request["queryId"])
+    start = decode_token(request.get("nextToken"), api.error.InvalidParameterException, 0) or 0
+    size = request.get("maxResults", 50)
+    answer = {"logGroupIdentifiers": query.spec["groups"][start : start + size]}
+    if start + size < len(query.spec["groups"]):
+        answer["nextToken"] = encode_token(start + size)
+    return answer
+
+
+@api.operation
 def describe_queries(call, request):
     wanted = request.get("logGroupName")
     found = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -134,6 +135,7 @@ def number_text(value: float) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".")
 
 
+@lru_cache(1024)
 def instant_text(at_ms: int) -> str:
     try:
         at = datetime.fromtimestamp(at_ms // 1000, UTC)

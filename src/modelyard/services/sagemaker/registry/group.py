@@ -105,6 +105,7 @@ def put_model_package_group_policy(call, request):
         document = checked(request["ResourcePolicy"], "sagemaker")
     except BadDocument as problem:
         raise validation(f"Invalid resource policy: {problem}.") from None
+    call.platform.identity.remember_named(request["ResourcePolicy"])
     group = changed(
         call, lambda: _the_named(call, request), lambda _: {"policy": {"text": request["ResourcePolicy"], "document": document}}
     )
@@ -114,7 +115,7 @@ def put_model_package_group_policy(call, request):
 @api.operation
 def get_model_package_group_policy(call, request):
     group = _the_named(call, request)
-    return {"ResourcePolicy": _the_policy(group)["text"]}
+    return {"ResourcePolicy": call.platform.identity.policy_in_force(_the_policy(group)["text"])}
 
 
 @api.operation

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import regex
 
+from modelyard.kernel.plaintext import said_always
 from modelyard.services.sagemaker.published_images import repository
 from modelyard.services.sagemaker.training_job.metric_tables import BY_REPOSITORY
 
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 PATTERN_SECONDS = 0.1
-_PIECE = re.compile(r"(?P<escaped>\\[^\w\s])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<plain>[\w \t:=,;/\"'<>@%&!#~`-])|.", re.DOTALL)
-_UNPLAIN = re.compile(r"\||\(\?(?!:|P?<[A-Za-z_])|\\[^dDwWsSbBAZnrt\W]")
-"""Alternatives, flags, comments, assertions, and escapes with more than one letter."""
-_AGAIN = re.compile(r"[*?+{]")
 _XGBOOST = (
     "accuracy",
     "auc",
@@ -80,24 +76,6 @@ class Finder:
                     continue
                 if math.isfinite(value):
                     yield name, value, at
-
-
-def said_always(expression: str) -> str:
-    """The longest plain text that whatever matches an expression has in it; "" where that is not plain to see."""
-    if _UNPLAIN.search(expression):
-        return ""
-    runs, run, depth, place = [], "", 0, 0
-    while place < len(expression):
-        piece = _PIECE.match(expression, place)
-        place = piece.end()
-        plain = piece["plain"] or (piece["escaped"] or "")[1:]
-        depth += {"(": 1, ")": -1}.get(piece[0], 0)
-        if plain and depth == 0 and not _AGAIN.match(expression, place):
-            run += plain
-            continue
-        runs.append(run)
-        run = ""
-    return max([*runs, run], key=len)
 
 
 def found(definitions: Iterable[dict[str, str]], lines: Iterable[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:
