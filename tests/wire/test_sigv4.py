@@ -286,18 +286,19 @@ def test_sigv2_in_a_header(path):
 @pytest.mark.parametrize(
     ("authorization", "date", "code"),
     [
-        ("AWS key:sig", formatdate(), "InvalidAccessKeyId"),
-        ("AWS HAHAHA", formatdate(), "InvalidArgument"),
+        ("AWS key:sig", "now", "InvalidAccessKeyId"),
+        ("AWS HAHAHA", "now", "InvalidArgument"),
         ("AWS " + KEY + ":sig", "Bad Date", "AccessDenied"),
         ("AWS " + KEY + ":sig", "", "AccessDenied"),
         ("AWS " + KEY + ":sig", "Tue, 07 Jul 1950 21:53:04 GMT", "AccessDenied"),
         ("AWS " + KEY + ":sig", "Tue, 07 Jul 9999 21:53:04 GMT", "RequestTimeTooSkewed"),
-        ("AWS " + KEY + ":sig", formatdate(), "SignatureDoesNotMatch"),
-        ("Basic abc", formatdate(), "InvalidArgument"),
+        ("AWS " + KEY + ":sig", "now", "SignatureDoesNotMatch"),
+        ("Basic abc", "now", "InvalidArgument"),
     ],
 )
 def test_sigv2_in_a_header_that_is_wrong(authorization, date, code):
-    request = HttpRequest("GET", "/", "", [("host", HOST), ("date", date), ("authorization", authorization)])
+    told = formatdate() if date == "now" else date
+    request = HttpRequest("GET", "/", "", [("host", HOST), ("date", told), ("authorization", authorization)])
     with pytest.raises(ApiError) as problem:
         sigv2.authenticate(request, IDENTITY, CLOCK)
     assert problem.value.code == code

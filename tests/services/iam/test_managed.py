@@ -57,3 +57,22 @@ def test_they_are_listed_in_pages_and_read(yard: Yard) -> None:
     policy = yard("iam", "GetPolicy", PolicyArn=arn)["Policy"]
     version = yard("iam", "GetPolicyVersion", PolicyArn=arn, VersionId=policy["DefaultVersionId"])["PolicyVersion"]
     assert "sagemaker:*" in str(json.loads(urllib.parse.unquote(version["Document"]))) and version["IsDefaultVersion"]
+
+
+def test_what_an_account_uses_is_in_its_details(yard: Yard) -> None:
+    """Of AWS's policies those in use only; users come first, policies last."""
+    yard.user("ann")
+    yard("iam", "CreateServiceLinkedRole", AWSServiceName="rds.amazonaws.com")
+    details = yard("iam", "GetAccountAuthorizationDetails")
+    assert {policy["PolicyName"] for policy in details["Policies"]} == {"AdministratorAccess", "AmazonRDSServiceRolePolicy"}
+    assert [user["UserName"] for user in yard("iam", "GetAccountAuthorizationDetails", MaxItems=1)["UserDetailList"]] == ["ann"]
+
+
+def test_times_and_versions_of_policies_are_those_that_aws_tells(yard: Yard) -> None:
+    arn = f"{managed.PREFIX}/AmazonS3ReadOnlyAccess"
+    policy = yard("iam", "GetPolicy", PolicyArn=arn)["Policy"]
+    assert policy["DefaultVersionId"] == "v3" and policy["UpdateDate"] == 1691703099 and policy["CreateDate"] < policy["UpdateDate"]
+    version = yard("iam", "GetPolicyVersion", PolicyArn=arn, VersionId="v3")["PolicyVersion"]
+    assert version["CreateDate"] == policy["UpdateDate"] and "s3-object-lambda:List*" in urllib.parse.unquote(version["Document"])
+    sage = managed.find(f"{managed.PREFIX}/AmazonSageMakerFullAccess")
+    assert sage is not None and len(json.loads(sage.document)["Statement"]) > 30

@@ -129,15 +129,17 @@ class MetricStore:
     def find(self, account: str, region: str, metrics: Sequence[tuple[str, str, Sequence[Mapping[str, str]]]]) -> list[int | None]:
         """The series of each (namespace, name, dimensions)."""
         keys = [(namespace, name, canonical(dimensions)) for namespace, name, dimensions in metrics]
+        groups: dict[tuple[str, str], list[str]] = {}
+        for namespace, name, dimensions in dict.fromkeys(keys):
+            groups.setdefault((namespace, name), []).append(dimensions)
         found: dict[tuple[str, str, str], int] = {}
-        for begin in range(0, len(keys), MOST_AT_ONCE):
-            some = keys[begin : begin + MOST_AT_ONCE]
+        for (namespace, name), wanted in groups.items():
             rows = self._db.read(
-                f"SELECT namespace, name, dimensions, id FROM metric_series WHERE account = ? AND region = ? AND ("
-                f"{' OR '.join(['(namespace = ? AND name = ? AND dimensions = ?)'] * len(some))})",
-                [account, region, *(part for key in some for part in key)],
+                "SELECT dimensions, id FROM metric_series WHERE account = ? AND region = ? AND namespace = ? AND name = ? "
+                f"AND dimensions IN ({','.join('?' * len(wanted))})",
+                (account, region, namespace, name, *wanted),
             )
-            found |= {(row[0], row[1], row[2]): row[3] for row in rows}
+            found |= {(namespace, name, row[0]): row[1] for row in rows}
         return [found.get(key) for key in keys]
 
     def every_point(

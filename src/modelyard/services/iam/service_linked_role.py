@@ -11,7 +11,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
-from modelyard.services.iam import api, keys, names
+from modelyard.services.iam import api, keys, names, service_principals
 from modelyard.services.iam.managed import PREFIX
 from modelyard.services.iam.role import DEFAULT_SESSION_S, describe, find_role
 
@@ -36,16 +36,31 @@ _NAMES = {
 }
 
 
-# What a service may do with its role, where AWS's managed policy for it is at hand.
+# What a service may do with its role: AWS's managed policy for it (below aws-service-role/), where it is known.
 _POLICIES = {
-    "sagemaker.application-autoscaling.amazonaws.com": "aws-service-role/AWSApplicationAutoscalingSageMakerEndpointPolicy",
+    "autoscaling.amazonaws.com": "AutoScalingServiceRolePolicy",
+    "batch.amazonaws.com": "BatchServiceRolePolicy",
+    "custom-resource.application-autoscaling.amazonaws.com": "AWSApplicationAutoScalingCustomResourcePolicy",
+    "dynamodb.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingDynamoDBTablePolicy",
+    "ecs.amazonaws.com": "AmazonECSServiceRolePolicy",
+    "ecs.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingECSServicePolicy",
+    "eks.amazonaws.com": "AmazonEKSServiceRolePolicy",
+    "elasticbeanstalk.amazonaws.com": "AWSElasticBeanstalkServiceRolePolicy",
+    "elasticloadbalancing.amazonaws.com": "AWSElasticLoadBalancingServiceRolePolicy",
+    "events.amazonaws.com": "CloudWatchEventsServiceRolePolicy",
+    "lambda.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingLambdaConcurrencyPolicy",
+    "lex.amazonaws.com": "LexBotPolicy",
+    "rds.amazonaws.com": "AmazonRDSServiceRolePolicy",
+    "sagemaker.amazonaws.com": "AmazonSageMakerNotebooksServiceRolePolicy",
+    "sagemaker.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingSageMakerEndpointPolicy",
+    "ssm.amazonaws.com": "AmazonSSMServiceRolePolicy",
 }
 
 
 @api.operation
 def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     service = request["AWSServiceName"]
-    if not service.endswith(".amazonaws.com"):
+    if not service.endswith(".amazonaws.com") or not service_principals.is_known(service):
         raise api.error.InvalidInputException(f"{service} is not a valid service principal.")
     name = _NAMES.get(service) or "AWSServiceRoleFor" + service.removesuffix(".amazonaws.com").replace(".", "_")
     if request.get("CustomSuffix"):
@@ -62,7 +77,7 @@ def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str,
         "AssumeRolePolicyDocument": orjson.dumps(trust).decode(),
         "Description": request.get("Description", ""),
         "MaxSessionDuration": DEFAULT_SESSION_S,
-        "Attached": [f"{PREFIX}/{_POLICIES[service]}"] if service in _POLICIES else [],
+        "Attached": [f"{PREFIX}/aws-service-role/{_POLICIES[service]}"] if service in _POLICIES else [],
         "Inline": {},
     }
     arn = names.arn(call.account, "role", path, name)
