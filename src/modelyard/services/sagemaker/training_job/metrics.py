@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import regex
-
+from modelyard.kernel.lazily import regex
 from modelyard.kernel.plaintext import said_always
 from modelyard.services.sagemaker.published_images import repository
 from modelyard.services.sagemaker.training_job.metric_tables import BY_REPOSITORY
