@@ -4,14 +4,14 @@
     python -m venv ../suite && ../suite/bin/pip install -r ../s3-tests/requirements.txt pytest-xdist pytest-timeout
     .venv/bin/python tools/s3_tests.py ../s3-tests --python ../suite/bin/python
 
-A platform is started on a free port and a new data folder, with an account for each user that the suite wants. The suite is from
-a time when new buckets had ACLs; AWS's have none any more. So its clients ask for `ObjectOwnership=ObjectWriter` where they make a
-bucket without saying (the plugin in tools/s3_tests/ does that, in the client); `--plain` leaves it out. An empty region name of a client becomes us-east-1.
+The run has four stages, each on a platform of its own with an account for each user that the suite wants: most of the tests; IAM, STS and SNS one
+after the other; lifecycle at 8640 times the speed (the suite waits ten seconds for a day); access logs at 60 times (five for five minutes).
 
-The suite's lifecycle tests wait ten seconds for a day: `--speed 8640 --select lifecycle --results FILE` runs them so (those that read
-expiry dates in headers at speed 1). The page was written from the results of several such runs put together.
+The suite speaks to Ceph. Its clients are told AWS's words by the plugin in tools/s3_tests/: buckets ask for `ObjectOwnership=ObjectWriter` (the
+suite is from a time when every bucket had ACLs), several conditions of a lifecycle filter stand in `And`, ARNs have an account, policies for access
+logs match the log objects. `--plain` leaves out the first two. An empty region name becomes us-east-1. `issuer.py` issues the tokens of web identities.
 
-`--select TEXT` runs the tests with this in their names and prints, without writing the page.
+`--select TEXT` runs the tests with this in their names (at `--speed`) and prints, without writing the page.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MODULES = ("test_s3.py", "test_headers.py", "test_iam.py", "test_sts.py", "test_
 ALONE = ("test_iam.py", "test_sts.py", "test_sns.py")
 """Their cleanup removes what other processes of the same run made, so they run one after the other."""
 ACCOUNTS = {"main": "111111111111", "alt": "222222222222", "tenant": "333333333333", "root": "444444444444", "alt root": "555555555555"}
-TEST_S = 100
+TEST_S = 200
 
 
 def main() -> int:
@@ -297,8 +297,8 @@ def _page(areas: dict[str, Counter[str]], left_out: dict[str, list[str]], failed
     counted, told = total["passed"] + total["failed"], ("passed", "failed", "not applicable")
     text = [
         "# ceph/s3-tests\n",
-        "Written by `tools/s3_tests.py` (its head says how to repeat it) from a run of the public suite "
-        "[ceph/s3-tests](https://github.com/ceph/s3-tests); why a test fails or does not apply is in `tools/s3_tests/reasons.toml`.\n",
+        "Written by `tools/s3_tests.py` (its head says how to repeat it, and what the suite's clients are told in AWS's words) from results of the "
+        "public suite [ceph/s3-tests](https://github.com/ceph/s3-tests); why a test fails or does not apply is in `tools/s3_tests/reasons.toml`.\n",
         f"**{total['passed']} of {counted} applicable tests pass ({100 * total['passed'] / max(counted, 1):.1f} %)**; "
         f"of all {sum(total.values())} tests of the suite {100 * total['passed'] / max(sum(total.values()), 1):.1f} %. The suite's clients make "
         "buckets with `ObjectOwnership=ObjectWriter`: it is from a time when every bucket had ACLs. Where Ceph and AWS differ, AWS is right here.\n",

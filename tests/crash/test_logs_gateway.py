@@ -1,4 +1,4 @@
-"""A gateway killed with kill -9 while several clients put lines: every acknowledged line is there once, a batch that was not
+"""A gateway killed with kill -9 while several clients put lines, and an engine packs those that are there: every acknowledged line is there once, a batch that was not
 acknowledged is there whole or not at all, and a metric filter has counted each line that is there once."""
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from botocore.exceptions import BotoCoreError
 
 from modelyard import app
 from modelyard.config import Settings
+from modelyard.services.logs import packs
 from modelyard.services.logs.filter_worker import drain
 
-WRITERS, ROUNDS, BATCH, LEAST = 4, 2, 400, 8
+WRITERS, ROUNDS, BATCH, LEAST = 4, 2, 400, 5
 
 
 def client(port: str, key: str, secret: str):
@@ -51,9 +52,27 @@ class Writer(threading.Thread):
             number += 1
 
 
+class Packer(threading.Thread):
+    """What an engine does, without its patience."""
+
+    def __init__(self, logs) -> None:
+        super().__init__(daemon=True)
+        self._logs, self.over, self.made = logs, threading.Event(), 0
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            for stream, _ in self._logs.ingested():
+                while self._logs.packs.pack(stream, 1 << 60):
+                    self.made += 1
+
+
 @pytest.mark.slow
-def test_kill_9_of_the_gateway(tmp_path):
+def test_kill_9_of_the_gateway(tmp_path, monkeypatch):
+    monkeypatch.setattr(packs, "PACK_LINES", 256)
     sent, acknowledged = [], []
+    platform = app.build_platform(Settings(data=tmp_path, cache=tmp_path / "cache"), "tool")
+    packer = Packer(platform.logs)
+    packer.start()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     for turn in range(ROUNDS):
         command = [sys.executable, "-m", "tests.support.logs_gateway", str(tmp_path)]
@@ -83,7 +102,9 @@ def test_kill_9_of_the_gateway(tmp_path):
             acknowledged += writer.acknowledged
     assert len(acknowledged) >= WRITERS * ROUNDS * LEAST
 
-    platform = app.build_platform(Settings(data=tmp_path, cache=tmp_path / "cache"), "tool")
+    packer.over.set()
+    packer.join(60)
+    assert packer.made > 0
     logs = platform.logs
     group = logs.group(platform.settings.account, "us-east-1", "/g")
     there = Counter(event.message for event in logs.scan(logs.streams(group, limit=1000)))

@@ -38,7 +38,7 @@ class Client(threading.Thread):
     def run(self) -> None:
         try:
             while True:
-                self._random.choice((self._put, self._put, self._put, self._complete, self._copy, self._delete))()
+                self._random.choice((self._put, self._put, self._put, self._complete, self._copy, self._remove))()
                 self.acknowledged += 1
         except (OSError, http.client.HTTPException):
             return
@@ -71,7 +71,7 @@ class Client(threading.Thread):
         key, data = self._key(), self._data()
         self._change(key, hashlib.md5(data).hexdigest(), lambda: self._ask("PUT", key, data))
 
-    def _delete(self) -> None:
+    def _remove(self) -> None:
         key = self._key()
         self._change(key, NOTHING, lambda: self._ask("DELETE", key))
 

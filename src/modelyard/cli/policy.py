@@ -14,6 +14,7 @@ NAME = "policy"
 HELP = "explain a call's permissions, write the least policy, check a document"
 EXAMPLES = """\
 examples:
+  modelyard policy explain                               the last call that was denied
   modelyard policy explain 6f1c6a6e-…                    the request ID of an error, or of any call in the audit trail
   modelyard policy least-privilege --principal arn:aws:iam::123456789012:role/Trainer --since 2h > least.json
   modelyard policy lint policy.json                      "-" reads standard input; needs no platform
@@ -23,7 +24,13 @@ examples:
 def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     explain = actions.add_parser("explain", help="each policy that was considered for a call, and the decision")
-    explain.add_argument("request_id", metavar="REQUEST-ID", help="as errors and answers tell it (ResponseMetadata.RequestId)")
+    explain.add_argument(
+        "request_id",
+        metavar="REQUEST-ID",
+        nargs="?",
+        default="last",
+        help="as errors and answers tell it (ResponseMetadata.RequestId); without one, the last denied call",
+    )
     least = actions.add_parser("least-privilege", help="the policy that allows what a principal really did, and nothing else")
     least.add_argument("--principal", metavar="ARN", required=True, help="a role, a session of one, or a user")
     least.add_argument(
@@ -151,7 +158,7 @@ def _lint(args: argparse.Namespace) -> int:
         for one in found:
             where = f" statement {one.statement}" if one.statement else ""
             print(
-                f"{args.file}:{one.line}: {output.paint(one.level, 'red' if one.level == ERROR else 'yellow')}:{where} {one.text} [{one.code}]"
+                f"{args.file}:{one.line}:{one.column}: {output.paint(one.level, 'red' if one.level == ERROR else 'yellow')}:{where} {one.text} [{one.code}]"
             )
         if not found:
             print(f"{args.file}: nothing to complain about")

@@ -207,7 +207,10 @@ def _by_path(request: HttpRequest, query: dict[str, list[str]], entries: Sequenc
         path = _s3_path(request) if entry.service == "s3" else request.path
         if entry.service == "s3" and len(rest) > 1 and path.startswith("/v20180820/"):
             continue
-        found = rest_routes(entry.service).find(request.method, path, query, headers)
+        try:
+            found = rest_routes(entry.service).find(request.method, path, query, headers)
+        except BadUri as problem:
+            raise Unroutable(problem.code, problem.message, problem.status, entry.protocols[0], entry.service) from None
         if found is not None:
             operation, values = found
             _require_registered(entry, operation, entry.protocols[0], services)

@@ -318,6 +318,16 @@ def test_session_for_role(yard: Yard) -> None:
         yard.identity.session_for_role(arn, "x", 60, service="lambda.amazonaws.com")
 
 
+def test_home_folders(yard: Yard) -> None:
+    """AWS's own example: the top of the bucket may be listed, and one's own folder. A list without any prefix is another thing."""
+    folders = {"Condition": {"StringLike": {"s3:prefix": ["", "home/", "home/${aws:username}/*"]}}}
+    ann = yard.user("ann", allow("s3:ListBucket", "arn:aws:s3:::b", **folders))
+    for prefix in ("", "home/", "home/ann/x"):
+        yard.authorize(ann, "s3", "ListObjectsV2", Bucket="b", Prefix=prefix)
+    for request in ({}, {"Prefix": "home/bob/"}, {"Prefix": "x"}):
+        refusal(yard, ann, "s3", "ListObjectsV2", Bucket="b", **request)
+
+
 def test_the_resource_that_a_role_will_belong_to(yard: Yard) -> None:
     arn = yard.role("Job", allow("s3:*"))
     models = {"Condition": {"ArnLike": {"iam:AssociatedResourceArn": "arn:aws:sagemaker:*:*:model/*"}}}

@@ -257,7 +257,7 @@ def test_who_was_not_let_in_is_told_why(yard):
 
 
 def test_a_denied_data_call_and_an_assumed_role(yard, anna):
-    client, put = anna
+    client, _ = anna
     request = denied(lambda: client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"x"))
     (check,) = explain(yard, request)["Checks"]
     assert (check["Action"], check["Decision"]) == ("sagemaker:InvokeEndpoint", "implicitDeny")
@@ -316,3 +316,12 @@ def test_long_policies_are_split():
     documents = split(policy_of(uses))
     assert len(documents) > 1 and all(len(text) <= 6144 for text in documents)
     assert sum(len(json.loads(text)["Statement"]) for text in documents) == 100
+
+
+def test_the_last_denied_call_needs_no_id(yard, anna, monkeypatch, capsys):
+    client, _ = anna
+    assert command(yard, monkeypatch, "explain") == exits.FAILED
+    denied(lambda: client("iam").list_users())
+    yard.client("iam").list_groups()
+    assert command(yard, monkeypatch, "explain") == exits.OK
+    assert "implicitDeny: iam:ListUsers" in capsys.readouterr().out

@@ -22,6 +22,14 @@ def refused(yard: Yard, service: str, operation: str, as_: str | None = None, **
     return caught.value.code, caught.value.status, caught.value.message
 
 
+def test_lists_pass_over_the_case_of_names(yard: Yard) -> None:
+    for name in ("Ad", "ac", "Ab", "aa"):
+        yard("iam", "CreateUser", UserName=name, Path="/ordered/")
+    first = yard("iam", "ListUsers", PathPrefix="/ordered/", MaxItems=2)
+    second = yard("iam", "ListUsers", PathPrefix="/ordered/", Marker=first["Marker"])
+    assert [one["UserName"] for one in first["Users"] + second["Users"]] == ["aa", "Ab", "ac", "Ad"]
+
+
 def test_execution_role_notebook(yard: Yard) -> None:
     me = yard("sts", "GetCallerIdentity")["Arn"]
     for n in range(12):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from modelyard.kernel.clock import ManualClock
 from modelyard.services.iam.bootstrap import ensure_account
 from tests.support import inproc
 from tests.support.platform import InProcess
@@ -24,7 +27,7 @@ TRUST = json.dumps(
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Any:
-    made = InProcess(tmp_path)
+    made = InProcess(tmp_path, clock=ManualClock())
     yield made
     made.close()
 
@@ -116,3 +119,58 @@ def test_what_iam_says(yard: InProcess, operation: str, request_: dict[str, Any]
     iam = yard.client("iam")
     iam.create_role(RoleName="here", AssumeRolePolicyDocument=TRUST)
     assert refused(getattr(iam, operation), **request_) == (code, message)
+
+
+# --- calls at the same time ---------------------------------------------------------------------------------
+
+
+def together(calls: list[Any]) -> list[str]:
+    """What each call came to: ok, or its error's code."""
+
+    def one(call: Any) -> str:
+        try:
+            call()
+        except ClientError as problem:
+            return problem.response["Error"]["Code"]
+        return "ok"
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(one, calls))
+
+
+def test_calls_at_the_same_time_do_not_pass_a_quota(yard: InProcess) -> None:
+    iam = yard.client("iam")
+    iam.create_user(UserName="ann")
+    answers = together([lambda: iam.create_access_key(UserName="ann")] * 6)
+    assert sorted(answers) == ["LimitExceeded"] * 4 + ["ok"] * 2
+    keys = iam.list_access_keys(UserName="ann")["AccessKeyMetadata"]
+    assert len(keys) == 2
+    iam.delete_access_key(UserName="ann", AccessKeyId=keys[0]["AccessKeyId"])
+    iam.create_access_key(UserName="ann")
+    together([lambda n=n: iam.tag_user(UserName="ann", Tags=[{"Key": f"{n}-{m}", "Value": ""} for m in range(20)]) for n in range(6)])
+    assert len(iam.list_user_tags(UserName="ann", MaxItems=1000)["Tags"]) <= 50
+
+
+def test_a_place_whose_key_never_came_is_free_again(yard: InProcess) -> None:
+    iam, store, clock = yard.client("iam"), yard.platform.store, yard.platform.clock
+    iam.create_user(UserName="ann")
+    user = store.get("iam-user", yard.settings.account, "global", "ann")
+    store.request(user, {"KeyPlaces": {"A": clock.now(), "B": clock.now() - 100}}, due=False)
+    iam.create_access_key(UserName="ann")
+    assert refused(iam.create_access_key, UserName="ann")[0] == "LimitExceeded"
+    clock.advance(61)
+    iam.create_access_key(UserName="ann")
+
+
+def test_a_policy_that_goes_while_it_is_attached_is_attached_to_nobody(yard: InProcess) -> None:
+    iam, text = (
+        yard.client("iam"),
+        json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}),
+    )
+    for number in range(4):
+        name = f"r{number}"
+        arn = iam.create_policy(PolicyName=name, PolicyDocument=text)["Policy"]["Arn"]
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+        together([partial(iam.attach_role_policy, RoleName=name, PolicyArn=arn), partial(iam.delete_policy, PolicyArn=arn)])
+        there = arn in [policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]]
+        assert (len(iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]) == 1) == there

@@ -84,9 +84,18 @@ def report(s3, manifest_key):
 
 def test_a_daily_report_lists_what_is_there(yard, s3):
     allow(s3)
-    s3.put_object(Bucket="src", Key="a b/ü,\"x", Body=b"one")
+    s3.put_object(Bucket="src", Key='a b/ü,"x', Body=b"one")
     s3.put_object(Bucket="src", Key="cold", Body=b"two!", StorageClass="GLACIER_IR", ServerSideEncryption="AES256")
-    fields = ["Size", "LastModifiedDate", "StorageClass", "ETag", "IsMultipartUploaded", "EncryptionStatus", "ChecksumAlgorithm", "ObjectOwner"]
+    fields = [
+        "Size",
+        "LastModifiedDate",
+        "StorageClass",
+        "ETag",
+        "IsMultipartUploaded",
+        "EncryptionStatus",
+        "ChecksumAlgorithm",
+        "ObjectOwner",
+    ]
     put(s3, OptionalFields=fields)
     yard.settle()
     assert keys(s3) == []  # the first comes at midnight
@@ -97,7 +106,7 @@ def test_a_daily_report_lists_what_is_there(yard, s3):
     assert manifest["fileSchema"] == ", ".join(["Bucket", "Key", *fields])
     assert manifest["sourceBucket"] == "src" and manifest["destinationBucket"] == "arn:aws:s3:::reports"
     assert [(unquote(one["Key"]), one["Size"], one["StorageClass"], one["EncryptionStatus"]) for one in rows] == [
-        ("a b/ü,\"x", "3", "STANDARD", "NOT-SSE"),
+        ('a b/ü,"x', "3", "STANDARD", "NOT-SSE"),
         ("cold", "4", "GLACIER_IR", "SSE-S3"),
     ]
     assert rows[0]["ETag"] == hashlib.md5(b"one").hexdigest() and rows[0]["Bucket"] == "src"

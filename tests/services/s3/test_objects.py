@@ -242,3 +242,47 @@ def test_resource_listing(yard, bucket):
     home.delete()
     with pytest.raises(ClientError):
         home.meta.client.head_bucket(Bucket=bucket)
+
+
+def _raw(s3, method, path, body, **headers):
+    """A signed request that boto3 would not make."""
+    import requests
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    asked = AWSRequest(method, s3.meta.endpoint_url + path, data=body, headers=headers)
+    S3SigV4Auth(s3._request_signer._credentials, "s3", "us-east-1").add_auth(asked)
+    sent = asked.prepare()
+    return requests.request(method, sent.url, data=body, headers=dict(sent.headers), timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "InvalidRequest"),
+        ({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, "BadDigest"),
+        ({"Content-MD5": "abc"}, "InvalidDigest"),
+        ({"x-amz-checksum-crc32": "AAAAAA=="}, "BadDigest"),
+        ({"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="}, "BadDigest"),
+        ({"x-amz-checksum-crc32c": "bad"}, "InvalidRequest"),
+    ],
+)
+def test_a_bulk_delete_with_a_wrong_digest_deletes_nothing(s3, headers, code):
+    s3.create_bucket(Bucket="digests")
+    s3.put_object(Bucket="digests", Key="o", Body=b"1")
+    answer = _raw(s3, "POST", "/digests?delete", b"<Delete><Object><Key>o</Key></Object></Delete>", **headers)
+    assert answer.status_code == 400 and f"<Code>{code}</Code>" in answer.text
+    assert s3.head_object(Bucket="digests", Key="o")
+
+
+@pytest.mark.parametrize("what", ["logging", "notification", "publicAccessBlock", "versioning", "ownershipControls"])
+def test_a_document_with_another_root_is_malformed(s3, what):
+    s3.create_bucket(Bucket="roots")
+    answer = _raw(s3, "PUT", f"/roots?{what}", b"<Other/>")
+    assert answer.status_code == 400 and "<Code>MalformedXML</Code>" in answer.text
+
+
+def test_a_key_that_is_no_utf8_is_told_in_xml(s3):
+    s3.create_bucket(Bucket="bytes")
+    answer = _raw(s3, "PUT", "/bytes/%ff", b"x")
+    assert answer.status_code == 400 and "<Code>InvalidURI</Code>" in answer.text

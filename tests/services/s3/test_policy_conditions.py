@@ -32,6 +32,16 @@ def allow(s3, bucket):
     return put
 
 
+def test_a_delete_on_condition_of_an_etag_asks_for_the_right_to_read(s3, other, bucket, allow, refused):
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["ETag"]
+    allow("DeleteObject", {})
+    refused(lambda: other.delete_object(Bucket=bucket, Key="k", IfMatch=etag), "AccessDenied", 403)
+    told = other.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "ETag": etag}]})
+    assert told["Errors"][0]["Code"] == "AccessDenied"
+    assert s3.head_object(Bucket=bucket, Key="k")
+    other.delete_object(Bucket=bucket, Key="k", IfMatch="*")
+
+
 def test_listing(other, bucket, allow, refused):
     allow("ListBucket", {"StringEquals": {"s3:prefix": "a/", "s3:delimiter": "/"}, "NumericLessThanEquals": {"s3:max-keys": "10"}}, on="")
     other.list_objects_v2(Bucket=bucket, Prefix="a/", Delimiter="/", MaxKeys=10)

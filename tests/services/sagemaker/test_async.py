@@ -344,6 +344,21 @@ def test_role_that_may_not_write_fails_the_request_not_the_queue(yard):
     assert yard.metric("NotificationFailures", EndpointName="e", VariantName="m") == [1.0]
 
 
+def test_output_is_encrypted_with_the_key_of_the_configuration(yard):
+    """By the role's rights: one that may write but not use the key writes nothing in the clear."""
+    key = yard.yard.client("kms").create_key()["KeyMetadata"]["Arn"]
+    yard.serve(output={**OUTPUT, "KmsKeyId": key})
+    answer = yard.send(b"1")
+    yard.driver.settle()
+    there = yard.read(answer["OutputLocation"])
+    assert (there["ServerSideEncryption"], there["SSEKMSKeyId"], there["Body"].read()) == ("aws:kms", key, b"m:1")
+    yard.yard.client("kms").disable_key(KeyId=key)
+    yard.send(b"2", key="second")
+    yard.driver.settle()
+    assert len(yard.results()) == 1
+    assert yard.metric("ResponseUploadFailures", EndpointName="e", VariantName="m") == [1.0]
+
+
 def test_captured_as_real_time_calls_are(yard):
     capture = {
         "EnableCapture": True,

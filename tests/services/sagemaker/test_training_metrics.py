@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from modelyard.kernel.clock import SystemClock
 from modelyard.kernel.plaintext import said_always
-from modelyard.services.sagemaker.training_job.metrics import Finder
+from modelyard.services.logs.follow import LogFollower
+from modelyard.services.sagemaker.training_job.metrics import Finder, last_metrics
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,23 @@ def test_a_line_is_matched_as_its_expression_alone_would():
     finder = Finder({"Name": name, "Regex": expression} for name, expression in expressions.items())
     found = [(name, value) for line in lines for name, value, _ in finder.find(0.0, line)]
     assert found == [("any", 1.0), ("loss", 2.0), ("any", 2.0), ("either", 5.0), ("loss", 6.0), ("any", 6.0)]
+
+
+def test_the_last_values_are_found_from_the_end(tmp_path):
+    path, clock = tmp_path / "log", SystemClock()
+    lines = [f"{1000 + n} loss={n} {'acc=1' if n == 3 else ''} {'x' * (n % 700)}" for n in range(5000)] + [
+        "",
+        "6001 loss=nan",
+        "6002 no end",
+    ]
+    path.write_text("\n".join(lines))
+    follower = LogFollower(None, clock)
+    forward = list(follower.lines(path))
+    assert list(follower.newest_lines(path)) == [line for line in forward if line[1]][::-1]
+    definitions = [{"Name": name, "Regex": rf"{name}=(\S+)"} for name in ("loss", "acc", "never")] + [{"Name": "no group", "Regex": "loss"}]
+    seen = []
+    answer = last_metrics(definitions, (seen.append(line) or line for line in follower.newest_lines(path)))
+    assert {one["MetricName"]: one["Value"] for one in answer} == {"loss": 4999.0, "acc": 1.0}
+    seen.clear()
+    last_metrics(definitions[:1], (seen.append(line) or line for line in follower.newest_lines(path)))
+    assert len(seen) == 3

@@ -509,3 +509,20 @@ def test_a_rotation_that_fails_leaves_the_current_value(sm, yard, function):
     yard.settle({"secret"})
     assert sm.get_secret_value(SecretId="s")["SecretString"].startswith("made ")
     assert sm.get_secret_value(SecretId="s")["VersionId"] == pending, "the same version as at first"
+
+
+def test_the_stage_that_is_meant_is_a_condition(sm, yard):
+    """`secretsmanager:VersionStage` is AWSCURRENT where a request names neither stage nor version."""
+    sm.create_secret(Name="s", SecretString="one", ClientRequestToken=TOKENS[0])
+    sm.put_secret_value(SecretId="s", SecretString="two")
+    current = {"ForAnyValue:StringEquals": {"secretsmanager:VersionStage": "AWSCURRENT"}}
+    iam = yard.client("iam")
+    iam.create_user(UserName="reader")
+    allow = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*", "Condition": current}
+    iam.put_user_policy(UserName="reader", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    reader = inproc.client(yard.gateway, "secretsmanager", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    assert reader.get_secret_value(SecretId="s")["SecretString"] == "two"
+    assert reader.get_secret_value(SecretId="s", VersionStage="AWSCURRENT")["SecretString"] == "two"
+    refused("AccessDeniedException", reader.get_secret_value, SecretId="s", VersionStage="AWSPREVIOUS")
+    refused("AccessDeniedException", reader.get_secret_value, SecretId="s", VersionId=TOKENS[0])

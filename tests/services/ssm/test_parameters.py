@@ -379,3 +379,19 @@ def test_images_and_infrastructure_that_public_parameters_name(ssm):
     assert ssm.get_parameter(Name=f"{world}services/sagemaker")["Parameter"]["Value"] == "sagemaker"
     pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=f"{world}services/sagemaker/regions")
     assert "eu-west-1" in [one["Value"] for page in pages for one in page["Parameters"]]
+
+
+def test_what_an_update_does_not_say_stays(ssm):
+    ssm.put_parameter(Name="/kept", Value="1", Type="String", Description="d", AllowedPattern=r"\d+")
+    ssm.put_parameter(Name="/kept", Value="2", Overwrite=True)
+    told = ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": ["/kept"]}])["Parameters"][0]
+    assert (told["Description"], told["AllowedPattern"], told["Version"]) == ("d", r"\d+", 2)
+    refused("ParameterPatternMismatchException", ssm.put_parameter, Name="/kept", Value="x", Overwrite=True)
+    ssm.put_parameter(Name="/kept", Value="x", AllowedPattern="", Description="", Overwrite=True)
+    ssm.put_parameter(Name="/dated", Value="1", Type="String", Tier="Advanced", Policies=json.dumps([EXPIRES]))
+    policies = {"ParameterFilters": [{"Key": "Name", "Values": ["/dated"]}]}
+    ssm.put_parameter(Name="/dated", Value="2", Overwrite=True)
+    assert len(ssm.describe_parameters(**policies)["Parameters"][0]["Policies"]) == 1
+    ssm.put_parameter(Name="/dated", Value="2", Overwrite=True, Policies="[{}]")
+    assert ssm.describe_parameters(**policies)["Parameters"][0]["Policies"] == []
+    assert "Description" not in ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": ["/kept"]}])["Parameters"][0]

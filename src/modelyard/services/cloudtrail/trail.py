@@ -152,6 +152,16 @@ class Trail:
                 return stored
         return None
 
+    def last_denied(self, account: str) -> dict[str, Any] | None:
+        """The last call of an account that was denied or not let in."""
+        for _, line in files.lines(self.folder):
+            if b'"errorCode"' not in line or (stored := files.parse(line)) is None:
+                continue
+            said, kept = stored.get("e") or stored.get("r"), stored.get("c", {})
+            if said is not None and said["recipientAccountId"] == account and ("r" in stored or kept.get("denied") is not None):
+                return stored
+        return None
+
     def uses(self, principal: str, start: float | None = None) -> dict[tuple[str, str, bool, str], tuple[int, float]]:
         """(action, resource, allowed, condition) → (how often, last time) of a role or another principal."""
         self.flush()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from modelyard.kernel.lazily import numpy as np
 from modelyard.services.cloudwatch.expressions.insights import FUNCTIONS, Query
 from modelyard.services.cloudwatch.points import Points
 from modelyard.services.cloudwatch.sums import Sums, Windows

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from modelyard.kernel.lazily import numpy as np
 from modelyard.services.cloudwatch import packs, seen
 from modelyard.services.cloudwatch.seen import Values
 

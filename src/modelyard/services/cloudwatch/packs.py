@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TypeAlias
 
-import numpy as np
+from modelyard.kernel.lazily import numpy as np
 
 MARK = b"MP2"
 FOLLOWING, ALIKE, SINGLE = 1, 2, 4
 """Flags: the slots have no gap; all periods have the same number of samples; every period has one sample."""
 
-Columns = np.ndarray
+Columns: TypeAlias = "np.ndarray"
 """Rows: samples, totals, lows, highs."""
 
 

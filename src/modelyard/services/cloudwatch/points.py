@@ -6,7 +6,7 @@ import math
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from functools import cached_property
 
-import numpy as np
+from modelyard.kernel.lazily import numpy as np
 
 
 class Points(Mapping[float, float]):

@@ -15,8 +15,9 @@ import math
 import struct
 from dataclasses import dataclass
 
-import numpy as np
 import orjson
+
+from modelyard.kernel.lazily import numpy as np
 
 MARK, HEAD = b"MV2", "<3sBHII"
 UNWEIGHTED, SMALL = 1, 2

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from modelyard.kernel.lazily import numpy as np
 from modelyard.services.cloudwatch import packs, seen
 from modelyard.services.cloudwatch.statistic import Extended
 from modelyard.services.cloudwatch.sums import Windows

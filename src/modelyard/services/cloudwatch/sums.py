@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from modelyard.kernel.lazily import numpy as np
 from modelyard.services.cloudwatch import packs
 
 

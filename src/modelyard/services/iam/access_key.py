@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.kernel.identity import Credential, Principal
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
-from modelyard.services.iam import api, denial, keys, names
-from modelyard.services.iam.checks import save_status
+from modelyard.services.iam import account, api, denial, keys, names
+from modelyard.services.iam.checks import save, save_status
 from modelyard.services.iam.pages import page
 from modelyard.services.iam.user import find_user, is_root_itself, own_name
 
-MAX_KEYS = 2
+MAX_KEYS, PLACE_HELD_S = 2, 60.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Holder:
     arn: str
     principal: Principal
     name: str | None
+    read: Callable[[], Record]
 
     def describe(self, record: Record) -> dict[str, Any]:
         shown = {"AccessKeyId": record.name, "Status": record.spec["Status"], "CreateDate": record.created_at}
@@ -33,9 +35,11 @@ class Holder:
 def _holder(call: Call, request: dict[str, Any]) -> Holder:
     if is_root_itself(call, request):
         arn = names.root_arn(call.account)
-        return Holder(call.account, arn, Principal("root", call.account, arn, call.account), None)
+        return Holder(call.account, arn, Principal("root", call.account, arn, call.account), None, lambda: account.of(call))
     user = find_user(call, own_name(call, request))
-    return Holder(user.uid, user.arn, Principal("user", call.account, user.arn, user.spec["UserId"]), user.name)
+    return Holder(
+        user.uid, user.arn, Principal("user", call.account, user.arn, user.spec["UserId"]), user.name, lambda: find_user(call, user.name)
+    )
 
 
 def _find_key(call: Call, holder: Holder, key_id: str) -> Record:
@@ -48,9 +52,8 @@ def _find_key(call: Call, holder: Holder, key_id: str) -> Record:
 @api.operation
 def create_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     holder = _holder(call, request)
-    if len(call.store.children(holder.uid, names.ACCESS_KEY.kind)) >= MAX_KEYS:
-        raise api.error.LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {MAX_KEYS}")
     key_id, secret = keys.access_key(keys.LONG_TERM, call.account), keys.secret_key()
+    _take_place(call, holder, key_id)
     call.platform.identity.credentials.put(Credential(key_id, secret, replace(holder.principal, access_key=key_id)))
     record = call.store.create(
         names.ACCESS_KEY,
@@ -80,9 +83,25 @@ def update_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation
 def delete_access_key(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    call.store.delete(_find_key(call, _holder(call, request), request["AccessKeyId"]))
-    call.platform.identity.credentials.remove(request["AccessKeyId"])
+    holder, key_id = _holder(call, request), request["AccessKeyId"]
+    call.store.delete(_find_key(call, holder, key_id))
+    call.platform.identity.credentials.remove(key_id)
+    save(call, holder.read, lambda record: {"KeyPlaces": {k: at for k, at in record.spec.get("KeyPlaces", {}).items() if k != key_id}})
     return {}
+
+
+def _take_place(call: Call, holder: Holder, key_id: str) -> None:
+    """A place for a key that is about to be made, in the holder's record: of calls at the same time no more than MAX_KEYS get one.
+    A place whose key never came (a crash) is free again soon."""
+
+    def change(record: Record) -> dict[str, Any]:
+        have = {key.name for key in call.store.children(holder.uid, names.ACCESS_KEY.kind)}
+        places = {k: at for k, at in record.spec.get("KeyPlaces", {}).items() if k in have or 0 <= call.now() - at < PLACE_HELD_S}
+        if len(have | set(places)) >= MAX_KEYS:
+            raise api.error.LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {MAX_KEYS}")
+        return {"KeyPlaces": {**places, key_id: call.now()}}
+
+    save(call, holder.read, change)
 
 
 @api.operation

@@ -99,12 +99,16 @@ def tag(call: Call, read: Callable[[], Record], request: dict[str, Any]) -> dict
     record, tags = read(), new_tags(request)
     lower = {key.lower() for key in tags}
     have = call.store.tags(record.arn)
+    too_many = api.error.LimitExceededException(
+        f"The number of tags has reached the maximum limit. Cannot exceed quota for TagsPerResource: {MAX_TAGS}"
+    )
     if len({key.lower() for key in have} | lower) > MAX_TAGS:
-        raise api.error.LimitExceededException(
-            f"The number of tags has reached the maximum limit. Cannot exceed quota for TagsPerResource: {MAX_TAGS}"
-        )
+        raise too_many
     call.store.remove_tags(record.arn, [key for key in have if key.lower() in lower and key not in tags])
     call.store.set_tags(record.arn, tags)
+    if len(call.store.tags(record.arn)) > MAX_TAGS:  # others came in between
+        call.store.remove_tags(record.arn, [key for key in tags if key not in have])
+        raise too_many
     save(call, read, lambda record: {})  # an event: tags are part of decisions
     return {}
 

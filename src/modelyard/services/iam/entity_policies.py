@@ -9,6 +9,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import api
@@ -74,7 +75,16 @@ def attach(call: Call, read: Read, what: str, request: dict[str, Any]) -> dict[s
         return {"Attached": attached if arn in attached else [*attached, arn]}
 
     save(call, read, change)
+    try:
+        policy_exists(call, arn)
+    except ApiError:  # deleted meanwhile: DeletePolicy and this look at each other's work after their own
+        release(call, read, arn)
+        raise
     return {}
+
+
+def release(call: Call, read: Read, arn: str) -> None:
+    save(call, read, lambda record: {"Attached": [other for other in record.spec["Attached"] if other != arn]})
 
 
 def detach(call: Call, read: Read, request: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from modelyard.services.iam.judgement import Judgement
 from modelyard.services.iam.request_context import of_call
 from modelyard.services.modelyard import api
 
+LAST = "last"
+"""In place of a request ID: the last call that was denied."""
 Checks = list[dict[str, Any]]
 Ruling = tuple[PolicySet | None, str | None, bool]
 """A resource's policy, whose the resource is, and whether that policy must grant."""
@@ -28,10 +30,13 @@ Ruling = tuple[PolicySet | None, str | None, bool]
 
 @api.operation
 def explain_call(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    stored = call.platform.trail.find(call.account, request["RequestId"])
+    trail, wanted = call.platform.trail, request["RequestId"]
+    stored = trail.last_denied(call.account) if wanted == LAST else trail.find(call.account, wanted)
     if stored is None:
         raise api.error.ResourceNotFound(
-            f"The audit trail has no call with the request ID {request['RequestId']} in account {call.account}. It keeps, for 90 days: every "
+            f"No call of account {call.account} was denied."
+            if wanted == LAST
+            else f"The audit trail has no call with the request ID {request['RequestId']} in account {call.account}. It keeps, for 90 days: every "
             "management call, data calls (GetObject, InvokeEndpoint, …) that were denied, and what was refused for its signature. Data calls "
             "that were allowed are only counted (modelyard policy least-privilege). The ID is the RequestId of an error message or of "
             "ResponseMetadata; `aws --debug` shows it too."

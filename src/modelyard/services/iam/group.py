@@ -56,8 +56,8 @@ def get_group(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @api.operation
 def list_groups(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     prefix = request.get("PathPrefix", "/")
-    records = call.store.list(names.GROUP.kind, call.account, names.GLOBAL, order_by="name")
-    shown, more = page([r for r in records if r.spec["Path"].startswith(prefix)], request, lambda r: r.name)
+    records = sorted(call.store.list(names.GROUP.kind, call.account, names.GLOBAL), key=lambda r: r.name.lower())
+    shown, more = page([r for r in records if r.spec["Path"].startswith(prefix)], request, lambda r: r.name.lower())
     return {"Groups": [describe(record) for record in shown], **more}
 
 

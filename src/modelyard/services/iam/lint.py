@@ -11,15 +11,17 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
-from modelyard.services.iam import reference, validate
+from modelyard.services.iam import lint_grammar, managed, reference, validate
 from modelyard.services.iam.document import as_list
 from modelyard.services.iam.overlap import NAME, covers, overlap
 from modelyard.services.iam.patterns import glob
 from modelyard.services.iam.positions import statement_positions
 
+_MALFORMED = "MalformedPolicyDocument"
 ERROR, WARNING = "error", "warning"
 MANAGED_SIZE, INLINE_SIZE = 6144, 10240
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
@@ -35,6 +37,7 @@ class Finding:
     statement: int
     line: int
     text: str
+    column: int = 1
 
     def told(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,28 +48,49 @@ Found = Iterator[tuple[str, str, str]]
 
 
 def lint(text: str) -> list[Finding]:
-    problem = _grammar(text)
-    if problem is not None:
-        return [problem]
+    problems = _grammar(text)
+    if problems:
+        return problems
     document = json.loads(text)
     statements = as_list(document["Statement"])
-    lines = [start["Line"] for start, _ in statement_positions(text)]
+    starts = [(start["Line"], start["Column"]) for start, _ in statement_positions(text)]
     found = [Finding(level, code, 0, 1, said) for level, code, said in _document(document, text)]
     for number, statement in enumerate(statements, 1):
+        line, column = starts[number - 1]
         checks = (_actions, _resources, _conditions, _width)
-        found += [Finding(level, code, number, lines[number - 1], said) for check in checks for level, code, said in check(statement)]
+        found += [Finding(level, code, number, line, said, column) for check in checks for level, code, said in check(statement)]
         said = _without_effect(statement, number, statements)
         if said is not None:
-            found.append(Finding(WARNING, "no-effect", number, lines[number - 1], said))
+            found.append(Finding(WARNING, "no-effect", number, line, said, column))
     return found
 
 
-def _grammar(text: str) -> Finding | None:
+def _grammar(text: str) -> list[Finding]:
+    """What IAM refuses: in our words where we can say what it is, and in IAM's."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=lint_grammar.once)
+    except lint_grammar.Twice as twice:
+        line, column = lint_grammar.place_of_second(text, str(twice))
+        return [Finding(ERROR, _MALFORMED, 0, line, f"{twice} stands twice in one object. IAM answers: Syntax errors in policy.", column)]
     except (ValueError, RecursionError) as problem:
-        line, where = getattr(problem, "lineno", 1), f" ({problem})" if isinstance(problem, json.JSONDecodeError) else ""
-        return Finding(ERROR, "MalformedPolicyDocument", 0, line, f"Syntax errors in policy.{where}")
+        line, column = getattr(problem, "lineno", 1), getattr(problem, "colno", 1)
+        where = f" ({problem})" if isinstance(problem, json.JSONDecodeError) else ""
+        return [Finding(ERROR, _MALFORMED, 0, line, f"Syntax errors in policy.{where}", column)]
+    faults = list(lint_grammar.faults(document))
+    answer = _answer(document, text)
+    if not faults:
+        return [answer] if answer is not None else []
+    said = f" IAM answers: {answer.text}" if answer is not None else ""
+    starts = statement_positions(text) if any(number for number, _ in faults) else []
+    found = []
+    for number, fault in faults:
+        at = starts[number - 1][0] if 0 < number <= len(starts) else {"Line": 1, "Column": 1}
+        found.append(Finding(ERROR, _MALFORMED, number, at["Line"], fault + said, at["Column"]))
+    return found
+
+
+def _answer(document: Any, text: str) -> Finding | None:
+    """IAM's own."""
     try:
         statements = as_list(document.get("Statement", [])) if isinstance(document, dict) else []
         if any(isinstance(s, dict) and ("Principal" in s or "NotPrincipal" in s) for s in statements):
@@ -119,9 +143,16 @@ def _named(statement: Mapping[str, Any]) -> list[str]:
     return [action for action in as_list(statement.get("Action", [])) if action is not None]
 
 
+@cache
+def _of_aws() -> frozenset[str]:
+    """Actions (lower case) that AWS's own policies name: some are newer than the reference, or older."""
+    statements = [s for one in managed.all_policies() for s in as_list(json.loads(one.document)["Statement"])]
+    return frozenset(action.lower() for s in statements for action in (*_named(s), *as_list(s.get("NotAction", []))))
+
+
 def _actions(statement: Mapping[str, Any]) -> Found:
     for pattern in (*_named(statement), *as_list(statement.get("NotAction", []))):
-        if pattern == "*" or _known(pattern):
+        if pattern == "*" or _known(pattern) or pattern.lower() in _of_aws():
             continue
         prefix, _, name = pattern.partition(":")
         vendor = reference.vendor(prefix.lower())
@@ -164,7 +195,8 @@ def _resources(statement: Mapping[str, Any]) -> Found:
             yield (
                 level,
                 "resource-does-not-fit",
-                f"{pattern} takes {_told(templates)}: none of the resources is one, so the statement has no effect on it.",
+                f"{pattern} takes {_told(templates)}: none of the resources is one, so the statement has no effect on it."
+                + _of_s3(pattern, resources),
             )
         else:
             taken |= set(resources)
@@ -172,6 +204,14 @@ def _resources(statement: Mapping[str, Any]) -> Found:
         for resource in resources:
             if resource not in taken:
                 yield level, "resource-without-action", f"{resource}: none of the statement's actions takes such a resource."
+
+
+def _of_s3(pattern: str, resources: list[str]) -> str:
+    """The usual mistake: a bucket where its objects are meant, or the other way round."""
+    name = re.fullmatch(r"arn:aws:s3:::([^/*?]+)(/.*)?", resources[0])
+    if not pattern.lower().startswith("s3:") or name is None:
+        return ""
+    return f" Is {'arn:aws:s3:::' + name[1] if name[2] else 'arn:aws:s3:::' + name[1] + '/*'} meant?"
 
 
 def _told(templates: list[str]) -> str:

@@ -8,7 +8,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
-from modelyard.services.iam import api, keys, managed, names
+from modelyard.services.iam import api, entity_policies, keys, managed, names
 from modelyard.services.iam.checks import list_tags, new_tags, policy_arn, quota, tag, tag_list, taken, untag
 from modelyard.services.iam.managed import ManagedPolicy
 from modelyard.services.iam.pages import page
@@ -146,6 +146,8 @@ def delete_policy(call: Call, request: dict[str, Any]) -> dict[str, Any]:
             "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy."
         )
     call.store.delete(record)
+    for _, entity in attachments(call).get(record.arn, []):  # attached in between
+        entity_policies.release(call, lambda entity=entity: call.store.by_uid(entity.uid) or entity, record.arn)
     return {}
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _TAG_MEMBERS = ("Tags", "tags", "TagSet", "TagList")
 _TAG_KEY_MEMBERS = ("TagKeys", "tagKeys")
+_MAY_BE_EMPTY = ("Prefix", "Delimiter")  # of S3's lists: `prefix=` says "from the top", and policies of home folders allow it
 _TYPES = {
     "root": "Account",
     "user": "User",
@@ -114,8 +115,8 @@ def of_request(request: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         if path.member is not None and path.member not in request:
             continue
         found = path.values(request)
-        if found:
-            keys[key] = found
+        if found or (path.member in _MAY_BE_EMPTY and request[path.member] == ""):
+            keys[key] = found or ""
     return keys
 
 

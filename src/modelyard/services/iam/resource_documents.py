@@ -114,12 +114,19 @@ def without_permission(text: str | None, label: str) -> str | None:
     return json.dumps({**document, "Statement": left}, separators=(",", ":")) if left else ""
 
 
-def admits(platform: Platform, delivery: Delivery, action: str, account: str, policy: Mapping[str, Any] | None) -> Decision:
+def admits(
+    platform: Platform,
+    delivery: Delivery,
+    action: str,
+    account: str,
+    policy: Mapping[str, Any] | None,
+    more: Mapping[str, Any] | None = None,
+) -> Decision:
     """Whether the resource's policy lets this service principal deliver. `aws:SourceOwner` is what old default policies ask for;
     S3 does not say it, so a topic's own policy must let S3 in, as on AWS."""
     if platform.settings.auth == "open":
         return Decision(True)
-    condition = {"aws:SourceArn": delivery.source_arn, "aws:SourceAccount": delivery.account}
+    condition = {"aws:SourceArn": delivery.source_arn, "aws:SourceAccount": delivery.account, **(more or {})}
     if delivery.source != "s3.amazonaws.com":
         condition["aws:SourceOwner"] = delivery.account
     return platform.identity.decide(service_principal(delivery.source), action, delivery.arn, condition, policy, account)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import regex
+from modelyard.kernel.lazily import regex
 
 LONGEST_SEARCH_SECONDS = 0.05
 """Of a filter's expression in one message: it is the client's, and some take hours."""

@@ -85,6 +85,21 @@ class LogFollower:
                 at_ms, text = line_of(raw.rstrip(b"\n"), self._clock)
                 yield at_ms / 1000, text
 
+    def newest_lines(self, path: Path) -> Iterator[tuple[float, str]]:
+        """The same from its end."""
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            place, rest = file.seek(0, 2), b""
+            while place > 0 or rest:
+                size = min(place, CHUNK_BYTES)
+                place -= size
+                file.seek(place)
+                parts = (file.read(size) + rest).split(b"\n")
+                rest = parts[0] if place > 0 else b""
+                for raw in reversed(parts[1:] if place > 0 else parts):
+                    if raw:
+                        at_ms, text = line_of(raw, self._clock)
+                        yield at_ms / 1000, text
+
     def stop(self) -> None:
         self._stop.set()
         self._wake.set()

@@ -21,6 +21,7 @@ _MOST = 1000
 def delete_object(call, request):
     home = owned_bucket(call, request)
     check_key(request["Key"])
+    _may_compare(call, home.name, request["Key"], request.get("IfMatch"))
     return _delete(call, home.name, request["Key"], request)
 
 
@@ -36,6 +37,7 @@ def delete_objects(call, request):
         try:
             check_key(one["Key"])
             _authorize(call, home.name, one)
+            _may_compare(call, home.name, one["Key"], one.get("ETag"))
             deleted.append(
                 {**name, **_told(one, _delete(call, home.name, one["Key"], {**_conditions(one), **bypass, "Bucket": home.name, **name}))}
             )
@@ -62,6 +64,12 @@ def _delete(call: Any, bucket: str, key: str, request: dict[str, Any]) -> dict[s
     if request.get("VersionId") is not None:
         return {"VersionId": request["VersionId"], **({"DeleteMarker": True} if gone is not None and gone.marker else {})}
     return {}
+
+
+def _may_compare(call: Any, bucket: str, key: str, etag: str | None) -> None:
+    """Who deletes on condition of an ETag learns of it, so he must be allowed to read the object (as on AWS)."""
+    if etag not in (None, "*"):
+        call.authorize("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
 
 
 def _told(one: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

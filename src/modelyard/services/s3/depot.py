@@ -185,8 +185,9 @@ class Depot:
         read: list[tuple[Bucket, Any]] = []
 
         def work(tx: Tx) -> Version:
-            home = self.bucket(bucket, tx)
-            have = self.index.latest(bucket, key, tx)
+            home, have = self.index.home_and_latest(tx, bucket, key)
+            if home is None:
+                raise no_such_bucket(bucket)
             condition(None if have is None or have.marker else have)
             if also is not None:
                 free.extend(also(tx))

@@ -56,6 +56,11 @@ NULL_VERSION = "null"
 _BUCKET = "SELECT name, account, region, created_at, versioning, policy, settings FROM s3_buckets WHERE name = ?"
 _BUCKETS_KEPT = 1024
 _COLUMNS = "id, bucket, key, version, latest, marker, size, etag, modified, blob, meta"
+_HOME_AND_LATEST = (
+    "SELECT b.name, b.account, b.region, b.created_at, b.versioning, b.policy, b.settings, o.id, o.bucket, o.key, o.version, o.latest, o.marker, "
+    "o.size, o.etag, o.modified, o.blob, o.meta FROM s3_buckets b LEFT JOIN s3_objects o ON o.bucket = b.name AND o.key = ? AND o.latest = 1 "
+    "WHERE b.name = ?"
+)
 _LATEST_AND_BYTES = (
     "SELECT o.id, o.bucket, o.key, o.version, o.latest, o.marker, o.size, o.etag, o.modified, o.blob, o.meta, s.bytes FROM s3_objects o "
     "LEFT JOIN s3_small s ON o.blob >= 'i' AND s.id = CAST(substr(o.blob, 2) AS INTEGER) WHERE o.bucket = ? AND o.key = ? AND o.latest = 1"
@@ -232,6 +237,14 @@ class Index:
         run = tx.execute if tx is not None else self.db.read
         rows = run(f"SELECT {_COLUMNS} FROM s3_objects WHERE bucket = ? AND key = ? AND version = ?", (bucket, key, version))
         return _version(rows[0]) if rows else None
+
+    def home_and_latest(self, tx: Tx, bucket: str, key: str) -> tuple[Bucket | None, Version | None]:
+        """`bucket` and `latest` in one step: what each write of an object begins with."""
+        rows = tx.execute(_HOME_AND_LATEST, (key, bucket))
+        if not rows:
+            return None, None
+        row = rows[0]
+        return _bucket(row), _version(row[7:]) if row[7] is not None else None
 
     def insert(
         self,

@@ -87,7 +87,9 @@ def _check(call: Any, home: Any, name: str, asked: dict[str, Any]) -> None:
     to = asked["Destination"]["S3BucketDestination"]
     if asked["IncludedObjectVersions"] not in ("All", "Current") or asked["Schedule"]["Frequency"] not in ("Daily", "Weekly"):
         raise s3_error("MalformedXML")
-    if to["Format"] not in ("CSV", "ORC", "Parquet") or len(set(asked.get("OptionalFields") or ())) != len(asked.get("OptionalFields") or ()):
+    if to["Format"] not in ("CSV", "ORC", "Parquet") or len(set(asked.get("OptionalFields") or ())) != len(
+        asked.get("OptionalFields") or ()
+    ):
         raise s3_error("MalformedXML")
     if to["Format"] != "CSV":
         raise ApiError("NotImplemented", f"Inventory reports in {to['Format']} are not built on this platform: use CSV.", 501)

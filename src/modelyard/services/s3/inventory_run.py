@@ -182,7 +182,9 @@ def _access_list(home: Bucket, version: Version) -> str:
         return ""
     owner = acl.owner_account(home, version)
     grants = acl.told(owner, version.meta.get("acl"))["Grants"]
-    told = [{"canonicalId": one["Grantee"].get("ID", ""), "type": one["Grantee"]["Type"], "permission": one["Permission"]} for one in grants]
+    told = [
+        {"canonicalId": one["Grantee"].get("ID", ""), "type": one["Grantee"]["Type"], "permission": one["Permission"]} for one in grants
+    ]
     return base64.b64encode(orjson.dumps({"version": "2022-11-10", "status": "AVAILABLE", "grants": told})).decode()
 
 

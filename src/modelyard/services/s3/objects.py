@@ -137,10 +137,10 @@ class ObjectStore:
     def bucket_exists(self, bucket: str) -> bool:
         return self._depot.index.bucket(bucket) is not None
 
-    def admits(self, platform: Any, delivery: Delivery, action: str) -> bool:
-        """Whether the policy of the bucket of `delivery.arn` lets the service that delivers do this."""
+    def admits(self, platform: Any, delivery: Delivery, action: str, more: dict[str, Any] | None = None) -> bool:
+        """Whether the policy of the bucket of `delivery.arn` lets the service that delivers do this; `more` are further condition keys."""
         home = self._depot.bucket(delivery.arn.removeprefix("arn:aws:s3:::").partition("/")[0])
-        return admits(platform, delivery, action, home.account, orjson.loads(home.policy) if home.policy else None).allowed
+        return admits(platform, delivery, action, home.account, orjson.loads(home.policy) if home.policy else None, more).allowed
 
     def sweep(self, grace_s: float = 24 * 3600.0) -> int:
         """Removes bytes that no object refers to (left by crashes); answers how many files. For the engine, now and then."""

@@ -7,7 +7,7 @@ the clear. A row is written before the record names it, and belongs to nobody un
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from modelyard.kernel.clock import Clock
@@ -20,6 +20,7 @@ MIGRATIONS = [
 ]
 
 UNNAMED_S = 3600.0
+_READING = ("GetSecretValue", "BatchGetSecretValue")
 
 
 class Values:
@@ -59,6 +60,24 @@ class Values:
         self.drop(row for row, secret in rows if row not in named[secret])
 
 
+def further_keys(call: Any, arn: str, request: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Condition keys that are facts of the secret, and the stage that is meant where none is said."""
+
+    def value(key: str) -> Any:
+        if key == "secretsmanager:versionstage":
+            return "AWSCURRENT" if call.operation in _READING and not request.get("VersionId") else None
+        if key not in ("secretsmanager:secretprimaryregion", "secretsmanager:resource/allowrotationlambdaarn"):
+            return None
+        record = call.store.by_arn(arn)
+        if record is None or record.kind != "secret":
+            return None
+        if key.endswith("region"):
+            return record.spec.get("PrimaryRegion") or (record.region if record.spec.get("Replicas") else None)
+        return (record.spec.get("Rotation") or {}).get("Lambda")
+
+    return value
+
+
 def install(platform: Any) -> Values:
     def find(arn: str) -> tuple[Mapping[str, Any] | None, str | None]:
         record = platform.store.by_arn(arn)
@@ -67,4 +86,5 @@ def install(platform: Any) -> Values:
         return (json.loads(record.spec["Policy"]) if record.spec.get("Policy") else None), record.account
 
     platform.parts.setdefault("resource_policies", {})["secretsmanager"] = PoliciesOf((":secret:",), find)
+    platform.parts.setdefault("condition_keys", {})["secretsmanager"] = further_keys
     return Values(platform.store.db, platform.clock)

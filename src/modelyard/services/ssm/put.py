@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import regex
-
 from modelyard.kernel.errors import validation
+from modelyard.kernel.lazily import regex
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Taken
 from modelyard.services.ssm import api
@@ -97,8 +96,10 @@ def _version(call: Any, name: str, request: Mapping[str, Any], record: Record | 
         raise api.error.HierarchyTypeMismatchException(
             f"Parameter Store does not support changing a parameter type: {name} is a {before['Type']}."
         )
+    kept = {member: request.get(member, before.get(member)) for member in ("Description", "AllowedPattern", "DataType")}
+    request = {**request, **kept}  # what an update does not say stays as it was
     _check_value(request, kind)
-    policies = checked_policies(request["Policies"], call.now()) if request.get("Policies") else []
+    policies = checked_policies(request["Policies"], call.now()) if request.get("Policies") else before.get("Policies", [])
     version = {
         "Version": before.get("Version", 0) + 1,
         "Type": kind,
@@ -111,7 +112,7 @@ def _version(call: Any, name: str, request: Mapping[str, Any], record: Record | 
         **{member: request[member] for member in ("Description", "AllowedPattern") if request.get(member)},
     }
     if kind == SECURE:
-        ref = request.get("KeyId") or DEFAULT_KEY
+        ref = request.get("KeyId") or before.get("KeyId") or DEFAULT_KEY
         arn = record.arn if record is not None else arn_of(name, call.region, call.account)
         version |= {"KeyId": ref, "Value": sealed(call, ref, arn, version["Tier"], request["Value"])}
     elif request.get("KeyId"):

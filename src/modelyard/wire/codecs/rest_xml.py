@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body
-from modelyard.wire.codecs import eventstream, scalars, xml
+from modelyard.wire.codecs import digests, eventstream, scalars, xml
 from modelyard.wire.codecs.common import Compiled, error_headers, error_shape
 from modelyard.wire.codecs.rest import RestCodec, error_bindings, has_body
 from modelyard.wire.http import Headers, HttpRequest, HttpResponse
@@ -86,13 +86,18 @@ class RestXmlCodec(RestCodec):
         if self._reads_object and ENCRYPTION in request.index:
             text = f"{ENCRYPTION} header is not supported for this operation."
             raise ApiError("InvalidArgument", text, 400, fields={"ArgumentName": ENCRYPTION, "ArgumentValue": request.index[ENCRYPTION]})
+        if self.is_s3 and not self.streams_in and not isinstance(body, Body):
+            digests.check(request, body, self.operation == "DeleteObjects")
         return super().read(route, request, body)
 
     def read_body(self, body: bytes) -> dict[str, Any]:
         return self._read(xml.parse(body)) if body else {}
 
     def read_payload(self, body: bytes) -> Any:
-        return self._read_payload(xml.parse(body))
+        root = xml.parse(body)
+        if self.is_s3 and root.tag != self.payload_shape.trait("locationName", root.tag):
+            raise xml.BadXml("The XML you provided was not well-formed or did not validate against our published schema")
+        return self._read_payload(root)
 
     def serialise(self, response: dict[str, Any], request_id: str, strict: bool = False) -> HttpResponse:
         status, headers = self.bind(response, strict)

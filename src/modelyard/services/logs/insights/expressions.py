@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import regex
-
+from modelyard.kernel.lazily import regex
 from modelyard.kernel.plaintext import said_always
 from modelyard.services.logs.insights import values
 from modelyard.services.logs.insights.aggregates import AGGREGATES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import shutil
 import time
@@ -230,9 +229,8 @@ class CollectOutputs:
         def work() -> dict[str, Any]:
             job_run.drain_if_room(job, world)
             _save(job, world)
-            lines = heapq.merge(*map(world.follower.lines, job_run.log_files(job, world)))
             folders = [job_run.ml_folder(job, world, host=host) for host in hosts_of(job.spec)]
-            return collect(job_run.session(job, world), job, folders, lines, keep_model=keep)
+            return collect(job_run.session(job, world), job, folders, job_run.Logs(job, world), keep_model=keep)
 
         world.tasks.ensure(job_run.task_key(job, "outputs"), work, on_end=lambda: world.wake(job.uid))
 

@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import regex
-
+from modelyard.kernel.lazily import regex
 from modelyard.kernel.plaintext import said_always
 from modelyard.services.sagemaker.published_images import repository
 from modelyard.services.sagemaker.training_job.metric_tables import BY_REPOSITORY
@@ -57,7 +56,9 @@ class Finder:
         self._patterns = {}
         for definition in definitions:
             with contextlib.suppress(regex.error):
-                self._patterns[definition["Name"]] = (said_always(definition["Regex"]), regex.compile(definition["Regex"]))
+                pattern = regex.compile(definition["Regex"])
+                if pattern.groups:
+                    self._patterns[definition["Name"]] = (said_always(definition["Regex"]), pattern)
 
     def find(self, at: float, text: str) -> Iterator[tuple[str, float, float]]:
         """(metric name, value, time) of every match in a line."""
@@ -69,7 +70,7 @@ class Finder:
             except TimeoutError:
                 del self._patterns[name]
                 continue
-            if match and pattern.groups:
+            if match:
                 try:
                     value = float(match[1])
                 except (TypeError, ValueError):
@@ -77,12 +78,30 @@ class Finder:
                 if math.isfinite(value):
                     yield name, value, at
 
+    def forget(self, name: str) -> None:
+        self._patterns.pop(name, None)
+
+    def knows_nothing(self) -> bool:
+        return not self._patterns
+
 
 def found(definitions: Iterable[dict[str, str]], lines: Iterable[tuple[float, str]]) -> Iterator[tuple[str, float, float]]:
     """(metric name, value, time) of every match in (time, text) lines, in order."""
     finder = Finder(definitions)
     for at, text in lines:
         yield from finder.find(at, text)
+
+
+def last_metrics(definitions: Iterable[dict[str, str]], newest_lines: Iterable[tuple[float, str]]) -> list[dict[str, Any]]:
+    """The last value of each metric, as FinalMetricDataList has them, of lines from the newest on: mostly a few are enough."""
+    finder, last = Finder(definitions), {}
+    for at, text in newest_lines:
+        for name, value, when in finder.find(at, text):
+            last[name] = {"MetricName": name, "Value": value, "Timestamp": when}
+            finder.forget(name)
+        if finder.knows_nothing():
+            break
+    return [last[name] for name in dict.fromkeys(definition["Name"] for definition in definitions) if name in last]
 
 
 def bad_pattern(definitions: Iterable[dict[str, str]]) -> str | None:
@@ -93,9 +112,3 @@ def bad_pattern(definitions: Iterable[dict[str, str]]) -> str | None:
         except regex.error:
             return definition["Regex"]
     return None
-
-
-def final_metrics(matches: Iterable[tuple[str, float, float]]) -> list[dict[str, Any]]:
-    """The last value of each metric, as FinalMetricDataList has them."""
-    last = {name: {"MetricName": name, "Value": value, "Timestamp": at} for name, value, at in matches}
-    return list(last.values())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelyard.kernel.records import Record
 from modelyard.runtime.archives import files
@@ -16,18 +17,24 @@ from modelyard.services.sagemaker.common import parse_s3_uri
 from modelyard.services.sagemaker.jobs.failures import CHARACTERS, last_line
 from modelyard.services.sagemaker.jobs.outputs import upload_packed, uploading
 from modelyard.services.sagemaker.role_session import RoleSession
-from modelyard.services.sagemaker.training_job.metrics import final_metrics, found
+from modelyard.services.sagemaker.training_job.metrics import found, last_metrics
 from modelyard.services.sagemaker.training_job.operations import model_uri
 
 CURVE_VALUES = 2000
 """How much of the objective's way is kept for the tuning job: it compares trials step by step."""
 
 
-def collect(
-    session: RoleSession, job: Record, hosts: list[Path], lines: Iterable[tuple[float, str]], *, keep_model: bool
-) -> dict[str, Any]:
+class Log(Protocol):
+    """(time, text) of lines, oldest first and newest first."""
+
+    def lines(self) -> Iterator[tuple[float, str]]: ...
+
+    def newest(self) -> Iterator[tuple[float, str]]: ...
+
+
+def collect(session: RoleSession, job: Record, hosts: list[Path], log: Log, *, keep_model: bool) -> dict[str, Any]:
     """Uploads what there is and answers `{"model": uri or absent, "metrics": FinalMetricDataList}`; `hosts` are the
-    /opt/ml of all hosts, whose files go into the same archives; `lines` is the whole log. Repeatable: the keys are the job's, the
+    /opt/ml of all hosts, whose files go into the same archives; `log` is the whole log of all of them. Repeatable: the keys are the job's, the
     bytes the same."""
     answer: dict[str, Any] = {}
     session = session.encrypting(job.spec["OutputDataConfig"].get("KmsKeyId"))
@@ -35,20 +42,12 @@ def collect(
         if keep_model:
             answer["model"] = _upload_model(session, job, hosts)
         _upload_data(session, job, hosts)
-    definitions = job.spec["AlgorithmSpecification"].get("MetricDefinitions", [])
-    matches, tuning, curve = found(definitions, lines) if definitions else iter(()), job.spec.get("tuning", {}), []
-    if tuning.get("curve"):
-        matches = _noting(matches, tuning["metric"], curve)
-    answer["metrics"] = final_metrics(matches)
-    return {**answer, "curve": curve} if curve else answer
-
-
-def _noting(matches: Iterator[tuple[str, float, float]], metric: str, curve: list[float]) -> Iterator[tuple[str, float, float]]:
-    """The same matches; the values of one metric go into `curve` on the way."""
-    for match in matches:
-        if match[0] == metric and len(curve) < CURVE_VALUES:
-            curve.append(match[1])
-        yield match
+    definitions, tuning = job.spec["AlgorithmSpecification"].get("MetricDefinitions", []), job.spec.get("tuning", {})
+    answer["metrics"] = last_metrics(definitions, log.newest()) if definitions else []
+    if definitions and tuning.get("curve"):
+        values = (value for name, value, _ in found(definitions, log.lines()) if name == tuning["metric"])
+        answer["curve"] = list(islice(values, CURVE_VALUES))
+    return answer if answer.get("curve") else {name: value for name, value in answer.items() if name != "curve"}
 
 
 def failure_text(ml: Path, log: Path) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,20 @@ def log_files(job: Record, world: Any) -> list[Path]:
     """Of all hosts and all attempts."""
     attempts = range(1, job.state["attempt"] + 1)
     return [log_file(job, world, host, attempt) for attempt in attempts for host in hosts_of(job.spec)]
+
+
+@dataclass(frozen=True)
+class Logs:
+    """What all hosts have printed in all attempts, as one log."""
+
+    job: Record
+    world: Any
+
+    def lines(self) -> Iterator[tuple[float, str]]:
+        return heapq.merge(*map(self.world.follower.lines, log_files(self.job, self.world)))
+
+    def newest(self) -> Iterator[tuple[float, str]]:
+        return heapq.merge(*map(self.world.follower.newest_lines, log_files(self.job, self.world)), reverse=True)
 
 
 def log_stream(job: Record, host: Host = FIRST) -> str:
