@@ -153,7 +153,7 @@ def test_code_from_s3(box):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), S3)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     names = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token", "AWS_REGION": "eu-west-1"}
     box.variables |= names | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
     place = {"sagemaker_submit_directory": '"s3://bucket/some job/source/sourcedir.tar.gz"'}

@@ -50,7 +50,7 @@ def host():
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.seen = 0
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
 

@@ -59,7 +59,7 @@ class Hello(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def origin():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server.server_port
     server.shutdown()
 

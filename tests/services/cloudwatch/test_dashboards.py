@@ -91,8 +91,12 @@ def counted(image, color):
 
 @pytest.fixture
 def filled(moved):
-    for minute in range(60):
-        moved.put(float(minute), at=START - 3600 + 60 * minute, Dimensions=[{"Name": "Host", "Value": "a"}])
+    dimensions = [{"Name": "Host", "Value": "a"}]
+    data = [
+        {"MetricName": "m", "Value": float(minute), "Timestamp": START - 3600 + 60 * minute, "Dimensions": dimensions}
+        for minute in range(60)
+    ]
+    moved.client("cloudwatch").put_metric_data(Namespace="App", MetricData=data)
     return moved
 
 
