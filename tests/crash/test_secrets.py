@@ -76,7 +76,13 @@ def test_a_parameter_expires(tmp_path, seed):
         for event in yard.platform.store.events(0, 1000)
         if event.kind == "ssm-parameter" and "aws" in event.detail
     ]
-    assert [one.get("operation") or one["policy-type"] for one in told] == ["Create", "Update", "ExpirationNotification", "Expiration", "Delete"]
+    assert [one.get("operation") or one["policy-type"] for one in told] == [
+        "Create",
+        "Update",
+        "ExpirationNotification",
+        "Expiration",
+        "Delete",
+    ]
     assert yard.platform.store.db.read("SELECT count(*) FROM parameter_history") == [(0,)]
     yard.close()
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from modelyard.kernel.commitstamp import is_next
 from modelyard.kernel.database import SQLite
 from modelyard.kernel.unchanged import Unchanged
 from modelyard.services.iam.changes import Changes
@@ -122,3 +123,27 @@ def test_unchanged_of_two_and_of_one_that_cannot_tell(db, tmp_path):
     second.close()
     looker = Unchanged(db, Mute())
     assert [looker.still(), looker.still()] == [False, False]
+
+
+def test_next_is_one_commit_later(tmp_path):
+    db, other = SQLite(tmp_path / "a.db"), SQLite(tmp_path / "a.db")
+    db.migrate("t", ["CREATE TABLE t (a INTEGER)"])
+
+    def commit(of):
+        with of.write() as tx:
+            tx.execute("INSERT INTO t VALUES (1)")
+
+    commit(db)
+    first = db.stamp()
+    commit(db)
+    second = db.stamp()
+    assert is_next(first, second) and not is_next(first, first) and not is_next(second, first)
+    commit(other)
+    assert is_next(second, db.stamp()) and not is_next(first, db.stamp())
+    with db.write() as tx:
+        inside = db.stamp()
+        tx.execute("INSERT INTO t VALUES (2)")
+    assert is_next(inside, db.stamp()), "as it is seen within a transaction, before its own commit"
+    assert not is_next(None, first) and not is_next(first, None)
+    db.close()
+    other.close()

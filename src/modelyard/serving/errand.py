@@ -36,10 +36,13 @@ class Errand:
     def send(self, table: RouteTable, variant: Variant, pool: Upstream, connection: Connection) -> None:
         """Over a connection that is free."""
         self._table, self._variant, self._pool, self._connection = table, variant, pool, connection
-        body = self._body
+        body, invoker = self._body, self._invoker
         pool.outstanding += 1
+        invoker.under_way += 1
         self.sent_at = perf_counter()
         pool.send(connection, b"%b%d\r\n\r\n" % (self._ready.start, len(body)), body, monotonic() + variant.timeout_s, False, self)
+        if invoker.under_way == 1:
+            invoker.answers.watch()
 
     def by_task(self, work: Any) -> None:
         """The rest as a coroutine that answers the outcome."""
@@ -87,11 +90,13 @@ class Errand:
             return await self._invoker.again(self.sent(), self._table, self._variant, pool, self.began)
         finally:
             pool.outstanding -= 1
+            self._invoker.under_way -= 1
 
     def _left(self) -> None:
         """The replica has one request less."""
         pool, self._pool = self._pool, None
         pool.outstanding -= 1
+        self._invoker.under_way -= 1
         self._invoker.left(self._table, self._variant)
 
     def _end(self, outcome: Outcome, ended: float) -> None:
@@ -102,6 +107,8 @@ class Errand:
             invoker.capture(outcome, self._ready.sent, body)
         tell, self._tell = self._tell, None  # it knows us too: a cycle would stay until the garbage collector comes by
         tell(outcome)
+        if not invoker.under_way:
+            invoker.requests.watch()
 
     def sent(self) -> Sent:
         return self._ready.sent.carrying(self._body)

@@ -20,6 +20,7 @@ from modelyard.kernel.unchanged import Unchanged
 from modelyard.serving import faults, sessions, split
 from modelyard.serving import meter as metering
 from modelyard.serving.abreast import Abreast
+from modelyard.serving.awake import Awake
 from modelyard.serving.capture import Capture
 from modelyard.serving.errand import Errand
 from modelyard.serving.flights import Flights
@@ -97,6 +98,7 @@ class Invoker:
         """On the loop that will invoke. The tables of the store are there when this returns."""
         self._loop = loop or asyncio.get_running_loop()
         self._replicas = Replicas(self._loop)
+        self.answers, self.requests, self.under_way = Awake(self._loop), Awake(self._loop), 0
         self._serverless = Serverless(
             self._tables.get, self._replicas.has, self._now, self._tell_needs, self._put_metrics, Outcome, self._shared_folder
         )
@@ -121,6 +123,8 @@ class Invoker:
         self._serverless.close()
         self._abreast.close()
         self._replicas.close()
+        self.answers.close()
+        self.requests.close()
 
     def ring(self) -> None:
         """Look for new route tables now (any thread)."""

@@ -257,7 +257,7 @@ def test_who_was_not_let_in_is_told_why(yard):
 
 
 def test_a_denied_data_call_and_an_assumed_role(yard, anna):
-    client, put = anna
+    client, _ = anna
     request = denied(lambda: client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"x"))
     (check,) = explain(yard, request)["Checks"]
     assert (check["Action"], check["Decision"]) == ("sagemaker:InvokeEndpoint", "implicitDeny")

@@ -7,6 +7,7 @@ the long way, so this never decides what an odd request gets.
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections.abc import Callable
@@ -53,12 +54,17 @@ def answer(requests: list[Request], predict: Callable, default_accept: str, way:
 
 def _plain(request: Request, default_accept: str) -> tuple[str | None, bytes]:
     """(the type of the answer, the lines without the ends) when this is a plain CSV request, else (None, b"")."""
-    headers = request.headers
-    accept = headers.get("accept")
-    kind = acceptable(default_accept if not accept or accept == "*/*" else accept)
-    if kind not in (CSV, JSON) or media_type(headers.get("content-type", "")) != CSV or b"\r" in request.body:
+    headers, body = request.headers, request.body
+    kind = _kind(headers.get("accept"), headers.get("content-type"), default_accept)
+    if kind is None or b"\r" in body:
         return None, b""
-    return kind, request.body.strip(b"\n")
+    return kind, body.strip(b"\n")
+
+
+@functools.lru_cache(256)
+def _kind(accept: str | None, content_type: str | None, default_accept: str) -> str | None:
+    kind = acceptable(default_accept if not accept or accept == "*/*" else accept)
+    return kind if kind in (CSV, JSON) and media_type(content_type or "") == CSV else None
 
 
 def _table(texts: list[bytes], rows: int) -> np.ndarray | None:
@@ -71,11 +77,8 @@ def _table(texts: list[bytes], rows: int) -> np.ndarray | None:
             return None
     if rows * (commas + 1) <= FEW:
         try:
-            return (
-                np.array([float(value) for text in texts for value in text.replace(b"\n", b",").split(b",")], np.float64)
-                .astype(np.float32)
-                .reshape(rows, commas + 1)
-            )
+            values = list(map(float, b",".join(texts).replace(b"\n", b",").split(b",")))
+            return np.array(values, np.float32).reshape(rows, commas + 1)
         except ValueError:
             return None
     with warnings.catch_warnings():
@@ -88,4 +91,6 @@ def _table(texts: list[bytes], rows: int) -> np.ndarray | None:
 
 
 def _text(values: list, kind: str) -> bytes:
-    return ("\n".join(map(str, values)) + "\n").encode() if kind == CSV else json.dumps(values).encode()
+    if kind == CSV:
+        return b"%d\n" % values[0] if len(values) == 1 and type(values[0]) is int else ("\n".join(map(str, values)) + "\n").encode()
+    return json.dumps(values).encode()
