@@ -213,7 +213,7 @@ class Platform:
                 "secret_key": one["secret"],
             }
         config["s3 tenant"]["tenant"] = ACCOUNTS["tenant"]
-        config["s3 main"].update({"api_name": "eu-west-1", "storage_classes": "INTELLIGENT_TIERING,GLACIER_IR", "lc_debug_interval": "10"})
+        config["s3 main"].update({"api_name": "eu-west-1", "storage_classes": "GLACIER,DEEP_ARCHIVE", "lc_debug_interval": "10"})
         if issuer:
             config["webidentity"] = issuer
         for number in ("", "2"):

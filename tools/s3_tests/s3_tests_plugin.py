@@ -83,7 +83,8 @@ def _one_condition_or_and(operation, asked):
             both = {key: value for key, value in both.items() if value != ""} | ({"Tags": tags} if tags else {})
             rule = {**rule, "Filter": {"And": both} if len(both) > 1 or len(tags) > 1 else both}
         rules.append(rule)
-    return {**asked, "LifecycleConfiguration": {**asked["LifecycleConfiguration"], "Rules": rules}}
+    document = {**asked["LifecycleConfiguration"], "Rules": rules}  # small objects move to archives only under the older default
+    return {"TransitionDefaultMinimumObjectSize": "varies_by_storage_class", **asked, "LifecycleConfiguration": document}
 
 
 def _log_objects_by_pattern(operation, asked):
