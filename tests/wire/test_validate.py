@@ -85,6 +85,13 @@ def test_what_is_sensitive_is_not_told():
     assert "Value at 'secretString' failed" in wrong.message
 
 
+def test_huge_values_are_told_in_part():
+    events = [{"timestamp": number, "message": "a line"} for number in range(10_001)]
+    wrong = complaint("logs", "PutLogEvents", {"logGroupName": "g", "logStreamName": "s", "logEvents": events})
+    assert len(wrong.message) < 5_000
+    assert wrong.message.endswith("…' at 'logEvents' failed to satisfy constraint: Member must have length less than or equal to 10000")
+
+
 def test_java_patterns():
     assert full_match(r"[\p{Alnum}\-_]+", "ab-1_") and not full_match(r"[\p{Alnum}\-_]+", "a b")
     assert full_match(r"\p{L}+", "Straße") and not full_match(r"\p{L}+", "1")

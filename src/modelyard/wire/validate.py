@@ -20,6 +20,9 @@ from modelyard.wire.shapes import Model, Shape
 MAX_TOLD = 50
 """At most so many violations are told in one message."""
 
+LONGEST_TOLD = 4096
+"""A value is told up to so many characters: ten thousand log events would make an error of half a megabyte."""
+
 GOOD_KEPT, LONGEST_KEPT = 64, 128
 """Texts that were found good are remembered, so many per shape of a model: clients send the same names all day."""
 
@@ -205,7 +208,10 @@ def _camel(name: str) -> str:
 
 def _told(value: Any, shape: Shape) -> str:
     """`'x' ` as AWS prints the value; nothing for a sensitive one."""
-    return "" if shape.trait("sensitive") else f"'{_java(value, shape)}' "
+    if shape.trait("sensitive"):
+        return ""
+    told = _java(value, shape)
+    return f"'{told}' " if len(told) <= LONGEST_TOLD else f"'{told[:LONGEST_TOLD]}…' "
 
 
 def _java(value: Any, shape: Shape) -> str:
