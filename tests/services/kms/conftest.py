@@ -3,14 +3,11 @@ from __future__ import annotations
 import pytest
 
 from modelyard.kernel.clock import ManualClock
-from tests.support.platform import InProcess
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, clock=ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture

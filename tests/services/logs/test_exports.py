@@ -12,7 +12,6 @@ from modelyard.kernel.clock import ManualClock
 from modelyard.services.logs import export_tasks
 from modelyard.services.logs.export_tasks import EXPORT
 from tests.support.chaos import Chaos, Crash
-from tests.support.platform import InProcess
 
 NOW = 1_700_000_000
 ACCOUNT = "123456789012"
@@ -31,10 +30,8 @@ LETS = {
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, ManualClock(NOW))
-    yield made
-    made.close()
+def clock():
+    return ManualClock(NOW)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from modelyard.kernel.clock import ManualClock
 from modelyard.services.logs.insights.query_store import QueryStore
-from tests.support.platform import InProcess
 
 NOW = 1_700_000_000
 EVENTS = [
@@ -21,10 +20,8 @@ EVENTS = [
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, ManualClock(NOW))
-    yield made
-    made.close()
+def clock():
+    return ManualClock(NOW)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from modelyard.kernel.clock import ManualClock
 from modelyard.services.logs import filter_worker
 from modelyard.services.logs.patterns import matcher
 from tests.support.chaos import Chaos, Crash
-from tests.support.platform import InProcess
 
 NOW = 1_700_000_000
 JSON = json.dumps({"a": {"b": "boo"}, "n": 7, "list": [{"k": "x"}, {"k": "yy"}], "nil": None, "ok": True, "code": "404", "the key": 1})
@@ -20,10 +19,8 @@ LINE = '127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, ManualClock(NOW))
-    yield made
-    made.close()
+def clock():
+    return ManualClock(NOW)
 
 
 @pytest.fixture

@@ -11,17 +11,15 @@ from botocore.exceptions import ClientError
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.store import Step
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
-from tests.support.platform import ACCOUNT, InProcess
+from tests.support.platform import ACCOUNT
 
 PREFIX = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, ManualClock(1_700_000_000.0))
-    yield made
-    made.close()
+def clock():
+    return ManualClock(1_700_000_000.0)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 from modelyard.config import Settings
 from modelyard.kernel.clock import ManualClock
 from modelyard.runtime.images import ImageStore
-from tests.support.platform import InProcess
 
 PREFIX = "arn:aws:sagemaker:us-east-1:123456789012:"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
@@ -26,10 +25,8 @@ REGISTRY = IMAGE.partition("/")[0]
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture

@@ -8,16 +8,14 @@ import pytest
 
 from modelyard.kernel.clock import ManualClock
 from tests.services.secretsmanager.test_secrets import refused
-from tests.support.platform import ACCOUNT, InProcess
+from tests.support.platform import ACCOUNT
 
 WEST, SOUTH = "eu-west-1", "ap-south-1"
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, clock=ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture

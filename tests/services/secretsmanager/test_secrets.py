@@ -18,7 +18,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Service
 from modelyard.services.secretsmanager.secret import staged
 from tests.support import inproc
-from tests.support.platform import ACCOUNT, InProcess
+from tests.support.platform import ACCOUNT
 
 DAY = 86400.0
 PATIENT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,10 +26,8 @@ TOKENS = [str(uuid.UUID(int=number)) for number in range(1, 8)]
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, clock=ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture

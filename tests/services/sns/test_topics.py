@@ -15,14 +15,12 @@ from botocore.exceptions import ClientError
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.targets import Delivery, deliver
-from tests.support.platform import ACCOUNT, InProcess
+from tests.support.platform import ACCOUNT
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, clock=ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture

@@ -12,14 +12,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from modelyard.kernel.clock import ManualClock
-from tests.support.platform import InProcess
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, clock=ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture

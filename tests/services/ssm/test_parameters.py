@@ -12,16 +12,14 @@ from botocore.exceptions import ClientError
 
 from modelyard.kernel.clock import ManualClock
 from tests.support import inproc
-from tests.support.platform import ACCOUNT, InProcess
+from tests.support.platform import ACCOUNT
 
 DAY = 86400.0
 
 
 @pytest.fixture
-def yard(tmp_path):
-    made = InProcess(tmp_path, clock=ManualClock())
-    yield made
-    made.close()
+def clock():
+    return ManualClock()
 
 
 @pytest.fixture
