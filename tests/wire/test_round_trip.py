@@ -29,7 +29,8 @@ SERVICES = [
 OTHER_PROTOCOLS = ["cloudwatch", "codebuild", "codepipeline", "servicecatalog", "resourcegroupstaggingapi"]
 
 CLIENT_SIDE = {
-    "s3": {"SSECustomerKey", "SSECustomerKeyMD5", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5", "EncodingType", "Expires"},
+    "s3": {"SSECustomerKey", "SSECustomerKeyMD5", "CopySourceSSECustomerKey", "CopySourceSSECustomerKeyMD5", "EncodingType", "Expires"}
+    | {"ContentMD5", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256"},  # of the real body only
     "autoscaling": {"UserData"},
     "ec2": {"UserData", "PresignedUrl", "DestinationRegion", "SpotPrice"},
     "apigateway": {"accepts"},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
 
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.store import Step
+from modelyard.services.sagemaker.lineage import facts
 from modelyard.services.sagemaker.training_job.lifecycle import LIFECYCLE, moved
 from tests.support.platform import ACCOUNT
 
@@ -231,3 +233,11 @@ def test_a_principal_without_permission_is_denied(yard, sm):
         (metrics.batch_put_metrics, {"TrialComponentName": "run", "MetricData": [datum]}),
     ):
         assert refused(function, **request)[0] == "AccessDeniedException", function
+
+
+def test_an_endpoint_of_inference_components_has_no_model_of_its_own():
+    state = {"serving": {"config": "c", "variants": [{"name": "m"}], "shadows": []}}
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/e"
+    endpoint = SimpleNamespace(arn=arn, name="e", uid="u", created_at=1_700_000_000.0, state=state)
+    [link] = facts.of_endpoint(endpoint)
+    assert (link.source.type, link.destination.type) == ("ModelDeployment", "Endpoint")

@@ -104,8 +104,8 @@ def readings(alarm: Mapping[str, Any], hands: Call) -> tuple[float, ...]:
         answer = hands.invoke("cloudwatch", "GetMetricData", request)
     except ApiError:
         return _told(alarm)
-    found = next((r for r in answer["MetricDataResults"] if r["Values"]), None)
-    return tuple(found["Values"]) if found else _told(alarm)
+    found = next((r["Values"] for r in answer["MetricDataResults"] if len(r["Values"])), ())  # lists, or arrays of numpy's
+    return tuple(map(float, found)) or _told(alarm)
 
 
 def _period(alarm: Mapping[str, Any]) -> int:

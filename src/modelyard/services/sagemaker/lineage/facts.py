@@ -136,8 +136,9 @@ def of_endpoint(endpoint: Record) -> list[Link]:
     front = endpoint.arn.rpartition(":")[0]
     links = [Link(deployment, me, "AssociatedWith")]
     for variant in (*serving["variants"], *serving.get("shadows", ())):
-        links.append(Link(artifact(f"{front}:model/{variant['model'].lower()}", "Model"), deployment, "ContributedTo"))
-        links += [Link(one, deployment, "ContributedTo") for one in _of_containers(variant["containers"]) if one.type == "Model"]
+        if variant.get("model"):  # instances of inference components come without one
+            links.append(Link(artifact(f"{front}:model/{variant['model'].lower()}", "Model"), deployment, "ContributedTo"))
+        links += [Link(one, deployment, "ContributedTo") for one in _of_containers(variant.get("containers") or ()) if one.type == "Model"]
     return links
 
 
