@@ -67,7 +67,7 @@ def test_a_small_space_is_tried_whole_before_anything_twice():
     for strategy in ("Random", "Bayesian"):
         tried = []
         for n in range(1, 7):
-            tried.append(suggest(strategy, space, "s", n, Known([(values, float(values["a"])) for values in tried])))
+            tried.append(suggest(strategy, space, "s", n, Known([({**values, "epochs": "3"}, float(values["a"])) for values in tried])))
         assert len({str(values) for values in tried}) == 6
 
 

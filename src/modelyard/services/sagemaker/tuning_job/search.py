@@ -43,10 +43,10 @@ def grid(space: Space, number: int) -> dict[str, str]:
 
 def draw(space: Space, seed: str, number: int, known: Known) -> dict[str, str]:
     """Values at random; not those of another trial while there are others."""
-    rng, taken = random.Random(f"{seed}:{number}"), _taken(known)
+    rng, taken = random.Random(f"{seed}:{number}"), _taken(space, known)
     for _ in range(DRAWS):
         values = space.values([rng.random() for _ in space.ranges])
-        if _key(values) not in taken:
+        if _key(space, values) not in taken:
             break
     return values
 
@@ -62,7 +62,7 @@ def spread(space: Space, seed: str, number: int, known: Known) -> dict[str, str]
         rng.shuffle(order)
         point.append((order[row] + [rng.random() for _ in range(rows)][row]) / rows)
     values = space.values(point)
-    return values if _key(values) not in _taken(known) else draw(space, seed, number, known)
+    return values if _key(space, values) not in _taken(space, known) else draw(space, seed, number, known)
 
 
 def bayesian(space: Space, seed: str, number: int, known: Known) -> dict[str, str]:
@@ -85,17 +85,18 @@ def bayesian(space: Space, seed: str, number: int, known: Known) -> dict[str, st
         found = gaussian.suggest(space, points, losses, waiting, tasks, _integer(f"{seed}:{number}"))
     except gaussian.Singular:
         return draw(space, seed, number, known)
-    taken = _taken(known)
-    fresh = (values for values in map(space.values, found) if _key(values) not in taken)
+    taken = _taken(space, known)
+    fresh = (values for values in map(space.values, found) if _key(space, values) not in taken)
     return next(fresh, None) or draw(space, seed, number, known)  # the model would try again what it knows
 
 
-def _taken(known: Known) -> set[tuple[tuple[str, str], ...]]:
-    return {_key(values) for values, _ in known.observed} | {_key(values) for values in known.waiting}
+def _taken(space: Space, known: Known) -> set[tuple[str | None, ...]]:
+    return {_key(space, values) for values, _ in known.observed} | {_key(space, values) for values in known.waiting}
 
 
-def _key(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(values.items()))
+def _key(space: Space, values: dict[str, str]) -> tuple[str | None, ...]:
+    """What is searched; observed values have static ones beside them."""
+    return tuple(values.get(r.name) for r in space.ranges)
 
 
 def _integer(text: str) -> int:
