@@ -54,7 +54,7 @@ def test_logs_of_an_endpoint(yard):
     )
     assert wait(lambda: yard.modelyard("logs", "logged").stdout, 20)
     yard.client("sagemaker").delete_endpoint(EndpointName="logged")
-    assert "no job or endpoint nobody" in yard.modelyard("logs", "nobody", code=1).stderr
+    assert "no job, endpoint or group nobody" in yard.modelyard("logs", "nobody", code=1).stderr
 
 
 def test_status_and_health(yard):

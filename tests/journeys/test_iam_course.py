@@ -102,8 +102,8 @@ def test_policies_of_aws(iam):
     policy = iam.get_policy(PolicyArn=SAGEMAKER)["Policy"]
     versions = iam.list_policy_versions(PolicyArn=SAGEMAKER)["Versions"]
     assert [v["VersionId"] for v in versions if v["IsDefaultVersion"]] == [policy["DefaultVersionId"]]
-    v19 = iam.get_policy_version(PolicyArn=SAGEMAKER, VersionId="v19")["PolicyVersion"]
-    assert v19["Document"]["Version"] == "2012-10-17" and v19["Document"]["Statement"]
+    default = iam.get_policy_version(PolicyArn=SAGEMAKER, VersionId=policy["DefaultVersionId"])["PolicyVersion"]
+    assert default["Document"]["Version"] == "2012-10-17" and default["Document"]["Statement"]
 
 
 def decisions(iam, role, actions, *resources):

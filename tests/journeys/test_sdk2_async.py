@@ -7,7 +7,7 @@ from tests.journeys.conftest import HERE
 
 @pytest.fixture(scope="module")
 def sdk(yard):
-    role = yard.client("iam").list_roles()["Roles"][0]["Arn"]
+    role = yard.client("iam").get_role(RoleName="ModelyardExecutionRole")["Role"]["Arn"]
     return yard.python("client-sdk2", "sdk2_async.py", str(HERE / "code/echo"), role, timeout=300)
 
 
