@@ -6,21 +6,10 @@ import json
 
 import pytest
 
-from modelyard.kernel.clock import ManualClock
 from tests.services.secretsmanager.test_secrets import refused
 from tests.support.platform import ACCOUNT
 
 WEST, SOUTH = "eu-west-1", "ap-south-1"
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
-def sm(yard):
-    return yard.client("secretsmanager")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Service
 from modelyard.services.secretsmanager.secret import staged
@@ -23,16 +22,6 @@ from tests.support.platform import ACCOUNT
 DAY = 86400.0
 PATIENT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOKENS = [str(uuid.UUID(int=number)) for number in range(1, 8)]
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
-def sm(yard):
-    return yard.client("secretsmanager")
 
 
 def refused(code: str, call, text: str = "", **request):

@@ -1,26 +1,20 @@
 """Checksums of objects: MD5 for the ETag, and S3's additional checksums.
 
 Source: "Checking object integrity" of the S3 user guide; members `Checksum<ALGORITHM>` of botocore's model, values
-base64 of the big-endian digest. CRC32C and CRC64NVME come from the small package `anycrc` (16 GB/s; pure Python
-makes 10 MB/s). The XXHASH family is refused, not ignored.
+base64 of the big-endian digest, made by kernel/hashing.py. The XXHASH family is refused, not ignored.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
-import zlib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-import anycrc
-
+from modelyard.kernel import hashing
 from modelyard.kernel.errors import ApiError
+from modelyard.kernel.hashing import DIGEST_BYTES
 from modelyard.services.s3.errors import s3_error
 
-DIGEST_BYTES = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32, "SHA512": 64, "MD5": 16}
 _UNBUILT = ("XXHASH64", "XXHASH3", "XXHASH128")
 DEFAULT = "CRC64NVME"
 """What S3 keeps of an object when the client named no algorithm."""
@@ -29,36 +23,11 @@ DEFAULT = "CRC64NVME"
 _POLYNOMIALS = {"CRC32": (32, 0xEDB88320), "CRC32C": (32, 0x82F63B78), "CRC64NVME": (64, 0x9A6C9329AC4BC9B5)}
 
 
-class _Crc:
-    """A running CRC with hashlib's interface."""
-
-    def __init__(self, function: Any, width: int) -> None:
-        self._function, self._width, self._value = function, width, 0
-
-    def update(self, data: Any) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._width, "big")
-
-
-@cache
-def _crc(name: str) -> Any:
-    return anycrc.Model(name).calc
-
-
 def hasher(algorithm: str) -> Any:
     """A fresh running checksum: `update(bytes)`, `digest()`."""
-    match algorithm:
-        case "CRC32":
-            return _Crc(zlib.crc32, 4)
-        case "CRC32C":
-            return _Crc(_crc("CRC32C"), 4)
-        case "CRC64NVME":
-            return _Crc(_crc("CRC64-NVME"), 8)
-        case "SHA1" | "SHA256" | "SHA512" | "MD5":
-            return hashlib.new(algorithm.lower(), usedforsecurity=False)
-    raise unsupported()
+    if algorithm not in DIGEST_BYTES:
+        raise unsupported()
+    return hashing.hasher(algorithm)
 
 
 def unsupported() -> ApiError:
@@ -103,11 +72,8 @@ def content_md5(value: str | None) -> bytes | None:
     """The digest of a Content-MD5 header; InvalidDigest where it is no MD5."""
     if value is None:
         return None
-    try:
-        digest = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) != 16:
+    digest = hashing.digest_of("MD5", value)
+    if digest is None:
         raise s3_error("InvalidDigest", **{"Content-MD5": value})
     return digest
 
@@ -154,9 +120,5 @@ def _power_of_x(exponent: int, width: int, polynomial: int) -> int:
 
 
 def _check_form(algorithm: str, value: str) -> None:
-    try:
-        good = len(base64.b64decode(value, validate=True)) == DIGEST_BYTES[algorithm]
-    except (binascii.Error, ValueError):
-        good = False
-    if not good:
+    if hashing.digest_of(algorithm, value) is None:
         raise s3_error("InvalidRequest", f"Value for x-amz-checksum-{algorithm.lower()} header is invalid.")

@@ -38,13 +38,7 @@ def get_object(call, request):
 
 @api.brief("GetObject")
 def get_object_briefly(call, request):
-    """What is encrypted takes the keys' service and a cipher; a database elsewhere takes waiting."""
-    if not depot_of(call).index.is_local:
-        return None
-    try:
-        return _get(call, request, _refuse_sealed)
-    except _Sealed:
-        return None
+    return _briefly(call, request, _get)
 
 
 class _Sealed(Exception):
@@ -58,6 +52,16 @@ def _any(version: Version) -> None:
 def _refuse_sealed(version: Version) -> None:
     if "sealed" in version.meta:
         raise _Sealed
+
+
+def _briefly(call: Any, request: dict[str, Any], work: Callable[..., dict[str, Any]]) -> dict[str, Any] | None:
+    """What is encrypted takes the keys' service and a cipher; a database elsewhere takes waiting."""
+    if not depot_of(call).index.is_local:
+        return None
+    try:
+        return work(call, request, _refuse_sealed)
+    except _Sealed:
+        return None
 
 
 def _get(call: Any, request: dict[str, Any], first: Callable[[Version], None]) -> dict[str, Any]:
@@ -103,12 +107,7 @@ def head_object(call, request):
 
 @api.brief("HeadObject")
 def head_object_briefly(call, request):
-    if not depot_of(call).index.is_local:
-        return None
-    try:
-        return _head(call, request, _refuse_sealed)
-    except _Sealed:
-        return None
+    return _briefly(call, request, _head)
 
 
 def _head(call: Any, request: dict[str, Any], first: Callable[[Version], None]) -> dict[str, Any]:
