@@ -33,6 +33,9 @@ def test_two_hundred_jobs_at_once_all_finish_in_order(boxes):
         time.sleep(0.1)
     rows = {row.name: row for row in rows}
     assert {row.status for row in rows.values()} == {"Completed"}
-    assert most <= 2 * len(os.sched_getaffinity(0)), "places are bounded"
-    started = [rows[name].state["started_at"] for name in names]
-    assert started == sorted(started), "first come, first served"
+    places = 2 * len(os.sched_getaffinity(0))
+    assert most <= places, "places are bounded"
+    order = sorted(names, key=lambda name: rows[name].state["started_at"])
+    # Those that have places at the same time start in any order.
+    moved = {name: order.index(name) - at for at, name in enumerate(names) if abs(order.index(name) - at) >= places}
+    assert not moved, "first come, first served"
