@@ -20,6 +20,9 @@ from modelyard.wire.shapes import Model, Shape
 MAX_TOLD = 50
 """At most so many violations are told in one message."""
 
+TELL_NO_VALUES = frozenset({"iam"})
+"""IAM told the wrong value (and the words of an enum) until 2024, and does not any more."""
+
 LONGEST_TOLD = 4096
 """A value is told up to so many characters: ten thousand log events would make an error of half a megabyte."""
 
@@ -155,7 +158,7 @@ def _tests(shape: Shape) -> list[Test]:
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
         if (enum := shape.trait("enum")) and not (shape.name == "FilterRuleName" or "s3:ObjectCreated:*" in enum):
-            tests.insert(0, _enum(enum))  # S3 takes names of filter rules in any case, and has words of its own for unknown events
+            tests.insert(0, _enum(enum, shape.model.name not in TELL_NO_VALUES))  # S3 takes names of filter rules in any case, and has words of its own for unknown events
         if pattern := shape.trait("pattern"):
             tests.append(_pattern(pattern))
         return tests
@@ -190,9 +193,9 @@ def _range_tests(shape: Shape) -> list[Test]:
     return tests
 
 
-def _enum(values: list[str]) -> Test:
-    known = frozenset(values)
-    return (lambda value: value not in known, f"Member must satisfy enum value set: [{', '.join(values)}]")
+def _enum(values: list[str], told: bool) -> Test:
+    known, words = frozenset(values), f": [{', '.join(values)}]" if told else ""
+    return (lambda value: value not in known, f"Member must satisfy enum value set{words}")
 
 
 def _pattern(pattern: str) -> Test:
@@ -207,8 +210,8 @@ def _camel(name: str) -> str:
 
 
 def _told(value: Any, shape: Shape) -> str:
-    """`'x' ` as AWS prints the value; nothing for a sensitive one."""
-    if shape.trait("sensitive"):
+    """`'x' ` as AWS prints the value; nothing for a sensitive one, nor where the service tells none."""
+    if shape.trait("sensitive") or shape.model.name in TELL_NO_VALUES:
         return ""
     told = _java(value, shape)
     return f"'{told}' " if len(told) <= LONGEST_TOLD else f"'{told[:LONGEST_TOLD]}…' "
