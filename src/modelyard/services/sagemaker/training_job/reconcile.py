@@ -194,7 +194,7 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
 def _run(job: Record, seen: Seen, now: float) -> Step:
     run, stop = seen.run, job.spec.get("stop", False)
     noticed = job.state.get("noticed") == job.state["attempt"]
-    if noticed and not stop and (run.state == "absent" or run.state == "exited" and run.ended_by == "stop"):
+    if noticed and not stop and (run.state == "absent" or (run.state == "exited" and run.ended_by == "stop")):
         return _interrupted(job, seen.ran_s, now)
     if run.state == "exited":
         outcome, secondary, reason = _outcome(run, seen.failure, stop)
