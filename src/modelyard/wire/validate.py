@@ -153,12 +153,17 @@ def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, m
 # --- the constraints of one value ---------------------------------------------------------------
 
 
+LOOSE = ("FilterRuleName", "ChecksumMode", "BucketCannedACL")
+"""Words that S3 takes in any case (other SDKs send them in lower case), or takes more of than its model tells; it has words of its
+own for unknown ones, and for unknown events."""
+
+
 def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
-        if (enum := shape.trait("enum")) and not (shape.name == "FilterRuleName" or "s3:ObjectCreated:*" in enum):
-            tests.insert(0, _enum(enum))  # S3 takes names of filter rules in any case, and has words of its own for unknown events
+        if (enum := shape.trait("enum")) and not (shape.name in LOOSE or "s3:ObjectCreated:*" in enum):
+            tests.insert(0, _enum(enum))
         if (pattern := shape.trait("pattern")) and shape.name != "MetricNamespace":  # of which Logs' model forbids colons that Logs takes
             tests.append(_pattern(pattern))
         return tests
