@@ -325,3 +325,13 @@ def test_the_last_denied_call_needs_no_id(yard, anna, monkeypatch, capsys):
     yard.client("iam").list_groups()
     assert command(yard, monkeypatch, "explain") == exits.OK
     assert "implicitDeny: iam:ListUsers" in capsys.readouterr().out
+
+
+def test_the_last_data_calls_are_explained_too(yard, anna):
+    s3 = yard.client("s3")
+    s3.create_bucket(Bucket="data")
+    answer = s3.put_object(Bucket="data", Key="in/one", Body=b"x")
+    found = explain(yard, answer["ResponseMetadata"]["RequestId"])
+    assert found["EventName"] == "PutObject" and not found["DeniedThen"] and "those of now" in found["Hint"]
+    (check,) = found["Checks"]
+    assert check["Resource"] == "arn:aws:s3:::data/in/one" and check["Decision"] == "allowed"
