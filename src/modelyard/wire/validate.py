@@ -150,12 +150,17 @@ def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, m
 # --- the constraints of one value ---------------------------------------------------------------
 
 
+_SERVICES_OWN = ("FilterRuleName", "TransitionDefaultMinimumObjectSize", "QueueAttributeName")
+"""Enumerations that are not the whole truth, so the service checks them: S3 takes names of filter rules in any case and has words of its
+own for others (as for unknown events of notifications), ReceiveMessage of SQS takes names of message attributes where the model has those of queues."""
+
+
 def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
-        if (enum := shape.trait("enum")) and not (shape.name == "FilterRuleName" or "s3:ObjectCreated:*" in enum):
-            tests.insert(0, _enum(enum))  # S3 takes names of filter rules in any case, and has words of its own for unknown events
+        if (enum := shape.trait("enum")) and shape.name not in _SERVICES_OWN and "s3:ObjectCreated:*" not in enum:
+            tests.insert(0, _enum(enum))
         if pattern := shape.trait("pattern"):
             tests.append(_pattern(pattern))
         return tests

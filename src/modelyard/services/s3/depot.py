@@ -248,6 +248,8 @@ class Depot:
         if not home.versioning:
             if have is not None:
                 noted.append(self._remove(tx, home, have, removed, free))
+            else:  # S3 tells that a key was deleted though it was not there
+                noted.append(self.changed(tx, home, Version(0, bucket, key, NULL_VERSION, True, False, 0, "", 0.0, "", {}), removed))
             return None, None
         name = new_version(home)
         if name == NULL_VERSION:
