@@ -108,7 +108,7 @@ def note(tx: Tx, home: Bucket, version: Version, cause: Cause, now: float) -> bo
         told["version"] = version.version
     if version.meta.get("storage"):
         told["storage"] = version.meta["storage"]
-    if version.marker:
+    if cause.event.endswith("DeleteMarkerCreated"):
         told["etag"] = _NOTHING
     elif cause.event.startswith(_OF_SETTINGS):
         told |= {"etag": version.etag, "unordered": True}
