@@ -156,17 +156,18 @@ def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, m
 # --- the constraints of one value ---------------------------------------------------------------
 
 
-LOOSE = ("FilterRuleName", "ChecksumMode", "BucketCannedACL")
-"""Words that S3 takes in any case (other SDKs send them in lower case), or takes more of than its model tells; it has words of its
-own for unknown ones, and for unknown events."""
+_SERVICES_OWN = ("FilterRuleName", "ChecksumMode", "BucketCannedACL", "TransitionDefaultMinimumObjectSize", "QueueAttributeName")
+"""Enumerations that are not the whole truth, so the service checks them: S3 takes some words in any case (SDKs of other languages send
+them in lower case) or more than its model tells, and has words of its own for unknown ones (as for unknown events of notifications);
+ReceiveMessage of SQS takes names of message attributes where the model has those of queues."""
 
 
 def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
-        if (enum := shape.trait("enum")) and not (shape.name in LOOSE or "s3:ObjectCreated:*" in enum):
-            tests.insert(0, _enum(enum, shape.model.name not in TELL_NO_VALUES))
+        if (enum := shape.trait("enum")) and shape.name not in _SERVICES_OWN and "s3:ObjectCreated:*" not in enum:
+            tests.insert(0, _enum(enum))
         if (pattern := shape.trait("pattern")) and shape.name != "MetricNamespace":  # of which Logs' model forbids colons that Logs takes
             tests.append(_pattern(pattern))
         return tests

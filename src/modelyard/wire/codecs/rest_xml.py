@@ -50,6 +50,11 @@ S3_ROOTS = {
 clients read any root, others do not."""
 
 
+_EMPTY_IN_TRUTH = {
+    "PutBucketPolicy",
+    *(f"PutBucket{kind}Configuration" for kind in ("Analytics", "IntelligentTiering", "Inventory", "Metrics")),
+}
+
 ENCRYPTION = "x-amz-server-side-encryption"
 """What makes an object, not what reads it: S3 refuses it there."""
 
@@ -103,7 +108,7 @@ class RestXmlCodec(RestCodec):
         status, headers = self.bind(response, strict)
         if self.is_s3 and response.get("ContentRange"):
             status = 206  # the model does not say it
-        if self.is_s3 and self.operation == "PutBucketPolicy":
+        if self.is_s3 and self.operation in _EMPTY_IN_TRUTH:
             status = 204  # nor this
         headers += request_headers(self.is_s3, request_id)
         if self.output is None:
