@@ -20,7 +20,7 @@ from modelyard.kernel.identity import Credential, Identity
 from modelyard.wire import signing
 from modelyard.wire.autherrors import auth_error
 from modelyard.wire.http import HttpRequest
-from modelyard.wire.sigv4 import SKEW_S, Authenticated, is_decimal
+from modelyard.wire.sigv4 import SKEW_S, Authenticated, expired, is_decimal
 
 # Sub-resources and response overrides that are part of the signed resource.
 _SIGNED_PARAMETERS = frozenset(
@@ -106,8 +106,8 @@ def authenticate(request: HttpRequest, identity: Identity, clock: Clock) -> Auth
         raise ApiError("AccessDenied", "Invalid date (should be seconds since epoch): " + said["Expires"], 403)
     token = said.get("x-amz-security-token") or request.header("x-amz-security-token")
     credential = _credential(said["AWSAccessKeyId"], token, identity, clock)
-    if real_now() > int(said["Expires"]):
-        raise ApiError("AccessDenied", "Request has expired", 403, fields={"Expires": said["Expires"]})
+    if (now := real_now()) > int(said["Expires"]):
+        raise expired(min(int(said["Expires"]), now), now)
     _compare(request, credential, said["Signature"], said["Expires"], said)
     return Authenticated(credential.principal, "us-east-1", "s3", OldClaim(credential.access_key, None, int(said["Expires"])))
 

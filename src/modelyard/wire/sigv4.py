@@ -261,12 +261,22 @@ def check_service(claim: Claim, service: str, family: str) -> None:
 def _check_presigned(claim: Claim, now: float, family: str) -> None:
     if now > claim.time + claim.expires_s:
         if family == "s3":
-            raise ApiError("AccessDenied", "Request has expired", 403, fields={"X-Amz-Expires": str(claim.expires_s)})
+            raise expired(claim.time + claim.expires_s, now, **{"X-Amz-Expires": str(claim.expires_s)})
         raise auth_error(family, "skewed", _skew_text(claim, now))
     if claim.time > now + SKEW_S:
         if family == "s3":
             raise ApiError("AccessDenied", "Request is not yet valid", 403)
         raise auth_error(family, "skewed", _skew_text(claim, now))
+
+
+def expired(at: float, now: float, **fields: str) -> ApiError:
+    """What S3 says of a presigned URL whose time is over."""
+    times = {"Expires": iso(at), "ServerTime": iso(now)}
+    return ApiError("AccessDenied", "Request has expired", 403, fields={**fields, **times})
+
+
+def iso(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_hash: str, family: str) -> bytes:

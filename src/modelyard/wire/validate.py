@@ -26,6 +26,9 @@ LONGEST_TOLD = 4096
 GOOD_KEPT, LONGEST_KEPT = 64, 128
 """Texts that were found good are remembered, so many per shape of a model: clients send the same names all day."""
 
+_S3_JUDGES = ("FilterRuleName", "ChecksumMode", "BucketLocationConstraint")
+"""What S3 takes in any case, or answers in words of its own; so with the events of notifications."""
+
 Report = list[str]
 Check = Callable[[Any, str, Report], None]
 Test = tuple[Callable[[Any], bool], str]
@@ -154,8 +157,8 @@ def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
-        if (enum := shape.trait("enum")) and not (shape.name == "FilterRuleName" or "s3:ObjectCreated:*" in enum):
-            tests.insert(0, _enum(enum))  # S3 takes names of filter rules in any case, and has words of its own for unknown events
+        if (enum := shape.trait("enum")) and not (shape.name in _S3_JUDGES or "s3:ObjectCreated:*" in enum):
+            tests.insert(0, _enum(enum))
         if pattern := shape.trait("pattern"):
             tests.append(_pattern(pattern))
         return tests
@@ -265,7 +268,34 @@ def _place(line: str) -> str:
     return line.partition(" at '")[2].partition("'")[0]
 
 
+# What S3 says of headers and parameters: member → (header or parameter, text). The wrong value stands for {}.
+_S3_WORDS = {
+    "encodingType": ("encoding-type", "Invalid Encoding Method specified in Request"),
+    "objectOwnership": ("x-amz-object-ownership", "Invalid x-amz-object-ownership header: {}"),
+    "objectLockMode": ("x-amz-object-lock-mode", "Unknown wormMode directive."),
+    "copySource": ("x-amz-copy-source", "Invalid copy source object key"),
+}
+_S3_REQUESTS = {
+    "checksumAlgorithm": "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+    "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+    "transitionDefaultMinimumObjectSize": "Invalid TransitionDefaultMinimumObjectSize found: {}",
+}
+
+
 def _s3(report: Report) -> ApiError:
+    place, value = _place(report[0]), report[0].removeprefix("Value '").partition("' at '")[0]
+    if place == "policy":
+        return ApiError("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'", 400)
+    if place == "storageClass":
+        return ApiError("InvalidStorageClass", "The storage class you specified is not valid", 400, fields={"StorageClassRequested": value})
+    if place in _S3_REQUESTS:
+        return ApiError("InvalidRequest", _S3_REQUESTS[place].format(value), 400)
+    if place in _S3_WORDS:
+        name, text = _S3_WORDS[place]
+        fields = {"ArgumentName": name} | ({} if place == "objectOwnership" else {"ArgumentValue": name if place == "copySource" else value})
+        return ApiError("InvalidArgument", text.format(value), 400, fields=fields)
+    if place == "aCL":
+        return ApiError("InvalidArgument", detected(report), 400, fields={"ArgumentName": "x-amz-acl", "ArgumentValue": value})
     if "." in _place(report[0]):  # inside the XML, not in a header or the query
         code = "MalformedACLError" if _place(report[0]).startswith("accessControlPolicy.") else "MalformedXML"
         return ApiError(code, "The XML you provided was not well-formed or did not validate against our published schema", 400)

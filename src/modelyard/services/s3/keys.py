@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from modelyard.services.s3.errors import s3_error
+from modelyard.kernel.errors import ApiError
+from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Version
 
 HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl", "Expires")
@@ -16,8 +17,7 @@ MAX_KEY_BYTES = 1024
 MAX_USER_METADATA_BYTES = 2048
 DEFAULT_TYPE = "binary/octet-stream"
 STORAGE_CLASSES = {
-    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS",
-    "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE",
+    "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR",
 }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
         meta["tags"] = tags_of_header(request["Tagging"])
     storage = request.get("StorageClass", "STANDARD")
     if storage not in STORAGE_CLASSES:
-        raise s3_error("InvalidRequest", "The storage class you specified is not valid", StorageClassRequested=storage)
+        raise ApiError("InvalidStorageClass", "The storage class you specified is not valid", 400, fields={"StorageClassRequested": storage})
     if storage != "STANDARD":
         meta["storage"] = storage
     return meta
@@ -63,6 +63,9 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
 def tags_of_header(header: str) -> dict[str, str]:
     """`a=b&c=d` of x-amz-tagging."""
     pairs = parse_qsl(header, keep_blank_values=True)
+    if len({key for key, _ in pairs}) != len(pairs) or any("," in word for pair in pairs for word in pair):
+        text = "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates."
+        raise invalid_argument(text, "x-amz-tagging", header)
     return checked_tags([{"Key": key, "Value": value} for key, value in pairs], limit=10)
 
 
@@ -74,12 +77,13 @@ def checked_tags(tag_set: list[dict[str, str]], limit: int) -> dict[str, str]:
     tags: dict[str, str] = {}
     for tag in tag_set:
         key, value = tag.get("Key", ""), tag.get("Value", "")
-        if not 1 <= len(key) <= 128:
+        if not 1 <= len(key) <= 128 or "," in key:
             raise s3_error("InvalidTag", "The TagKey you have provided is invalid", TagKey=key)
-        if len(value) > 256:
+        if len(value) > 256 or "," in value:
             raise s3_error("InvalidTag", "The TagValue you have provided is invalid", TagKey=key, TagValue=value)
         if key.startswith("aws:"):
-            raise s3_error("InvalidTag", "System tags cannot be added/updated by requester", TagKey=key)
+            what = "Your TagKey cannot be prefixed with aws:" if limit == 10 else "System tags cannot be added/updated by requester"
+            raise s3_error("InvalidTag", what, TagKey=key)
         if key in tags:
             raise s3_error("InvalidTag", "Cannot provide multiple Tags with the same key", TagKey=key)
         tags[key] = value
@@ -102,8 +106,6 @@ def described(version: Version) -> dict[str, Any]:
         answer["StorageClass"] = meta["storage"]
     if meta.get("redirect"):
         answer["WebsiteRedirectLocation"] = meta["redirect"]
-    if meta.get("parts"):
-        answer["PartsCount"] = len(meta["parts"])
     return answer
 
 
@@ -123,6 +125,11 @@ def encryption_member(meta: Mapping[str, Any]) -> dict[str, str]:
 def version_member(version: Version, versioning: str) -> dict[str, str]:
     """`VersionId` is told where the bucket is or was versioned."""
     return {"VersionId": version.version} if versioning else {}
+
+
+def written_member(version: Version, versioning: str) -> dict[str, str]:
+    """The same of what was just put: the one `null` version of a bucket whose versioning is suspended is not told."""
+    return {"VersionId": version.version} if versioning == "Enabled" else {}
 
 
 def _without_aws_chunked(encoding: str) -> str:

@@ -72,7 +72,7 @@ class RestXmlCodec(RestCodec):
         return xml.XmlReader().compile(self.payload_shape)
 
     def _writer(self, strict: bool) -> xml.XmlWriter:
-        return xml.XmlWriter(strict, scalars.write_iso8601_ms if self.is_s3 else scalars.write_iso8601)
+        return xml.XmlWriter(strict, scalars.write_iso8601_000 if self.is_s3 else scalars.write_iso8601)
 
     @cached_property
     def _writers(self) -> dict[bool, Compiled]:
@@ -103,7 +103,7 @@ class RestXmlCodec(RestCodec):
         status, headers = self.bind(response, strict)
         if self.is_s3 and response.get("ContentRange"):
             status = 206  # the model does not say it
-        if self.is_s3 and self.operation == "PutBucketPolicy":
+        if self.is_s3 and self.operation in ("PutBucketPolicy", "PutBucketTagging"):
             status = 204  # nor this
         headers += request_headers(self.is_s3, request_id)
         if self.output is None:
