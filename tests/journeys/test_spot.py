@@ -7,10 +7,12 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
+from modelyard.kernel.clock import SystemClock
 from tests.support.boxes import BUCKET, Boxes
 
 pytestmark = pytest.mark.slow
-# Counts to 40, a checkpoint at each; goes on where the last checkpoint is.
+# Counts to 40, a checkpoint at each; goes on where the last checkpoint is. It waits before 40 until it has been interrupted
+# (`holds` 1), always (2), or not at all: a machine that is slow must not let it end before its interruption.
 COUNT = """
 import json, os, signal, sys, time
 conf = json.load(open('/opt/ml/input/config/hyperparameters.json'))
@@ -18,26 +20,47 @@ folder = conf.get('folder', '/opt/ml/checkpoints')
 signal.signal(signal.SIGTERM, lambda *_: (print('told to end', flush=True), open(folder + '/bye', 'w').write('bye'), sys.exit(0)))
 path = folder + '/epoch'
 begin = int(open(path).read()) if os.path.exists(path) else 0
-print('begin at', begin, os.path.exists(folder + '/bye'), flush=True)
-for n in range(begin, int(conf.get('epochs', 40))):
+again = os.path.exists(folder + '/bye')
+print('begin at', begin, again, flush=True)
+for n in range(begin, 40):
     time.sleep(.1)
+    while n == 39 and int(conf.get('holds', 0)) > again: time.sleep(.1)
     open(path + '.tmp', 'w').write(str(n + 1)); os.replace(path + '.tmp', path)
 print('done', flush=True)
 open('/opt/ml/model/m', 'w').write('model')
 """
 SPOT = {
     "EnableManagedSpotTraining": True,
-    "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
     "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/job"},
 }
 
 
+class Ahead(SystemClock):
+    """The time of day, and as much more as a test says."""
+
+    ahead = 0.0
+
+    def now(self):
+        return super().now() + self.ahead
+
+    def of_real(self, real):
+        return super().of_real(real) + self.ahead
+
+
 @pytest.fixture
 def boxes(tmp_path):
-    made = Boxes(tmp_path / "data")
+    made = Boxes(tmp_path / "data", clock=Ahead())
     made.own = made.yard.client("modelyard")
     yield made
     made.close()
+
+
+def held(boxes, name, code=COUNT, holds=1, **more):
+    """A request for a job that does not end before it was interrupted `holds` times."""
+    asked = boxes.request(name, code, **{**SPOT, **more})
+    asked["HyperParameters"]["holds"] = str(holds)
+    return asked
 
 
 def secondary(job):
@@ -45,7 +68,7 @@ def secondary(job):
 
 
 def test_an_interrupted_job_goes_on_from_its_checkpoint(boxes):
-    asked = boxes.request("count", COUNT.replace("for n in", "print('seen=%d;' % begin)\nfor n in"), **SPOT)
+    asked = held(boxes, "count", COUNT.replace("for n in", "print('seen=%d;' % begin)\nfor n in"))
     asked["AlgorithmSpecification"]["MetricDefinitions"] = [
         {"Name": "first", "Regex": "begin at (0)"},
         {"Name": "seen", "Regex": "seen=([0-9]+);"},
@@ -93,10 +116,13 @@ def test_checkpoints_elsewhere_and_for_jobs_that_are_not_spot(boxes):
 
 
 def test_an_outage_interrupts_and_the_wait_has_its_limit(boxes):
+    limits = {"MaxRuntimeInSeconds": 300, "MaxWaitTimeInSeconds": 600}
+    boxes.sm.create_training_job(**held(boxes, "late", StoppingCondition=limits))
+    boxes.until("late", lambda job: job["SecondaryStatus"] == "Training")
     now = boxes.own.describe_spot_market()["Now"].timestamp()
-    boxes.own.put_spot_market(Outages=[{"Start": now + 2, "End": now + 600}])
-    limits = {"MaxRuntimeInSeconds": 3, "MaxWaitTimeInSeconds": 6}
-    boxes.job("late", COUNT, **{**SPOT, "StoppingCondition": limits})
+    boxes.own.put_spot_market(Outages=[{"Start": now, "End": now + 100_000}])
+    boxes.until("late", lambda job: secondary(job)[-2:] == ["Interrupted", "Starting"])
+    boxes.platform.clock.ahead = 700
     job = boxes.end("late")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded"), job
     assert secondary(job)[-3:] == ["Interrupted", "Starting", "MaxWaitTimeExceeded"]
@@ -112,8 +138,9 @@ def test_two_hosts_are_interrupted_and_resumed_together_and_a_stop_in_between_en
     boxes.own.put_spot_market(WaitInSeconds=3600)
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
     code = COUNT.replace("'/epoch'", "'/epoch-' + json.load(open('/opt/ml/input/config/resourceconfig.json'))['current_host']")
-    boxes.job("pair", code, ResourceConfig=resources, **SPOT)
-    boxes.until("pair", lambda job: len(boxes.keys("checkpoints/job/epoch-")) == 2)
+    boxes.sm.create_training_job(**held(boxes, "pair", code, holds=2, ResourceConfig=resources))
+    both = {"checkpoints/job/epoch-algo-1", "checkpoints/job/epoch-algo-2"}  # there may be a .tmp of each beside them
+    boxes.until("pair", lambda job: both <= set(boxes.keys("checkpoints/job/epoch-")))
     boxes.own.interrupt_training_job(TrainingJobName="pair")
     boxes.until("pair", lambda job: secondary(job)[-2:] == ["Interrupted", "Starting"])
     with pytest.raises(ClientError, match="holds no instances"):
@@ -133,7 +160,7 @@ def test_who_may_interrupt_what(boxes):
 
     with pytest.raises(ClientError, match="There is no training job nobody"):
         boxes.own.interrupt_training_job(TrainingJobName="nobody")
-    boxes.job("plain", "import time; time.sleep(20)")
+    boxes.job("plain", "import time; time.sleep(600)")
     boxes.until("plain", lambda job: job["SecondaryStatus"] == "Training")
     with pytest.raises(ClientError, match="does not run on spot instances"):
         boxes.own.interrupt_training_job(TrainingJobName="plain")
@@ -161,7 +188,7 @@ def test_local_paths_that_cannot_be(boxes, path):
 
 
 def test_the_engine_may_die_in_the_two_minutes(boxes):
-    boxes.job("crash", COUNT.replace("sys.exit(0)", "time.sleep(2), sys.exit(0)"), **SPOT)
+    boxes.sm.create_training_job(**held(boxes, "crash", COUNT.replace("sys.exit(0)", "time.sleep(2), sys.exit(0)")))
     boxes.until("crash", lambda job: "checkpoints/job/epoch" in boxes.keys("checkpoints/"))
     boxes.own.interrupt_training_job(TrainingJobName="crash")
     time.sleep(0.5)

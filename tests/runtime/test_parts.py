@@ -146,3 +146,18 @@ def test_steps_in_bubblewraps_words():
         "--proc",
         "/proc",
     ]
+
+
+def test_a_bomb_is_told_by_refused_forks_that_never_pause():
+    storm = cgroup.ForkStorm()
+    assert not storm.look(0, 1.0) and not storm.blows
+    assert not storm.look(400, 2.0) and storm.blows
+    assert storm.look(501, 2.25), "however many looks it takes"
+    assert not storm.look(501, 2.5) and not storm.blows, "a pause"
+    refused = 501
+    for tick in range(20):
+        refused += 1
+        assert not storm.look(refused, 3.0 + tick / 4)
+    assert storm.look(refused + 1, 8.0), "few, because they hold each other up"
+    patient = cgroup.ForkStorm()
+    assert not any(patient.look(10 * (n - n % 2), float(n)) for n in range(100)), "tries again now and then"

@@ -137,6 +137,8 @@ def test_forms_need_their_body_and_say_action_and_version():
 
 def test_targets_and_rpc_paths():
     assert ask("POST", "/", ("x-amz-target", "Logs_20140328.PutLogEvents"), scope("logs")).protocol == "json"
+    for target in ("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents", "CloudTrail_20131101.LookupEvents"):
+        assert ask("POST", "/", ("x-amz-target", target), scope("cloudtrail")).service == "cloudtrail"
     found = ask("POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", ("smithy-protocol", "rpc-v2-cbor"))
     assert (found.service, found.operation, found.protocol) == ("cloudwatch", "PutMetricData", "smithy-rpc-v2-cbor")
     found = ask("POST", "/", FORM, scope("monitoring"), body=b"Action=PutMetricData&Version=2010-08-01")

@@ -44,8 +44,9 @@ class Catalogue:
             self.by_signing.setdefault(entry.signing, []).append(entry)
             self.by_endpoint.setdefault(entry.endpoint, []).append(entry)
             self.by_version.setdefault(entry.version, []).append(entry)
-            if entry.target:
-                self.by_target.setdefault(entry.target, []).append(entry)
+            # botocore sends the whole name of CloudTrail and the like, other SDKs the last word of it.
+            for target in {entry.target, entry.target.rpartition(".")[2]} - {""}:
+                self.by_target.setdefault(target, []).append(entry)
 
 
 @cache

@@ -18,7 +18,7 @@ from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Identity
 from modelyard.wire import signing
-from modelyard.wire.autherrors import auth_error
+from modelyard.wire.autherrors import auth_error, s3_mismatch
 from modelyard.wire.http import HttpRequest
 from modelyard.wire.sigv4 import SKEW_S, Authenticated, expired, is_decimal
 
@@ -148,12 +148,14 @@ def _credential(access_key: str, token: str | None, identity: Identity, clock: C
 
 
 def _compare(request: HttpRequest, credential: Credential, signature: str, moment: str, said: dict[str, str]) -> None:
+    texts = []
     for resource in _resources(request):
         text = string_to_sign(request, moment, resource, said)
         made = base64.b64encode(hmac.digest(credential.secret_key.encode(), text.encode("latin-1", "replace"), "sha1"))
         if hmac.compare_digest(made, signature.encode("latin-1", "replace")):
             return
-    raise auth_error("s3", "mismatch", AWSAccessKeyId=credential.access_key)
+        texts.append(text)
+    raise s3_mismatch(credential.access_key, signature, texts[-1] if len(texts) > 1 and "." in request.header("host") else texts[0])
 
 
 def string_to_sign(request: HttpRequest, moment: str, resource: str, said: dict[str, str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -94,6 +97,22 @@ def test_another_engine_knows_the_places_and_the_turns(world):
     assert admit(world, first, 4, GIB) and not admit(world, third, 4, GIB)
     leave(world, first.uid)
     assert not admit(world, third, 4, GIB) and admit(world, second, 4, GIB)
+
+
+def test_of_two_that_ask_for_the_last_place_at_once_one_gets_it(world, monkeypatch):
+    jobs, both, fits_now = [job(world, name) for name in ("a", "b", "c")], threading.Barrier(2), Gate._fits
+    assert admit(world, jobs[0], 2, GIB)
+
+    def looked(*asked):
+        found = fits_now(*asked)
+        with suppress(threading.BrokenBarrierError):  # where they take turns they never meet
+            both.wait(0.3)
+        return found
+
+    monkeypatch.setattr(Gate, "_fits", looked)
+    with ThreadPoolExecutor(2) as pool:
+        admitted = list(pool.map(lambda one: bool(admit(world, one, 2, GIB)), jobs[1:]))
+    assert sorted(admitted) == [False, True]
 
 
 def test_a_job_whose_record_is_gone_keeps_no_place_and_no_turn(world):

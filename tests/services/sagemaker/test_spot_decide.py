@@ -78,7 +78,7 @@ def test_the_notice_is_given_once_and_is_an_event():
 def test_an_interrupted_job_saves_its_checkpoints_and_begins_anew():
     record = spotty(noticed=1)
     step = decide(record, Seen(run=TOLD, ran_s=30.0), NOW)
-    assert kinds(step) == [SaveFolders] and (step.state["phase"], step.state["ran_s"], step.state["held_s"]) == ("reclaim", 30.0, 5.0)
+    assert kinds(step) == [StopRun, SaveFolders] and (step.state["phase"], step.state["ran_s"], step.state["held_s"]) == ("reclaim", 30.0, 5.0)
     record = after(record, step)
     assert statuses(record)[-1] == "Interrupted" and "held_from" not in record.state
     assert kinds(decide(record, Seen(saved=TaskState("absent")), NOW)) == [SaveFolders]
@@ -103,6 +103,12 @@ def test_what_ends_by_itself_is_not_interrupted():
 def test_a_download_is_interrupted_too():
     step = decide(spotty("inputs", interrupt=1), Seen(inputs=TaskState("running")), NOW)
     assert step.state["phase"] == "reclaim"
+    assert step.do[0] == StopRun(step.do[0].job, 0.0), "an earlier look may have started it, and come too late to say so"
+
+
+def test_instances_whose_payload_never_started_are_given_back_at_once():
+    record = spotty(noticed=1)
+    assert decide(record, Seen(run=RunState("absent")), NOW).state["phase"] == "reclaim"
 
 
 def test_no_capacity_is_waited_for_but_not_for_ever():

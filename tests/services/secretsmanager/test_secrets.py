@@ -179,8 +179,8 @@ def test_deletion_and_restoring(sm, yard):
     refused("ResourceNotFoundException", sm.get_secret_value, SecretId=arn)
     sm.delete_secret(SecretId="gone", ForceDeleteWithoutRecovery=True)
     refused("ResourceNotFoundException", sm.describe_secret, SecretId="gone")
-    sm.delete_secret(SecretId="never was", ForceDeleteWithoutRecovery=True)
-    refused("ResourceNotFoundException", sm.delete_secret, SecretId="never was")
+    sm.delete_secret(SecretId="never-was", ForceDeleteWithoutRecovery=True)
+    refused("ResourceNotFoundException", sm.delete_secret, SecretId="never-was")
 
 
 def test_listing_and_batches(sm, yard):
@@ -349,7 +349,8 @@ def test_another_account_reads_with_a_policy_and_a_key_of_both(sm, yard):
     policy = json.dumps({"Version": "2012-10-17", "Statement": [{**everyone, "Action": "secretsmanager:GetSecretValue"}]})
     managed = sm.create_secret(Name="managed", SecretString="v")["ARN"]
     sm.put_resource_policy(SecretId="managed", ResourcePolicy=policy)
-    refused("AccessDeniedException", theirs.get_secret_value, "Access to KMS is not allowed", SecretId=managed)
+    refused("InvalidRequestException", theirs.get_secret_value, "different AWS account", SecretId=managed)
+    refused("AccessDeniedException", theirs.put_secret_value, SecretId=managed, SecretString="w")
     own = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "kms:*", "Resource": "*"}
     key_policy = json.dumps({"Version": "2012-10-17", "Statement": [own, {**everyone, "Action": "kms:Decrypt"}]})
     key = yard.client("kms").create_key(Policy=key_policy)["KeyMetadata"]["Arn"]

@@ -13,6 +13,9 @@ from modelyard.runtime.process.cheap import signal, suppress
 
 CONTROLLERS = ("memory", "cpu", "pids")
 CPU_PERIOD_US = 100_000
+MOST_REFUSED, MOST_SECONDS = 500, 5.0
+"""Forks refused without a pause, and for how long. What has no room for a thread says so and ends; what goes on like this is a bomb.
+The time counts because thousands of forks hold each other up: the more processes there are, the fewer are refused in a second."""
 
 
 def bases(root: str = "/sys/fs/cgroup", self_path: str = "/proc/self/cgroup") -> dict:
@@ -73,6 +76,29 @@ def _can_make_group(base: str) -> bool:
     except OSError:
         return False
     return True
+
+
+class ForkStorm:
+    """Tells a fork bomb by how many forks were refused at each look."""
+
+    def __init__(self) -> None:
+        self._seen, self._refused, self._since = 0, 0, 0.0
+
+    @property
+    def blows(self) -> bool:
+        """Whether forks were refused between the last two looks."""
+        return self._refused > 0
+
+    def look(self, refused: int, now: float) -> bool:
+        """`refused` is the count since the run began, `now` monotonic seconds. True: it is a bomb. A look without a refusal is a pause."""
+        more, self._seen = refused - self._seen, refused
+        if not more:
+            self._refused = 0
+            return False
+        if not self._refused:
+            self._since = now
+        self._refused += more
+        return self._refused > MOST_REFUSED or now - self._since >= MOST_SECONDS
 
 
 class Group:

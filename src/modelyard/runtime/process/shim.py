@@ -13,7 +13,7 @@ import sys
 import time
 
 from modelyard.runtime.process import launch, rundir
-from modelyard.runtime.process.cgroup import Group
+from modelyard.runtime.process.cgroup import ForkStorm, Group
 from modelyard.runtime.process.cheap import signal, suppress
 from modelyard.runtime.process.logfile import LogFile
 from modelyard.runtime.process.loop import READ, Loop
@@ -22,9 +22,8 @@ WATCHDOG_SECONDS = 0.5
 DISK_SECONDS, DISK_WALKS = 1.0, 15
 NO_CHILD_YET_SECONDS = 0.02
 RESERVE_BYTES = 16384
-FORKS_SECONDS, MOST_REFUSED = 1.0, 500
-"""Forks refused from one look to the next: what has no room for a thread says so and ends; what goes on like this is a bomb, and
-every fork of the machine waits for its own."""
+FORKS_SECONDS, STORM_SECONDS = 1.0, 0.25
+"""How often forks are looked at, and how often while some are refused: every fork of the machine waits for those of a bomb."""
 
 
 def main(folder: str, lock_fd: int) -> None:
@@ -59,7 +58,7 @@ class Shim:
         self.helpers: list[int] = []
         self.held: list[int] = []
         self.disk_looks, self.disk_used, self.measuring = 0, 0, False
-        self.refused = 0
+        self.storm = ForkStorm()
 
     def run(self, ready: int) -> None:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -227,14 +226,14 @@ class Shim:
         refused = self.group.refused_forks()
         if refused is None:
             return
-        if refused - self.refused > MOST_REFUSED and self.exit_status is None:
+        now = time.monotonic()
+        if self.storm.look(refused, now) and self.exit_status is None:
             self.log.say(
                 f"[modelyard] the run was ended: it has {self.plan['pids']} processes and threads, all it may have, and goes on forking"
             )
             self.box.kill()
             return
-        self.refused = refused
-        self.loop.at(time.monotonic() + FORKS_SECONDS, self._watch_forks)
+        self.loop.at(now + (STORM_SECONDS if self.storm.blows else FORKS_SECONDS), self._watch_forks)
 
     def _watch_disk(self) -> None:
         """The folders are walked (by a child: they may be large) when the disk has filled by a part of what the run may write, and

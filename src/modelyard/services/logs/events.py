@@ -9,7 +9,7 @@ from modelyard.services.logs import api
 from modelyard.services.logs.groups import the_group, the_named_group
 from modelyard.services.logs.log_store import END, START, Group, LogEvent, Stream
 from modelyard.services.logs.patterns import matcher
-from modelyard.services.logs.streams import the_stream
+from modelyard.services.logs.streams import sequence_token, the_stream
 
 BATCH_BYTES, BATCH_EVENTS, EVENT_OVERHEAD, EVENT_BYTES = 1_048_576, 10_000, 26, 1_048_576
 OLDEST_MS, NEWEST_MS, SPAN_MS = 14 * 86_400_000, 2 * 3_600_000, 24 * 3_600_000
@@ -29,7 +29,7 @@ def put_log_events(call, request):
     oldest, kept_from = now - OLDEST_MS, group.oldest_ms(now)
     kept = [(at, text) for at, text in events if at >= oldest and at >= kept_from and at <= now + NEWEST_MS]
     call.platform.logs.put(stream, kept)
-    answer = {"nextSequenceToken": f"{stream.id:049d}"}
+    answer = {"nextSequenceToken": sequence_token(stream)}
     too_old = sum(at < oldest for at, _ in events)
     expired = sum(at < kept_from for at, _ in events)
     too_new = sum(at > now + NEWEST_MS for at, _ in events)

@@ -9,6 +9,7 @@ from modelyard.services.logs.filter_store import METRIC, FilterStore
 from modelyard.services.logs.log_store import Group
 
 DESCRIBE_LIMIT, MOST_TAGS = 50, 50
+TAGGED = ("log-destination", "log-delivery-destination")
 RETENTIONS = {1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 
@@ -40,7 +41,10 @@ def describe_log_groups(call, request):
         named = (call.platform.logs.group(call.account, call.region, _name_of(said)) for said in request["logGroupIdentifiers"])
         return {"logGroups": [_describe(call, group) for group in named if group is not None]}
     found, token = _page(call, request, request.get("logGroupNamePrefix", ""), request.get("logGroupNamePattern", ""), limit)
-    return {"logGroups": [_describe(call, group) for group in found], **token}
+    told = [_describe(call, group) for group in found]
+    if request.get("logGroupNamePattern"):  # found by an index that does not have these
+        told = [{name: value for name, value in one.items() if name not in ("storedBytes", "deletionProtectionEnabled")} for one in told]
+    return {"logGroups": told, **token}
 
 
 @api.operation
@@ -205,6 +209,10 @@ def _key_arn(call, key: str | None) -> str | None:
 
 
 def _tagged(call, arn: str) -> str:
+    """The ARN of a group of this account, or of a destination (of either kind)."""
+    there = call.store.by_arn(arn)
+    if there is not None and there.kind in TAGGED and (there.account, there.region) == (call.account, call.region):
+        return arn
     the_group(call, arn)
     return arn.removesuffix(":*")
 

@@ -64,6 +64,8 @@ FEW_ROWS = 64
 LOOK_ROWS = 50_000
 """How many rows of all streams together are looked into before a mark."""
 SWEEP_ROWS = 20_000
+PAGES_AT_ONCE, PAGES_KEPT = 1024, 4096
+"""What is free in the file is given back to the disk so many pages at a time; some stay for the next lines."""
 DAY_MS = 86_400_000
 
 
@@ -196,12 +198,14 @@ class LogStore:
             tx.execute("UPDATE log_groups SET guarded = ? WHERE id = ?", (int(guarded), group.id))
 
     def sweep(self) -> None:
-        """Drops events that are older than their group's retention (platform time), a few at a time: writers go on in between."""
+        """Drops events that are older than their group's retention (platform time), a few at a time: writers go on in between. Then the file shrinks."""
         for group_id, days in self._db.read("SELECT id, retention_days FROM log_groups WHERE retention_days IS NOT NULL"):
             oldest = self._now_ms() - days * DAY_MS
             for (stream_id,) in self._db.read("SELECT id FROM log_streams WHERE group_id = ? AND first_ms < ?", (group_id, oldest)):
                 while self._drop(stream_id, oldest):
                     pass
+        while self._db.give_back(PAGES_AT_ONCE) > PAGES_KEPT:
+            pass
 
     def _drop(self, stream_id: int, oldest: int) -> bool:
         """Drops some of a stream's old events; True: there may be more."""

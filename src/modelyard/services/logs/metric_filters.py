@@ -127,9 +127,12 @@ def _check(transformation: dict, pattern: Pattern) -> None:
         if pattern.kind == "columns" and said[1:] not in pattern.names:
             raise api.error.InvalidParameterException(f"Invalid selector {said!r}: the filter pattern has no such field.")
         pattern.value("{}", said)
-    for member in ("metricName", "metricNamespace"):
-        if any(letter in transformation[member] for letter in ":*$") or not transformation[member]:
-            raise api.error.InvalidParameterException(f"Invalid {member}: it must not have the letters : * or $.")
+    for member, letters in (("metricName", ":*$"), ("metricNamespace", "*$")):
+        if any(letter in transformation[member] for letter in letters) or not transformation[member]:
+            raise api.error.InvalidParameterException(f"Invalid {member}: it must not have the letters {' '.join(letters)}.")
+
+
+_AS_IT_CAME = {"applyOnTransformedLogs": False}
 
 
 def refuse_unbuilt(request: dict, members: tuple[str, ...]) -> None:
@@ -151,7 +154,14 @@ def paged(request: dict, member: str, found: list[Filter], more: Any) -> dict:
         found = [f for f in found if [f.group, f.name] > after]
     answer = {
         member: [
-            {"filterName": f.name, "filterPattern": f.pattern, "logGroupName": f.group, "creationTime": f.created_ms, **more(f)}
+            {
+                "filterName": f.name,
+                "filterPattern": f.pattern,
+                "logGroupName": f.group,
+                "creationTime": f.created_ms,
+                **more(f),
+                **_AS_IT_CAME,
+            }
             for f in found[:size]
         ]
     }

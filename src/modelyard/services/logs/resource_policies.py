@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from modelyard.kernel.lifecycle import static
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.kernel.records import Record
@@ -51,7 +53,7 @@ def describe_resource_policies(call, request):
     found = [one for one in _all(call, scope) if request.get("resourceArn", one.spec.get("resourceArn")) == one.spec.get("resourceArn")]
     after = decode_token(request.get("nextToken"), api.error.InvalidParameterException, "") or ""
     found, size = [one for one in found if one.name > after], request.get("limit", PAGE)
-    answer = {"resourcePolicies": [_describe(one) for one in found[:size]]}
+    answer = {"resourcePolicies": [{**_describe(one), "policyDocument": _plain(one.spec["document"])} for one in found[:size]]}
     if len(found) > size:
         answer["nextToken"] = encode_token(found[size - 1].name)
     return answer
@@ -61,7 +63,7 @@ def describe_resource_policies(call, request):
 def delete_resource_policy(call, request):
     there = _find(call, _name(call, request))
     if there is None:
-        raise api.error.ResourceNotFoundException("Policy with name specified does not exist.")
+        raise api.error.ResourceNotFoundException(f"Policy with name [{request.get('policyName', '')}] does not exist.")
     _check_revision(request, there)
     try:
         call.store.delete(there)
@@ -94,6 +96,25 @@ def _check_revision(request: dict[str, Any], there: Record | None) -> None:
     wanted = request.get("expectedRevisionId")
     if wanted is not None and (there is None or str(there.revision) != wanted):
         raise api.error.OperationAbortedException("The expected revision is not the current one.")
+
+
+def _plain(document: str) -> str:
+    """As AWS tells a kept policy: with a version, members in its order, lists of one as the one."""
+    read = orjson.loads(document)
+    statements = read["Statement"] if isinstance(read["Statement"], list) else [read["Statement"]]
+    told = [{name: _single(one[name]) for name in (*_ORDER, *sorted(set(one) - set(_ORDER))) if name in one} for one in statements]
+    return orjson.dumps(
+        {"Version": read.get("Version", "2008-10-17"), **({"Id": read["Id"]} if "Id" in read else {}), "Statement": told}
+    ).decode()
+
+
+_ORDER = ("Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition")
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _single(inner) for key, inner in value.items()}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _describe(one: Record) -> dict[str, Any]:

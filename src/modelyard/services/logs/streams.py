@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
 from modelyard.services.logs.groups import group_arn, the_group, the_named_group
@@ -26,6 +27,8 @@ def delete_log_stream(call, request):
 
 @api.operation
 def describe_log_streams(call, request):
+    if request.get("logGroupName") and request.get("logGroupIdentifier"):
+        raise ApiError("ValidationException", "LogGroup name and LogGroup ARN are mutually exclusive parameters.", 400)
     group = the_named_group(call, request)
     by_time = request.get("orderBy") == "LastEventTime"
     if by_time and request.get("logStreamNamePrefix"):
@@ -49,6 +52,11 @@ def describe_log_streams(call, request):
 # --- helpers -------------------------------------------------------------------------------------
 
 
+def sequence_token(stream: Stream) -> str:
+    """Told for old clients; PutLogEvents needs none and takes any."""
+    return f"{stream.id:056d}"
+
+
 def the_stream(call, group: Group, name: str) -> Stream:
     stream = call.platform.logs.stream(group, name)
     if stream is None:
@@ -63,8 +71,9 @@ def _describe(call, group: Group, stream: Stream) -> dict:
         "arn": f"{group_arn(call, group.name)}:log-stream:{stream.name}",
         # AWS stopped filling this in 2019 and answers 0 for streams.
         "storedBytes": 0,
-        "uploadSequenceToken": f"{stream.id:049d}",
     }
+    if stream.ingested_ms is not None:
+        said["uploadSequenceToken"] = sequence_token(stream)
     for member, value in (
         ("firstEventTimestamp", stream.first_ms),
         ("lastEventTimestamp", stream.last_ms),

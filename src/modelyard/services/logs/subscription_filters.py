@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 from typing import Any
-
-import orjson
 
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.targets import Delivery, deliver
 from modelyard.services.logs import api
+from modelyard.services.logs.awslogs import SOURCE, control_message, packed
+from modelyard.services.logs.destinations import check_subscriber
 from modelyard.services.logs.filter_store import SUBSCRIPTION, Entry, Filter, FilterStore, TooMany
 from modelyard.services.logs.groups import group_arn, the_group
 from modelyard.services.logs.metric_filters import delete_filter, paged, refuse_unbuilt
 from modelyard.services.logs.patterns import Pattern, matcher
 
-SOURCE = "logs.amazonaws.com"
-NEEDS_ROLE = ("kinesis", "firehose")
+NEEDS_ROLE, HAS_NO_ROLE = ("kinesis", "firehose"), ("lambda", "logs")
 NOT_BUILT = ("applyOnTransformedLogs", "fieldSelectionCriteria", "emitSystemFields")
 
 
 @api.operation
 def put_subscription_filter(call, request):
     """A message goes to the destination first, as on AWS: a filter to something that takes none is not made."""
+    arn, role = request["destinationArn"], request.get("roleArn")
+    _check_destination(call, arn, role)
     group = the_group(call, request["logGroupName"])
     refuse_unbuilt(request, NOT_BUILT)
     matcher(request["filterPattern"], api.error.InvalidParameterException)
-    arn, role = request["destinationArn"], request.get("roleArn")
-    parts = arn.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn":
-        raise api.error.InvalidParameterException("destinationArn is not a valid ARN.")
-    if parts[2] in NEEDS_ROLE and role is None:
-        raise api.error.InvalidParameterException(f"destinationArn for vendor {parts[2]} requires a roleArn.")
-    if role is not None:
-        call.platform.identity.check_pass_role(call, role, SOURCE)
     now = int(call.now() * 1000)
     filters = FilterStore(call.platform.logs.db)
-    try:
-        _deliver(call.platform, arn, group_arn(call, group.name), call.account, call.region, f"check-{call.request_id}", _check(arn, now))
-    except ApiError as problem:
-        raise api.error.InvalidParameterException(
-            f"Could not deliver test message to specified destination {arn}. Check if the destination is valid: {problem.message}"
-        ) from problem
+    if arn.split(":")[2] != "logs":  # PutDestination has asked its target already
+        _ask(call, arn, group_arn(call, group.name), now)
     spec = {member: request[member] for member in ("destinationArn", "roleArn") if member in request}
     spec["distribution"] = request.get("distribution", "ByLogStream")
     try:
@@ -52,13 +39,47 @@ def put_subscription_filter(call, request):
     return {}
 
 
+def _check_destination(call: Any, arn: str, role: str | None) -> None:
+    parts = arn.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn":
+        raise api.error.InvalidParameterException("destinationArn is not a valid ARN.")
+    vendor = parts[2]
+    if vendor in NEEDS_ROLE and role is None:
+        raise api.error.InvalidParameterException(f"destinationArn for vendor {vendor} cannot be used without roleArn")
+    if vendor in HAS_NO_ROLE and role is not None:
+        raise api.error.InvalidParameterException(f"destinationArn for vendor {vendor} cannot be used with roleArn")
+    if vendor == "lambda" and parts[4] != call.account:
+        raise ApiError(
+            "AccessDeniedException",
+            "Cross-account lambda invocation passing is not allowed. You must use DestinationPolicies to create cross account lambda triggers.",
+            400,
+        )
+    if vendor == "logs":
+        check_subscriber(call, arn)
+    if role is not None:
+        call.platform.identity.check_pass_role(call, role, SOURCE)
+
+
+def _ask(call: Any, arn: str, source: str, now: int) -> None:
+    """Sends the control message; raises what AWS says of a destination that does not take it."""
+    try:
+        deliver(
+            call.platform, Delivery(arn, control_message(arn, now), SOURCE, source, call.account, call.region, f"check-{call.request_id}")
+        )
+    except ApiError as problem:
+        said = f"Could not deliver test message to specified destination {arn}. Check if the destination is valid: {problem.message}"
+        if arn.split(":")[2] == "lambda":
+            said = "Could not execute the lambda function. Make sure you have given CloudWatch Logs permission to execute your function."
+        raise api.error.InvalidParameterException(said) from problem
+
+
 @api.operation
 def describe_subscription_filters(call, request):
     group = the_group(call, request["logGroupName"])
     found = FilterStore(call.platform.logs.db).list(
         call.account, call.region, SUBSCRIPTION, group_id=group.id, prefix=request.get("filterNamePrefix", "")
     )
-    return paged(request, "subscriptionFilters", found, lambda f: f.spec)
+    return paged(request, "subscriptionFilters", found, lambda f: {**f.spec})
 
 
 @api.operation
@@ -89,21 +110,5 @@ def forward(platform: Any, subscription: Filter, pattern: Pattern, entry: Entry)
     }
     source = f"arn:aws:logs:{subscription.region}:{subscription.account}:log-group:{subscription.group}"
     key = f"logs-{subscription.id}-{entry.id}"
-    _deliver(platform, subscription.spec["destinationArn"], source, subscription.account, subscription.region, key, body)
-
-
-def _deliver(platform: Any, arn: str, source: str, account: str, region: str, key: str, body: dict) -> None:
-    data = base64.b64encode(gzip.compress(orjson.dumps(body), 6, mtime=0)).decode()
-    said = orjson.dumps({"awslogs": {"data": data}}).decode()
-    deliver(platform, Delivery(arn, said, SOURCE, source, account, region, key))
-
-
-def _check(arn: str, now_ms: int) -> dict:
-    return {
-        "messageType": "CONTROL_MESSAGE",
-        "owner": "CloudwatchLogs",
-        "logGroup": "",
-        "logStream": "",
-        "subscriptionFilters": [],
-        "logEvents": [{"id": "", "timestamp": now_ms, "message": f"CWL CONTROL MESSAGE: Checking health of destination {arn}"}],
-    }
+    arn = subscription.spec["destinationArn"]
+    deliver(platform, Delivery(arn, packed(body), SOURCE, source, subscription.account, subscription.region, key))

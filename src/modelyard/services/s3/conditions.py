@@ -82,9 +82,16 @@ def _not_taken(header: str, more: str) -> ApiError:
 
 
 def delete_condition(request: Mapping[str, Any]) -> Any:
-    """If-Match (and its last-modified and size forms) of a DELETE."""
+    """If-Match (and its last-modified and size forms) of a DELETE. What is deleted already matches nothing (412); where the
+    key is not there, If-Match says so (404), and the others hold."""
+    asked = {"IfMatch": "If-Match", "IfMatchLastModifiedTime": "x-amz-if-match-last-modified-time", "IfMatchSize": "x-amz-if-match-size"}
 
     def check(have: Version | None) -> None:
+        if have is not None and have.marker and request.get("VersionId") is None:
+            for member, header in asked.items():
+                if member in request and request[member] != "*":
+                    raise failed(header)
+            return
         if "IfMatch" in request:
             if have is None:
                 raise no_such_key(request["Bucket"], request["Key"])

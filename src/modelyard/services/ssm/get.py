@@ -23,10 +23,13 @@ from modelyard.services.ssm.parameter import (
     versions,
 )
 from modelyard.services.ssm.public import public_under
+from modelyard.services.ssm.secret_references import is_reference, referenced
 
 
 @api.operation
 def get_parameter(call, request):
+    if is_reference(request["Name"]):
+        return {"Parameter": referenced(call, request["Name"], bool(request.get("WithDecryption")))}
     found = selected(call, request["Name"])
     if found is None:
         raise not_found(request["Name"])
@@ -38,11 +41,11 @@ def get_parameters(call, request):
     """Each name is found or told back as invalid."""
     found, invalid = {}, []
     for given in dict.fromkeys(request["Names"]):
-        one = _try(call, given)
-        if one is None:
+        told = _try(call, given, bool(request.get("WithDecryption")))
+        if told is None:
             invalid.append(given)
         else:
-            found[given] = _told(call, *one, decrypt=bool(request.get("WithDecryption")))
+            found[given] = told
     return {"Parameters": sorted(found.values(), key=lambda one: (one["Name"], one["Version"])), "InvalidParameters": invalid}
 
 
@@ -113,13 +116,16 @@ def _under(call: Any, prefix: str, after: str, request: Mapping[str, Any], filte
             yield record.name, record.arn, version
 
 
-def _try(call: Any, given: str) -> Any:
+def _try(call: Any, given: str, decrypt: bool) -> dict[str, Any] | None:
     try:
-        return selected(call, given)
+        if is_reference(given):
+            return referenced(call, given, decrypt)
+        found = selected(call, given)
     except ApiError as problem:
-        if problem.code == "ParameterVersionNotFound":
+        if problem.code in ("ParameterVersionNotFound", "ParameterNotFound"):
             return None
         raise
+    return None if found is None else _told(call, *found, decrypt=decrypt)
 
 
 def _told(call: Any, name: str, arn: str, version: Mapping[str, Any], selector: str, *, decrypt: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import orjson
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
@@ -30,7 +31,7 @@ def start_query(call, request):
     language = request.get("queryLanguage", "CWLI")
     if language != "CWLI":
         raise api.error.InvalidParameterException(f"Queries in {language} are not built on this platform yet; use Logs Insights QL (CWLI).")
-    groups = [the_group(call, name) for name in _named_groups(request)]
+    groups = [_searched(call, name) for name in _named_groups(request)]
     start, end = _ms(request["startTime"], 0), _ms(request["endTime"], 999)
     if end < start:
         raise api.error.InvalidParameterException("Query's end time must not be before its start time.")
@@ -180,6 +181,16 @@ def _named_groups(request: dict) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _searched(call, name: str):
+    try:
+        return the_group(call, name)
+    except ApiError as problem:
+        raise api.error.ResourceNotFoundException(
+            f"Log group '{name}' does not exist for account ID '{call.account}' (Service: AWSLogs; Status Code: 400; "
+            f"Error Code: ResourceNotFoundException; Request ID: {call.request_id}; Proxy: null)"
+        ) from problem
+
+
 def _ms(said: int, last: int) -> int:
     """Milliseconds of a time in seconds (the second's first or last one)."""
     return said if said >= MILLISECONDS_FROM else said * 1000 + last
@@ -198,11 +209,19 @@ def _the_query(call, queries: QueryStore, id: str) -> Query:
     return query
 
 
+def _with_source(spec: dict) -> str:
+    """As DescribeQueries tells it: with the groups and the time that it is about."""
+    if spec["query"].lstrip()[:6].lower() == "source":
+        return spec["query"]
+    groups = " ".join(f'"{name}"' for name in spec["groups"])
+    return f"SOURCE {groups} START={spec['start_ms']} END={spec['end_ms']} | {spec['query']}"
+
+
 def _describe(query: Query) -> dict:
     said = {
         "queryLanguage": "CWLI",
         "queryId": query.id,
-        "queryString": query.spec["query"],
+        "queryString": _with_source(query.spec),
         "status": query.status,
         "createTime": query.created_ms,
         "logGroupName": query.spec["groups"][0] if query.spec["groups"] else "",

@@ -134,6 +134,7 @@ class Gate:
     def __init__(self, db: Any) -> None:
         self._db = db
         self._load = Load()
+        self._turn = threading.Lock()
         self.machine: Callable[[], Machine] = this_machine
         db.migrate("places", MIGRATIONS)
 
@@ -146,13 +147,20 @@ class Gate:
             world.wake(took)
             return Place(True, took=took)
         ahead = self._ahead(record)
-        if not ahead and self._fits(world, cpus, memory):
-            self._db.grouped(lambda tx: tx.execute(ENTER, (*row, real_now(), None)))
+        if not ahead and self._enter(world, row):
             self._wake_next(world)
             return Place(True)
         if not known:
             self._db.grouped(lambda tx: tx.execute(ENTER, (*row, None, None)))
         return Place(False, ahead)
+
+    def _enter(self, world: Any, row: tuple[str, float, float, float]) -> bool:
+        """One at a time: two that ask for the first time would both find the last place free."""
+        with self._turn:
+            if self._fits(world, *row[2:]):
+                self._db.grouped(lambda tx: tx.execute(ENTER, (*row, real_now(), None)))
+                return True
+            return False
 
     def _fits(self, world: Any, cpus: float, memory: float) -> bool:
         now = real_now()

@@ -194,7 +194,7 @@ def _inputs(job: Record, seen: Seen, now: float) -> Step:
 def _run(job: Record, seen: Seen, now: float) -> Step:
     run, stop = seen.run, job.spec.get("stop", False)
     noticed = job.state.get("noticed") == job.state["attempt"]
-    if run.state == "exited" and noticed and run.ended_by == "stop" and not stop:
+    if noticed and not stop and (run.state == "absent" or (run.state == "exited" and run.ended_by == "stop")):
         return _interrupted(job, seen.ran_s, now)
     if run.state == "exited":
         outcome, secondary, reason = _outcome(run, seen.failure, stop)
@@ -224,7 +224,9 @@ def _run(job: Record, seen: Seen, now: float) -> Step:
 def _interrupted(job: Record, ran_s: float, now: float) -> Step:
     """The instances are gone: what the payload left in its checkpoints is saved, then the job waits for new ones."""
     state = {"phase": "reclaim", "interrupted_at": now, "ran_s": job.state.get("ran_s", 0.0) + ran_s, **_given_back(job, now)}
-    return Step(job.status, {**state, **moved(job.state, "Interrupted", now)}, do=[SaveFolders(job)], wake_in_real_s=LOOK_SECONDS_YOUNG)
+    # A look that started the runs may have been dropped: the wish to interrupt came before its write.
+    act = [StopRun(job, 0.0), SaveFolders(job)]
+    return Step(job.status, {**state, **moved(job.state, "Interrupted", now)}, do=act, wake_in_real_s=LOOK_SECONDS_YOUNG)
 
 
 def _reclaim(job: Record, seen: Seen, now: float) -> Step:
