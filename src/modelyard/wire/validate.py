@@ -158,13 +158,17 @@ LOOSE = ("FilterRuleName", "ChecksumMode", "BucketCannedACL", "BucketLocationCon
 own for unknown ones, and for unknown events."""
 
 
+_LOOSE_PATTERNS = ("MetricNamespace", "CopySource")
+"""Logs takes colons that its model forbids, and S3 a copy's source whose slash is encoded."""
+
+
 def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
         if (enum := shape.trait("enum")) and not (shape.name in LOOSE or "s3:ObjectCreated:*" in enum):
             tests.insert(0, _enum(enum))
-        if (pattern := shape.trait("pattern")) and shape.name != "MetricNamespace":  # of which Logs' model forbids colons that Logs takes
+        if (pattern := shape.trait("pattern")) and shape.name not in _LOOSE_PATTERNS:
             tests.append(_pattern(pattern))
         return tests
     if shape.kind in ("integer", "long", "float", "double"):

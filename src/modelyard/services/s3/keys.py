@@ -8,11 +8,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from modelyard.kernel.errors import ApiError
+from modelyard.services.s3 import mailtext
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Version
 
 HEADERS = ("ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl", "Expires")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 MAX_KEY_BYTES = 1024
 MAX_USER_METADATA_BYTES = 2048
 DEFAULT_TYPE = "binary/octet-stream"
@@ -40,8 +42,9 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
             del headers["ContentEncoding"]
     if "Expires" in headers and not isinstance(headers["Expires"], (str, int, float)):
         headers["Expires"] = headers["Expires"].timestamp()
+    headers = {name: _CONTROL.sub(" ", value) if isinstance(value, str) else value for name, value in headers.items()}
     meta: dict[str, Any] = {"headers": headers}
-    user = {str(k).lower(): v for k, v in (request.get("Metadata") or {}).items()}
+    user = {str(k).lower(): mailtext.decoded(v) for k, v in (request.get("Metadata") or {}).items()}
     if not all(map(_HEADER_NAME, user)):  # from a presigned URL's query it may be any text, and goes out as a header's name
         raise s3_error("InvalidArgument", "The name of a metadata entry must be a valid name of an HTTP header.")
     if sum(len(k.encode()) + len(v.encode()) for k, v in user.items()) > MAX_USER_METADATA_BYTES:
@@ -98,7 +101,7 @@ def described(version: Version) -> dict[str, Any]:
         "LastModified": version.modified,
         "ETag": f'"{version.etag}"',
         "ContentType": DEFAULT_TYPE,
-        "Metadata": meta.get("user", {}),
+        "Metadata": {name: mailtext.encoded(value) for name, value in meta["user"].items()} if "user" in meta else {},
         **encryption_member(meta),
         **meta.get("headers", {}),
     }

@@ -21,7 +21,7 @@ from modelyard.kernel import models
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body, Form, RawResponse
-from modelyard.services.s3 import api
+from modelyard.services.s3 import api, mailtext
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.notices import Cause
 from modelyard.services.s3.put import put_for
@@ -161,7 +161,7 @@ def _request(form: Form, key: str) -> dict[str, Any]:
         one["locationName"].lower(): (name, shapes[one["shape"]]) for name, one in members.items() if one.get("location") == "header"
     }
     request: dict[str, Any] = {"Bucket": form.bucket, "Key": key}
-    user = {name[len("x-amz-meta-") :]: value for name, value in form.fields.items() if name.startswith("x-amz-meta-")}
+    user = {name[len("x-amz-meta-") :]: mailtext.encoded(value, words_too=True) for name, value in form.fields.items() if name.startswith("x-amz-meta-")}
     if user:
         request["Metadata"] = user
     for name, value in form.fields.items():
