@@ -153,8 +153,8 @@ def _iam_path(call: Call, request: Request, member: str, value: str) -> str:
     """`/path/name` of a role, user, group or policy: the path of the request, or of the resource that is there."""
     if isinstance(request.get("Path"), str):
         return request["Path"] + value
-    record = call.store.get(_IAM_KINDS.get(member, ""), call.account, names.GLOBAL, value)
-    return (record.spec.get("Path", "/") if record is not None else "/") + value
+    record = names.of_name(call.store, _IAM_KINDS[member], call.account, value) if member in _IAM_KINDS else None
+    return f"{record.spec.get('Path', '/')}{record.name}" if record is not None else f"/{value}"
 
 
 def _copy_source(call: Call, request: Request, member: str, value: Any) -> str:

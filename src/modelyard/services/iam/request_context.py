@@ -111,7 +111,7 @@ def _of_iam_entity(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """iam:PermissionsBoundary is the boundary of the user or role that is changed, unless the request itself sets one."""
     for member, kind in (("RoleName", names.ROLE), ("UserName", names.USER)):
         if isinstance(request.get(member), str):
-            record = call.store.get(kind.kind, call.account, names.GLOBAL, request[member])
+            record = names.of_name(call.store, kind.kind, call.account, request[member])
             return {"iam:PermissionsBoundary": record.spec.get("PermissionsBoundary")} if record is not None else {}
     return {}
 
