@@ -1,9 +1,10 @@
 """CloudWatch Logs at size: lines in per minute, what a kill -9 of the gateway loses, and the first page of a filter over all of them.
 
-    PYTHONPATH=src python benchmarks/logs.py [--lines 200000] [--threads 2] [--batch 5000]
+    PYTHONPATH=src python benchmarks/logs.py [--lines 200000] [--threads 2] [--batch 5000] [--filter] [--stored 10000000] [--streams 40]
 
 Beside it the floor in the same run: the same lines appended to one file (flushed batch by batch), and `grep` for the same word in it.
-`--lines 10000000` is the figure of the product's promise; most of its time is the filling. Lines go in by signed PutLogEvents over HTTP.
+Lines go in by signed PutLogEvents over HTTP. `--stored 10000000` is the figure of the product's promise: as many lines lie in packs, in many
+streams that go side by side, and the first pages of filters are asked about them, from their beginning and towards their end.
 In the middle of the filling the gateway is killed with -9 and started anew; then the lines are packed as an engine packs them, and every
 acknowledged line is counted.
 """
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from support.lone_gateway import serve
 
-GROUP, RARE_EVERY = "/bench", 100_000
+GROUP, STORED, RARE_EVERY, PACK = "/bench", "/stored", 100_000, 2048
 
 
 class Gateway:
@@ -104,7 +105,7 @@ def opened(folder: str) -> Any:
     from modelyard.kernel.database import SQLite
     from modelyard.services.logs.log_store import LogStore
 
-    return LogStore(SQLite(Path(folder) / "logs.db", durable=False), SystemClock())
+    return LogStore(SQLite(Path(folder) / "logs.db", durable=False, shrinks=True), SystemClock())
 
 
 def packed(store: Any) -> None:
@@ -122,6 +123,26 @@ def packed(store: Any) -> None:
     )
 
 
+METRIC = "%user-49[0-9]{2}$%"
+
+
+def metered(folder: str, lines: int) -> None:
+    """What an engine needs to show the lines of the filling to a metric filter with an expression."""
+    from modelyard import app
+    from modelyard.config import Settings
+    from modelyard.services.logs.filter_worker import drain
+
+    platform = app.build_platform(Settings(data=Path(folder), cache=Path(folder) / "cache"), "gateway")
+    began, cpu = time.monotonic(), time.process_time()
+    drain(platform)
+    took, cpu = time.monotonic() - began, time.process_time() - cpu
+    (left,) = platform.logs.db.read("SELECT count(*) FROM log_outbox")[0]
+    print(
+        f"{'metric filter':<12} {METRIC:<17}: {lines / took * 60:12,.0f} lines/min   ({cpu / lines * 1e6:.1f} µs of CPU a line, {left} left)",
+        flush=True,
+    )
+
+
 def lost(store: Any, acknowledged: set[int], batch: int) -> int:
     """Acknowledged lines that are not in the store, counted by their number."""
     seen = bytearray((max(acknowledged) + 1) * batch)
@@ -136,35 +157,104 @@ def lost(store: Any, acknowledged: set[int], batch: int) -> int:
     return sum(batch - sum(seen[number * batch : (number + 1) * batch]) for number in acknowledged)
 
 
-def first_pages(gateway: Gateway, rounds: int = 5) -> None:
+def store_many(folder: str, lines: int, streams: int) -> float:
+    """Puts lines into packs, as an engine would have by now, without the way through a gateway: some processes make packs, this one
+    writes them. Answers the time of the first line (ms)."""
+    import multiprocessing
+
+    store = opened(folder)
+    store.create_group("123456789012", "us-east-1", STORED, None, "STANDARD")
+    group = store.group("123456789012", "us-east-1", STORED)
+    for n in range(streams):
+        store.create_stream(group, f"s{n:04d}")
+    ids = [stream.id for stream in store.streams(group, limit=streams)]
+    first_ms = int(time.time() * 1000) - lines  # a line each millisecond
+    began = time.monotonic()
+    base = 1 << 40
+    each = lines // streams
+    jobs = [
+        (stream, start, min(PACK, each - start), streams, place, first_ms, base)
+        for start in range(0, each, PACK)
+        for place, stream in enumerate(ids)
+    ]
+    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
+        made = pool.imap_unordered(one_pack, jobs, chunksize=4)
+        while some := list(itertools.islice(made, 64)):
+            with store.db.write() as tx:
+                for row, bits in some:
+                    ((id,),) = tx.execute(
+                        "INSERT INTO log_packs (stream_id, first_at, first_seq, last_at, last_seq, lines, bytes, places, body) "
+                        "VALUES (?,?,?,?,?,?,?,?,?) RETURNING id",
+                        row,
+                    )
+                    tx.execute("INSERT INTO log_pack_bits VALUES (?,?)", (id, bits))
+    last_ms = first_ms + each * streams
+    with store.db.write() as tx:
+        tx.execute(
+            "UPDATE log_streams SET first_ms = ?, last_ms = ?, ingested_ms = ? WHERE group_id = ?", (first_ms, last_ms, last_ms, group.id)
+        )
+        tx.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'log_events'", (base + lines,))
+    took = time.monotonic() - began
+    store.db.close()
+    size = os.path.getsize(f"{folder}/logs.db")
+    print(f"{'stored':<12} {f'{lines:,} lines':<18}: {streams} streams, {size / 1e6:.0f} MB, made in {took:.0f} s", flush=True)
+    return first_ms
+
+
+def one_pack(job: tuple[int, int, int, int, int, int, int]) -> tuple[tuple, bytes]:
+    """The row of a pack: every `streams`-th of all lines, from the `start`-th of this stream."""
+    from modelyard.services.logs.lines import LogEvent
+    from modelyard.services.logs.pack import close_pack
+
+    stream, start, count, streams, place, first_ms, base = job
+    numbers = [(start + i) * streams + place for i in range(count)]
+    events = [LogEvent(base + n, stream, first_ms + n, first_ms + n, line(n)) for n in numbers]
+    places, text, bits = close_pack(events)
+    raw = sum(len(event.message) + 26 for event in events)
+    first, last = events[0], events[-1]
+    return (stream, first.at_ms, first.seq, last.at_ms, last.seq, count, raw, places, text), bits
+
+
+PATTERNS = (
+    ("every line", ""),
+    ("1 line in 100,000", "NEEDLE"),
+    ("no line", "nowhere"),
+    ("1 line in 5,000", "user-4998"),
+    ("most lines", "INFO -NEEDLE"),
+    ("either of two", "?NEEDLE ?nowhere"),
+    ("columns", "[time, level=NEEDLE, ...]"),
+    ("expression", "%user-49[0-9]{2}$%"),
+    ("json, no line", "{ $.level = nowhere }"),
+)
+
+
+def first_pages(gateway: Gateway, group: str, first_ms: int, lines: int, rounds: int = 3) -> None:
+    """Over all of it, over its first and its last tenth; the longest of all is told."""
     client = gateway.client()
     client.describe_log_groups()
-    for name, pattern in (
-        ("every line", ""),
-        ("1 line in 100,000", "NEEDLE"),
-        ("no line", "nowhere"),
-        ("1 line in 5,000", "user-4998"),
-        ("columns", "[time, level=NEEDLE, ...]"),
-        ("expression", "%user-49[0-9]{2}$%"),
-        ("json, no line", "{ $.level = nowhere }"),
-    ):
-        took, events = [], 0
-        for _ in range(rounds):
-            began = time.monotonic()
-            events = len(client.filter_log_events(logGroupName=GROUP, filterPattern=pattern)["events"])
-            took.append((time.monotonic() - began) * 1000)
-        print(
-            f"{'first page':<12} {name:<18}: {sorted(took)[len(took) // 2]:6.0f} ms median, {max(took):6.0f} ms longest   ({events} events)",
-            flush=True,
-        )
+    tenth = lines // 10
+    windows = {"whole": {}, "first tenth": {"endTime": first_ms + tenth}, "last tenth": {"startTime": first_ms + 9 * tenth}}
+    worst = 0.0
+    for name, pattern in PATTERNS:
+        told = []
+        for window, span in windows.items():
+            took, events = [], 0
+            for _ in range(rounds):
+                began = time.monotonic()
+                events = len(client.filter_log_events(logGroupName=group, filterPattern=pattern, **span)["events"])
+                took.append((time.monotonic() - began) * 1000)
+            worst = max(worst, sorted(took)[len(took) // 2])
+            told.append(f"{window} {sorted(took)[len(took) // 2]:4.0f} ms ({events})")
+        print(f"{'first page':<12} {name:<18}: {', '.join(told)}", flush=True)
+    print(f"{'first page':<12} {'slowest median':<18}: {worst:4.0f} ms", flush=True)
 
 
-def whole(gateway: Gateway) -> float:
+def whole(gateway: Gateway, group: str) -> float:
     """Seconds until a filter for the rare word has gone through every line, page by page."""
     began, found, more = time.monotonic(), 0, {}
     client = gateway.client()
     while True:
-        page = client.filter_log_events(logGroupName=GROUP, filterPattern="NEEDLE", **more)
+        page = client.filter_log_events(logGroupName=group, filterPattern="NEEDLE", **more)
         found += len(page["events"])
         if "nextToken" not in page:
             break
@@ -172,6 +262,24 @@ def whole(gateway: Gateway) -> float:
     took = time.monotonic() - began
     print(f"{'whole filter':<12} {'1 line in 100,000':<18}: {took * 1000:6.0f} ms   ({found} events)", flush=True)
     return took
+
+
+def dropped(gateway: Gateway, folder: str, group: str) -> None:
+    """DeleteLogGroup, and what its going gives back to the disk."""
+    before = os.path.getsize(f"{folder}/logs.db")
+    began = time.monotonic()
+    gateway.client().delete_log_group(logGroupName=group)
+    took = time.monotonic() - began
+    began = time.monotonic()
+    store = opened(folder)
+    store.sweep()
+    store.db.close()
+    after = os.path.getsize(f"{folder}/logs.db")
+    print(
+        f"{'DeleteLogGroup':<12} {'all lines':<16}: {took * 1000:6.0f} ms; logs.db from {before / 1e6:.0f} to {after / 1e6:.0f} MB "
+        f"in {time.monotonic() - began:.1f} s of sweeping",
+        flush=True,
+    )
 
 
 def floor(folder: str, lines: int, batch: int) -> None:
@@ -194,6 +302,9 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=200_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=5000, help="lines of one request (at most 10,000 and 1 MB)")
+    parser.add_argument("--stored", type=int, default=0, help="how many lines the first pages of filters are asked about")
+    parser.add_argument("--streams", type=int, default=40, help="of the stored lines")
+    parser.add_argument("--filter", action="store_true", help="with a metric filter of an expression on the group of the filling")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -207,17 +318,25 @@ def main() -> None:
             client.create_log_group(logGroupName=GROUP)
             for n in range(args.threads):
                 client.create_log_stream(logGroupName=GROUP, logStreamName=f"s{n}")
+            if args.filter:
+                point = [{"metricName": "m", "metricNamespace": "bench", "metricValue": "1"}]
+                client.put_metric_filter(logGroupName=GROUP, filterName="f", filterPattern=METRIC, metricTransformations=point)
             took, down, acknowledged = fill(gateway, args.lines, args.threads, args.batch)
             rate = len(acknowledged) * args.batch / (took - down) * 60
             print(f"{'modelyard':<12} {'PutLogEvents':<18}: {rate:12,.0f} lines/min   (killed once, {down:.1f} s down)")
+            if args.filter:
+                metered(folder, len(acknowledged) * args.batch)
             store = opened(folder)
             size = os.path.getsize(f"{folder}/logs.db")
             print(f"{'loose':<12} {'logs.db':<18}: {size / 1e6:8.0f} MB, {size / len(acknowledged) / args.batch:.0f} bytes a line")
             packed(store)
             missing = lost(store, acknowledged, args.batch)
             print(f"{'kill -9':<12} {'acknowledged lines':<18}: {len(acknowledged) * args.batch:,} , lost {missing}", flush=True)
-            first_pages(gateway)
-            whole(gateway)
+            if args.stored:
+                first_ms = store_many(folder, args.stored, args.streams)
+                first_pages(gateway, STORED, first_ms, args.stored)
+                whole(gateway, STORED)
+                dropped(gateway, folder, STORED)
         finally:
             gateway.kill()
         if missing:

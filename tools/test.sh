@@ -1,7 +1,9 @@
 #!/bin/sh
 # The whole suite: quick tests, then the slow ones (they start platforms and jobs and wait for them); both share the cores, file by file.
 # Skipped tests are listed with their reason. TESTS and WORKERS come from make.
-# The last line is the one plain count of both parts.
+# Slow tests that failed, ten at most, run once more, alone: what passes then is a flake. It is told loudly and fails nothing; what
+# fails twice does, and so does a quick test that fails once.
+# The last line is the one plain count of all parts.
 set -u
 tests=${TESTS:-tests}
 workers=${WORKERS:-2}
@@ -16,10 +18,22 @@ part() {
     name=$1
     shift
     echo "== $name tests"
-    .venv/bin/python -m pytest $tests -q -rsfE --durations=10 --junitxml="$report/$name.xml" "$@"
+    .venv/bin/python -m pytest $tests -q -rsfE --durations=10 --junitxml="$report/$name.xml" -o cache_dir="$report/$name" "$@"
     code=$?
     [ $code -eq 5 ] && code=0 # no test of this kind in what was asked for
     return $code
+}
+
+# Whether the slow tests that failed all pass alone.
+again() {
+    count=$(.venv/bin/python tools/count_tests.py --failed "$report/slow.xml")
+    if [ "$count" -gt 10 ]; then
+        echo "== $count slow tests failed: too many for flakes, none runs once more"
+        return 1
+    fi
+    echo "== $count slow test(s) failed: once more, alone"
+    .venv/bin/python -m pytest $tests -q -rsfE -m slow -n 0 --junitxml="$report/again.xml" -o cache_dir="$report/slow" \
+        --last-failed --last-failed-no-failures none
 }
 
 failed=0
@@ -27,6 +41,13 @@ failed=0
 # Files in the order of tests/conftest.py, the longest first.
 spread="-n $workers --dist loadfile --no-loadscope-reorder --max-worker-restart=0"
 part quick -m "not slow" $spread || failed=1
-part slow -m slow $spread || failed=1
-.venv/bin/python tools/count_tests.py "$report"/*.xml || failed=1
+part slow -m slow $spread
+case $? in
+0) ;;
+1) again || failed=1 ;; # tests failed
+*) failed=1 ;;          # a worker died, pytest itself failed: tests that never ran are no flakes
+esac
+set -- "$report/quick.xml" "$report/slow.xml"
+[ -f "$report/again.xml" ] && set -- "$@" --again "$report/again.xml"
+.venv/bin/python tools/count_tests.py "$@" || failed=1
 exit $failed

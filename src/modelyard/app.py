@@ -103,7 +103,7 @@ def _logs(platform: Platform) -> Any:
     from modelyard.services.logs.log_store import LogStore
 
     settings = platform.settings
-    return LogStore(open_database(settings.store, settings.data / "logs.db", durable=False), platform.clock)
+    return LogStore(open_database(settings.store, settings.data / "logs.db", durable=False, shrinks=True), platform.clock)
 
 
 def _follower(platform: Platform) -> Any:

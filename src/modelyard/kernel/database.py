@@ -58,6 +58,9 @@ class Database(Protocol):
     def stamp(self) -> bytes | None:
         """Two equal stamps: nothing was committed in between, by any process. None: not known. Costs no query."""
 
+    def give_back(self, most: int) -> int:
+        """Gives up to so many free pages back to the disk; answers how many are free still, 0 where the file does not shrink."""
+
     def migrate(self, component: str, steps: Sequence[str]) -> None:
         """Brings `component` to len(steps); each step is one or more statements, separated by `;`."""
 
@@ -75,13 +78,14 @@ SYNCHRONOUS = {True: "FULL", False: "NORMAL"}
 class SQLite:
     """SQLite in WAL mode: one writing connection per process, one reading connection per thread.
 
-    `durable` chooses synchronous=FULL (a commit survives power loss) over NORMAL (survives kill -9).
+    `durable` chooses synchronous=FULL (a commit survives power loss) over NORMAL (survives kill -9). A file that `shrinks` from its beginning
+    can give free pages back.
     """
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB) -> None:
-        self._path, self._durable, self._mapped_mib = path, durable, mapped_mib
+    def __init__(self, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB, shrinks: bool = False) -> None:
+        self._path, self._durable, self._mapped_mib, self._shrinks = path, durable, mapped_mib, shrinks
         self.on_full: Callable[[], None] = lambda: None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
@@ -97,6 +101,9 @@ class SQLite:
     def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30, cached_statements=512)
         for pragma in (
+            *(
+                ["auto_vacuum=INCREMENTAL"] if self._shrinks else []
+            ),  # means something while the file is empty, and before the journal's mode only
             f"synchronous={SYNCHRONOUS[self._durable]}",
             "journal_mode=WAL",
             "busy_timeout=30000",
@@ -144,6 +151,15 @@ class SQLite:
 
     def later(self, work: Callable[[Tx], Any], tell: Callable[[Any, BaseException | None], None]) -> None:
         self._group.later(work, tell)
+
+    def give_back(self, most: int) -> int:
+        with self._lock:
+            if self._closed:
+                return 0
+            self._writer.execute(f"PRAGMA incremental_vacuum({most})").fetchall()
+            if self._writer.execute("PRAGMA auto_vacuum").fetchone()[0] != 2:
+                return 0
+            return self._writer.execute("PRAGMA freelist_count").fetchone()[0]
 
     def migrate(self, component: str, steps: Sequence[str]) -> None:
         _migrate(self, component, steps)
@@ -278,10 +294,10 @@ def _migrate(db: Database, component: str, steps: Sequence[str]) -> None:
             )
 
 
-def open_database(url: str, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB) -> Database:
+def open_database(url: str, path: Path, durable: bool = True, mapped_mib: int = MAPPED_MIB, shrinks: bool = False) -> Database:
     """`url` is a PostgreSQL URL, or empty for SQLite at `path`."""
     if not url:
-        return SQLite(path, durable, mapped_mib)
+        return SQLite(path, durable, mapped_mib, shrinks)
     from modelyard.kernel.postgres import Postgres
 
     return Postgres(url)

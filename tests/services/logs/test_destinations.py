@@ -149,9 +149,7 @@ def test_delivery_destinations_are_kept_and_there_is_no_delivery_source(logs):
     assert "Delivery Source does not exist" in refused(lambda: logs.create_delivery(deliverySourceName="s", deliveryDestinationArn="x"))[1]
     assert logs.describe_deliveries()["deliveries"] == logs.describe_delivery_sources()["deliverySources"] == []
     logs.delete_delivery_destination(name="d")
-    assert refused(lambda: logs.get_delivery_destination(name="d"))[1] == (
-        "Requested Delivery Destination does not exist in this account."
-    )
+    assert refused(lambda: logs.get_delivery_destination(name="d"))[1] == ("Requested Delivery Destination does not exist in this account.")
 
 
 def test_what_aws_says(logs):
@@ -172,9 +170,10 @@ def test_what_aws_says(logs):
     )
     (found,) = logs.describe_log_groups(logGroupNamePattern="g")["logGroups"]
     assert "storedBytes" not in found and "storedBytes" in logs.describe_log_groups(logGroupNamePrefix="/g")["logGroups"][0]
-    assert "does not exist for account ID '123456789012' (Service: AWSLogs" in refused(
-        lambda: logs.start_query(logGroupName="none", startTime=1, endTime=2, queryString="fields @message")
-    )[1]
+    assert (
+        "does not exist for account ID '123456789012' (Service: AWSLogs"
+        in refused(lambda: logs.start_query(logGroupName="none", startTime=1, endTime=2, queryString="fields @message"))[1]
+    )
     now = int(time.time())
     logs.start_query(logGroupName="/g", startTime=now - 60, endTime=now, queryString="fields @message")
     (query,) = logs.describe_queries()["queries"]
@@ -184,8 +183,11 @@ def test_what_aws_says(logs):
     told = json.loads(logs.describe_resource_policies()["resourcePolicies"][0]["policyDocument"])
     assert told["Version"] == "2008-10-17" and told["Statement"][0]["Principal"] == {"Service": "es.amazonaws.com"}
     assert refused(lambda: logs.delete_resource_policy(policyName="no"))[1] == "Policy with name [no] does not exist."
-    assert refused(
-        lambda: logs.put_subscription_filter(
-            logGroupName="/none", filterName="f", filterPattern="", destinationArn=f"arn:aws:lambda:us-east-1:{OTHER}:function:f"
-        )
-    )[0] == "AccessDeniedException"
+    assert (
+        refused(
+            lambda: logs.put_subscription_filter(
+                logGroupName="/none", filterName="f", filterPattern="", destinationArn=f"arn:aws:lambda:us-east-1:{OTHER}:function:f"
+            )
+        )[0]
+        == "AccessDeniedException"
+    )

@@ -131,7 +131,7 @@ def test_queries_are_stopped_listed_and_paged(yard, logs):
 @pytest.mark.parametrize(
     ("query", "start"),
     [("", 0), ("fields @message | filtr x", 18), ("fields a b", 9), ("filter a = 'x", 11), ("stats nonsense(a)", 6), ("limit x", 6),
-     ("filter a like /(/", 14), ("parse @message 'a=*' as x, y", 15), ("stats count(*) by bin(5q5)", 24), ("pattern @message", 0), ("fields sum(a)", 7), ("parse @message /(a)(b)/ as x", 27), ("unnest a", 8)],
+     ("filter a like /(/", 14), ("parse @message 'a=*' as x, y", 15), ("stats count(*) by bin(5q5)", 24), ("anomaly", 0), ("fields sum(a)", 7), ("parse @message /(a)(b)/ as x", 27), ("unnest a", 8)],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place(logs, query, start):
     with pytest.raises(logs.exceptions.MalformedQueryException) as raised:

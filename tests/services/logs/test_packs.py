@@ -164,3 +164,21 @@ def test_a_few_long_lines_are_a_pack(store, monkeypatch):
         pass
     assert store.db.read("SELECT sum(lines), max(lines) FROM log_packs")[0][1] == 2
     assert texts(store.scan(streams())) == wanted
+
+
+def test_what_goes_gives_its_space_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_store, "PAGES_KEPT", 16)
+    path = tmp_path / "shrinks.db"
+    logs = LogStore(SQLite(path, durable=False, shrinks=True), ManualClock(NOW))
+    try:
+        logs.append("1" * 12, "us-east-1", "/old", "s", [(int(NOW * 1000), f"{n} {'x' * 500}") for n in range(4000)])
+        logs.append("1" * 12, "us-east-1", "/kept", "s", [(int(NOW * 1000), "kept")])
+        before = path.stat().st_size + path.with_name("shrinks.db-wal").stat().st_size
+        logs.delete_group(logs.group("1" * 12, "us-east-1", "/old"))
+        logs.sweep()
+        kept = logs.group("1" * 12, "us-east-1", "/kept")
+        assert [event.message for event in logs.scan(logs.streams(kept))] == ["kept"]
+    finally:
+        logs.db.close()
+    assert before > 2_000_000
+    assert path.stat().st_size < 300_000

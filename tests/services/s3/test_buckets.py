@@ -80,6 +80,23 @@ def test_other_regions(yard, bucket, refused):
     assert west.head_bucket(Bucket=name)["BucketRegion"] == "eu-west-1"
 
 
+def test_what_clients_of_other_languages_say(yard, s3, bucket, refused):
+    """s3cmd signs for the region US at first; the C++ SDK asks for checksums in lower case; rclone gives buckets ACLs of objects."""
+    yard.client(region="US").create_bucket(Bucket=bucket + "-us")  # told the region, it asks again, as boto3 does
+    assert s3.head_bucket(Bucket=bucket + "-us")["BucketRegion"] == "us-east-1"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", ChecksumAlgorithm="SHA256")
+    assert s3.get_object(Bucket=bucket, Key="k", ChecksumMode="enabled")["ChecksumSHA256"]
+    s3.create_bucket(Bucket=bucket + "-acl", ACL="bucket-owner-full-control")
+    refused(lambda: s3.create_bucket(Bucket=bucket + "-bad", ACL="anybody"), "InvalidArgument", 400)
+
+
+def test_an_object_changed_at_the_same_second_wherever_one_looks(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    head = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["LastModified"] == head
+    assert s3.list_object_versions(Bucket=bucket)["Versions"][0]["LastModified"] == head
+
+
 def test_expected_owner(s3, bucket, refused):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ExpectedBucketOwner="123456789012")
     refused(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"x", ExpectedBucketOwner=OTHER), "AccessDenied", 403)

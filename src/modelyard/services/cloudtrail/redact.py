@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from modelyard.kernel import models
@@ -22,11 +23,19 @@ _NOT_SECRET = re.compile(
     r"|^secret(id|arn|name)$|^passwordlastused$|^requiresecret|^excludepunctuation"
 )
 _OPEN_MAPS = ("environment", "environmentvariables")
-_OF_S3 = {"Bucket": "bucketName"}
 
 
 def is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None and _NOT_SECRET.search(name) is None
+
+
+def told_moment(at: float) -> str:
+    """A time within an event's elements, as most services write it there: `Jan 15, 2027, 8:00:00 AM`."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%b %-d, %Y, %-I:%M:%S %p")
+
+
+def _seconds(value: float | datetime) -> float:
+    return value.timestamp() if isinstance(value, datetime) else value
 
 
 class Redacted:
@@ -56,8 +65,8 @@ class Redacted:
             return [self._value(member, name, one) for one in value]
         if kind == "map" and isinstance(value, Mapping):
             return self._map(shape, name, value)
-        if kind == "timestamp" and isinstance(value, (int, float)):
-            return value
+        if kind == "timestamp" and isinstance(value, (int, float, datetime)):
+            return _seconds(value) if self._as_asked else told_moment(_seconds(value))
         return value if isinstance(value, (str, int, float, bool)) else str(value)
 
     def _structure(self, shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +109,4 @@ class Redacted:
         """`RoleName` → `roleName`, `DBName` → `dBName`, as CloudTrail writes them."""
         if self._as_asked:
             return name
-        if self._service == "s3" and name in _OF_S3:
-            return _OF_S3[name]
         return name[:1].lower() + name[1:]

@@ -142,7 +142,9 @@ _UNIQUE_ID = re.compile(r"A(IDA|ROA)[A-Z0-9]{12,}").fullmatch
 
 
 def policy_arn(arn: str) -> str:
-    """Raises InvalidInput where it is none."""
+    """Raises ValidationError where it is no ARN, InvalidInput where it is none of a policy."""
+    if not arn.startswith("arn:"):
+        raise ApiError("ValidationError", "Invalid ARN:  Could not be parsed!", 400)
     if not _POLICY_ARN(arn):
         raise api.error.InvalidInputException(f"ARN {arn} is not valid.")
     return arn

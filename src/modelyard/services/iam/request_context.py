@@ -71,7 +71,11 @@ def of_call(
         lambda: of_transport(call),
         lambda: {**_of_iam_entity(call, request), **of_request(request, "iam")} if service == "iam" else of_request(request, service),
         lambda: of_principal(call.principal, caller.tags),
-        {"aws:ResourceAccount": owner or call.account, "s3:ResourceAccount": owner or call.account},
+        {
+            "aws:ResourceAccount": owner or call.account,
+            "s3:ResourceAccount": owner or call.account,
+            "sagemaker:TaggingAction": call.operation if need.action == "sagemaker:AddTags" and call.operation != "AddTags" else None,
+        },
         more,
         lazy=_further(call, need, request),
     )

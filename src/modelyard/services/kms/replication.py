@@ -59,8 +59,8 @@ def replicate_key(call, request):
         raise api.error.AlreadyExistsException(
             f"Unable to replicate key {primary.name} to region {region}, as the key already exist there"
         ) from None
-    told = [{"TagKey": name, "TagValue": value} for name, value in tags.items()]
-    return {"ReplicaKeyMetadata": metadata(whole(call.store, made), call.now()), "ReplicaPolicy": policy, "ReplicaTags": told}
+    told = {"ReplicaTags": [{"TagKey": name, "TagValue": value} for name, value in tags.items()]} if tags else {}
+    return {"ReplicaKeyMetadata": metadata(whole(call.store, made), call.now()), "ReplicaPolicy": policy, **told}
 
 
 @api.operation

@@ -150,6 +150,7 @@ def _imported(call: Any, key: Record, material: str) -> dict[str, Any]:
 def _rotatable(call: Any, request: Any, *origins: str) -> Record:
     key = the_key(call, request["KeyId"], request, own=True)
     check_customer(key)
+    check_state(key, call.now())
     _check_symmetric(key)
     if key.spec["Origin"] not in (origins or ("AWS_KMS",)):
         raise api.error.UnsupportedOperationException(f"{key.arn} origin is {key.spec['Origin']} which is not valid for this operation.")

@@ -57,6 +57,7 @@ MIGRATIONS = [
     CREATE INDEX log_packs_first ON log_packs (stream_id, first_at, first_seq, last_at, last_seq, id);
     CREATE TABLE log_pack_bits (pack_id BIGINT PRIMARY KEY, bits @BLOB@ NOT NULL)
     """,
+    "CREATE TABLE log_indexes (group_id BIGINT PRIMARY KEY, document TEXT NOT NULL, changed_ms BIGINT NOT NULL)",
 ]
 MANY_STREAMS = 8
 FEW_ROWS = 64
@@ -64,6 +65,8 @@ FEW_ROWS = 64
 LOOK_ROWS = 50_000
 """How many rows of all streams together are looked into before a mark."""
 SWEEP_ROWS = 20_000
+PAGES_AT_ONCE, PAGES_KEPT = 1024, 4096
+"""What is free in the file is given back to the disk so many pages at a time; some stay for the next lines."""
 DAY_MS = 86_400_000
 
 
@@ -173,7 +176,7 @@ class LogStore:
             of_group = "stream_id IN (SELECT id FROM log_streams WHERE group_id = ?)"
             tx.execute(f"DELETE FROM log_events WHERE {of_group}", (group.id,))
             Packs.drop_of(tx, of_group, group.id)
-            for table in ("log_streams", "log_filters", "log_outbox"):
+            for table in ("log_streams", "log_filters", "log_outbox", "log_indexes"):
                 tx.execute(f"DELETE FROM {table} WHERE group_id = ?", (group.id,))
             tx.execute("DELETE FROM log_groups WHERE id = ?", (group.id,))
 
@@ -196,12 +199,14 @@ class LogStore:
             tx.execute("UPDATE log_groups SET guarded = ? WHERE id = ?", (int(guarded), group.id))
 
     def sweep(self) -> None:
-        """Drops events that are older than their group's retention (platform time), a few at a time: writers go on in between."""
+        """Drops events that are older than their group's retention (platform time), a few at a time: writers go on in between. Then the file shrinks."""
         for group_id, days in self._db.read("SELECT id, retention_days FROM log_groups WHERE retention_days IS NOT NULL"):
             oldest = self._now_ms() - days * DAY_MS
             for (stream_id,) in self._db.read("SELECT id FROM log_streams WHERE group_id = ? AND first_ms < ?", (group_id, oldest)):
                 while self._drop(stream_id, oldest):
                     pass
+        while self._db.give_back(PAGES_AT_ONCE) > PAGES_KEPT:
+            pass
 
     def _drop(self, stream_id: int, oldest: int) -> bool:
         """Drops some of a stream's old events; True: there may be more."""

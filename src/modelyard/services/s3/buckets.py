@@ -14,7 +14,7 @@ from modelyard.kernel.database import Tx
 from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import acl, api
 from modelyard.services.s3.acl import with_acl
-from modelyard.services.s3.depot import depot_of, owned_bucket
+from modelyard.services.s3.depot import depot_of, owned_bucket, wrong_region
 from modelyard.services.s3.errors import invalid_argument, no_such_bucket, s3_error
 from modelyard.services.s3.index import Bucket, dump
 
@@ -41,6 +41,8 @@ def _is_address(name: str) -> bool:
 
 def _region(call: Any, request: dict[str, Any]) -> str:
     """The region a bucket is made in; IllegalLocationConstraintException where request and endpoint disagree."""
+    if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d+", call.region):  # what s3cmd signs for at first is "US"; told so, it asks again
+        raise wrong_region(call.region, "us-east-1")
     wanted = (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
     if wanted == "us-east-1":
         raise ApiError(

@@ -369,19 +369,23 @@ def check_region(call: Call, home: Bucket) -> None:
         return
     headers = {"x-amz-bucket-region": home.region}
     if call.host.startswith(f"{home.name}."):
-        raise ApiError(
-            "AuthorizationHeaderMalformed",
-            f"The authorization header is malformed; the region '{call.region}' is wrong; expecting '{home.region}'",
-            400,
-            fields={"Region": home.region},
-            headers=headers,
-        )
+        raise wrong_region(call.region, home.region)
     raise ApiError(
         "PermanentRedirect",
         "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.",
         301,
         fields={"Endpoint": f"{home.name}.s3.{home.region}.amazonaws.com", "Bucket": home.name},
         headers=headers,
+    )
+
+
+def wrong_region(said: str, home: str) -> ApiError:
+    return ApiError(
+        "AuthorizationHeaderMalformed",
+        f"The authorization header is malformed; the region '{said}' is wrong; expecting '{home}'",
+        400,
+        fields={"Region": home},
+        headers={"x-amz-bucket-region": home},
     )
 
 

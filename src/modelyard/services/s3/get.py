@@ -178,7 +178,7 @@ def _answer(request: dict[str, Any], version: Version, home: Bucket) -> tuple[di
     answer["ContentLength"] = length
     if partial:
         answer["ContentRange"] = f"bytes {offset}-{offset + length - 1}/{version.size}"
-    if request.get("ChecksumMode") == "ENABLED":
+    if (request.get("ChecksumMode") or "").upper() == "ENABLED":
         if not partial:
             answer |= checksum_members(version)
         elif request.get("PartNumber") and version.meta.get("parts"):

@@ -13,7 +13,7 @@ from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.filters import matching
 from modelyard.services.secretsmanager.replicas import told_replication
 from modelyard.services.secretsmanager.schedule import next_rotation, rotation_enabled
-from modelyard.services.secretsmanager.secret import CURRENT, find, holder, no_secret, opened, the_secret
+from modelyard.services.secretsmanager.secret import CURRENT, check_reachable, find, holder, no_secret, opened, the_secret
 
 DAY = 86400.0
 
@@ -69,12 +69,14 @@ def list_secret_version_ids(call, request):
     after = decode_token(request.get("NextToken"), api.error.InvalidNextTokenException, [0.0, ""]) or [-1.0, ""]
     limit, whole = request.get("MaxResults") or 100, request.get("IncludeDeprecated")
     versions = sorted(record.spec["Versions"].items(), key=lambda item: (item[1]["At"], item[0]))
+    read = record.spec.get("Read", {})
     left = [(name, one) for name, one in versions if (whole or one["Stages"]) and [one["At"], name] > after]
     told = [
         {
             "VersionId": name,
             "CreatedDate": one["At"],
             "KmsKeyIds": [one["Key"]],
+            **({"LastAccessedDate": read[name]} if name in read else {}),
             **({"VersionStages": one["Stages"]} if one["Stages"] else {}),
         }
         for name, one in left[:limit]
@@ -94,9 +96,10 @@ def described(call: Any, record: Record) -> dict[str, Any]:
         "Name": record.name,
         "LastChangedDate": spec["Changed"],
         "CreatedDate": record.created_at,
-        "Tags": [{"Key": key, "Value": value} for key, value in call.store.tags(record.arn).items()],
         **{member: spec[member] for member in ("Description", "KmsKeyId") if spec.get(member)},
     }
+    if (tags := call.store.tags(record.arn)) or spec.get("Tagged"):
+        told["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
     if spec.get("Accessed"):
         told["LastAccessedDate"] = spec["Accessed"]
     if spec.get("Rotated"):
@@ -122,6 +125,7 @@ def value_of(call: Any, record: Record, version: str) -> str | bytes | None:
 
 
 def _told_value(call: Any, record: Record, version: str | None, stage: str | None) -> dict[str, Any]:
+    check_reachable(call, record, record.spec.get("KmsKeyId"))
     versions: Mapping[str, Any] = record.spec["Versions"]
     if version is None:
         stage = stage or CURRENT
@@ -138,17 +142,19 @@ def _told_value(call: Any, record: Record, version: str | None, stage: str | Non
     if content is None:
         raise no_secret()  # deleted in this moment
     told = opened(call.platform.kms, record.arn, name, content, call)
-    _accessed(call, record)
+    _accessed(call, record, name)
     stages = {"VersionStages": versions[name]["Stages"]} if versions[name]["Stages"] else {}
     return {"ARN": record.arn, "Name": record.name, "VersionId": name, "CreatedDate": versions[name]["At"], **stages, **told}
 
 
-def _accessed(call: Any, record: Record) -> None:
-    """The day of the last access: written once a day, and not worth a retry."""
+def _accessed(call: Any, record: Record, version: str) -> None:
+    """The day of the last access: written once a day for a version, and not worth a retry."""
     day = call.now() // DAY * DAY
-    if record.spec.get("Accessed") != day:
+    read = record.spec.get("Read", {})
+    if record.spec.get("Accessed") != day or read.get(version) != day:
+        read = {name: when for name, when in {**read, version: day}.items() if name in record.spec["Versions"]}
         try:
-            call.store.request(record, {"Accessed": day}, due=False)
+            call.store.request(record, {"Accessed": day, "Read": read}, due=False)
         except Moved:
             return
 

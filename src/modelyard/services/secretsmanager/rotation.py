@@ -10,12 +10,11 @@ from contextlib import suppress
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
-from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved
 from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.schedule import checked_rules
-from modelyard.services.secretsmanager.secret import PENDING, change, check_alive, check_primary, staged, the_secret
+from modelyard.services.secretsmanager.secret import PENDING, change, check_alive, check_primary, request_token, staged, the_secret
 
 _LAMBDA = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]+(:[A-Za-z0-9_$-]+)?\Z")
 
@@ -35,7 +34,7 @@ def rotate_secret(call, request):
         raise api.error.InvalidParameterException(f"{function} is not the ARN of a Lambda function.")
     rules = checked_rules(request["RotationRules"]) if request.get("RotationRules") else have.get("Rules") or {}
     check_invocable(call.platform, function)
-    token, at_once = request.get("ClientRequestToken") or new_uuid(), request.get("RotateImmediately", True)
+    token, at_once = request_token(request, api.error.InvalidParameterException), request.get("RotateImmediately", True)
 
     def rotating(now: Record) -> dict[str, Any]:
         check_alive(now)

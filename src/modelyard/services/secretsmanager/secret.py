@@ -1,6 +1,6 @@
 """The record of a secret, how a request names one, and its values in and out of encryption.
 
-spec: {Description, KmsKeyId, Versions, Policy, Deletion, Rotation, Changed, Rotated, Accessed; Replicas (of a primary) or Primary and
+spec: {Description, KmsKeyId, Versions, Policy, Deletion, Rotation, Changed, Rotated, Accessed, Tagged (it had tags), Read (version → day); Replicas (of a primary) or Primary and
 PrimaryRegion (of a replica), see replicas.py}. Versions: id → {Value, At, Stages, Key}, where
 Value names a row of `platform.secrets` (None: the empty version that a rotation begins with) and Key the key that encrypted it.
 """
@@ -8,6 +8,7 @@ Value names a row of `platform.secrets` (None: the empty version that a rotation
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from modelyard.kernel.errors import ApiError
+from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.lifecycle import Lifecycle
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved
@@ -25,11 +26,13 @@ SECRET = Lifecycle("secret", "Active")
 CURRENT, PREVIOUS, PENDING = "AWSCURRENT", "AWSPREVIOUS", "AWSPENDING"
 DEFAULT_KEY = "alias/aws/secretsmanager"
 NONCE_BYTES = 12
+_NAME = re.compile(r"[A-Za-z0-9/_+=.@\-!]+\Z")
 
 
 def find(call: Any, given: str) -> Record | None:
-    """The secret of a name, an ARN, or an ARN without its six random characters."""
+    """The secret of a name, an ARN, or an ARN without its six random characters. Raises ValidationException for what is no name."""
     if not given.startswith("arn:"):
+        check_name(given)
         return call.store.get(SECRET.kind, call.account, call.region, given)
     found = call.store.by_arn(given)
     if found is not None:
@@ -50,6 +53,18 @@ def the_secret(call: Any, given: str, *, deleted: bool = False) -> Record:
     return record
 
 
+def check_name(name: str) -> None:
+    if not _NAME.match(name):
+        raise validation("Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+
+
+def request_token(request: Mapping[str, Any], wrong: Callable[[str], ApiError] | None = None) -> str:
+    """The id of the version to be: SDKs make one for each call; a bare HTTP request must."""
+    if not request.get("ClientRequestToken"):
+        raise (wrong or api.error.InvalidRequestException)("You must provide a ClientRequestToken value. We recommend a UUID-type value.")
+    return request["ClientRequestToken"]
+
+
 def check_alive(record: Record) -> None:
     if record.spec.get("Deletion"):
         raise api.error.InvalidRequestException("You can't perform this operation on the secret because it was marked for deletion.")
@@ -59,6 +74,14 @@ def check_primary(record: Record) -> None:
     if record.spec.get("Primary"):
         raise api.error.InvalidParameterException(
             "Operation not permitted on a replica secret. Call must be made in primary secret's region."
+        )
+
+
+def check_reachable(call: Any, record: Record, key_ref: str | None) -> None:
+    """Values under AWS's own key do not leave the account."""
+    if call.account != record.account and key_ref in (None, DEFAULT_KEY):
+        raise api.error.InvalidRequestException(
+            "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key."
         )
 
 
@@ -87,13 +110,13 @@ def holder(versions: Mapping[str, Mapping[str, Any]], stage: str) -> str | None:
 
 
 def staged(versions: Mapping[str, Mapping[str, Any]], name: str, stages: list[str]) -> dict[str, Any]:
-    """The versions after `stages` have moved to `name`. What loses AWSCURRENT becomes AWSPREVIOUS."""
+    """The versions after `stages` have moved to `name`. What loses AWSCURRENT becomes AWSPREVIOUS, and is pending no more."""
     moved = {one: {**version, "Stages": [s for s in version["Stages"] if s not in stages]} for one, version in versions.items()}
     before = holder(versions, CURRENT)
     if CURRENT in stages and before not in (None, name):
         for version in moved.values():
             version["Stages"] = [stage for stage in version["Stages"] if stage != PREVIOUS]
-        moved[before]["Stages"].append(PREVIOUS)
+        moved[before]["Stages"] = [*(stage for stage in moved[before]["Stages"] if stage != PENDING), PREVIOUS]
     moved[name]["Stages"] = [*moved[name]["Stages"], *stages]
     return moved
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from modelyard.services.secretsmanager import api
-from modelyard.services.secretsmanager.secret import check_primary, the_secret
+from modelyard.services.secretsmanager.secret import change, check_primary, the_secret
 
 MOST = 50
 
@@ -23,7 +23,10 @@ def tag_resource(call, request):
 def untag_resource(call, request):
     record = the_secret(call, request["SecretId"])
     check_primary(record)
+    had = call.store.tags(record.arn)
     call.store.remove_tags(record.arn, request["TagKeys"])
+    if had and not call.store.tags(record.arn):
+        change(call, record, lambda now: {"Tagged": True})
     call.store.wake(record.uid)
     return {}
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import string
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard.kernel.errors import ApiError, validation
-from modelyard.kernel.ids import new_uuid
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.records import Record, new_uid
 from modelyard.kernel.store import Taken
 from modelyard.services.secretsmanager import api
@@ -24,8 +22,11 @@ from modelyard.services.secretsmanager.secret import (
     change,
     check_alive,
     check_key,
+    check_name,
     check_primary,
+    check_reachable,
     holder,
+    request_token,
     sealed,
     staged,
     the_secret,
@@ -34,20 +35,18 @@ from modelyard.services.secretsmanager.tags import checked_tags
 
 MOST_VERSIONS, MOST_STAGES, MOST_SECRETS = 100, 20, 500_000
 LONGEST_NAME = 512
-_NAME = re.compile(r"[A-Za-z0-9/_+=.@\-!]+\Z")
 
 
 @api.operation
 def create_secret(call, request):
     """The same request token with the same content answers the secret that it made."""
     name = request["Name"]
-    if not _NAME.match(name):
-        raise validation("Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+    check_name(name)
     for member in ("CrossAccountPrimaryARN", "Type"):
         if request.get(member):
             raise api.error.InvalidParameterException(f"Modelyard has not built {member} of secrets; nothing was done.")
     replicas = checked_regions(call.region, request.get("AddReplicaRegions") or [], bool(request.get("ForceOverwriteReplicaSecret")))
-    value, token, tags = _value(request), request.get("ClientRequestToken") or new_uuid(), checked_tags(request.get("Tags") or [], {})
+    value, token, tags = _value(request), request_token(request), checked_tags(request.get("Tags") or [], {})
     have = call.store.get(SECRET.kind, call.account, call.region, name)
     if have is not None:
         return _made_before(call, have, token, value)
@@ -81,7 +80,7 @@ def put_secret_value(call, request):
     if value is None:
         raise api.error.InvalidRequestException("You must provide either SecretString or SecretBinary.")
     stages = list(dict.fromkeys(request.get("VersionStages") or [CURRENT]))
-    token = request.get("ClientRequestToken") or new_uuid()
+    token = request_token(request)
     record = _put(call, record, token, value, stages, {})
     return {"ARN": record.arn, "Name": record.name, "VersionId": token, "VersionStages": record.spec["Versions"][token]["Stages"]}
 
@@ -100,7 +99,7 @@ def update_secret(call, request):
         record = _rekeyed(call, record, told) if "KmsKeyId" in told else record
         record = change(call, record, lambda now: (check_alive(now), {**told, "Changed": call.now()})[1])
         return {"ARN": record.arn, "Name": record.name}
-    token = request.get("ClientRequestToken") or new_uuid()
+    token = request_token(request)
     record = _put(call, record, token, value, [CURRENT], told)
     return {"ARN": record.arn, "Name": record.name, "VersionId": token}
 
@@ -146,6 +145,7 @@ def update_secret_version_stage(call, request):
 def _put(call: Any, record: Record, token: str, value: str | bytes, stages: list[str], told: Mapping[str, Any]) -> Record:
     """A new version with these stages. A version that is there already is this one only if it has the same value."""
     key = told["KmsKeyId"] if "KmsKeyId" in told else record.spec.get("KmsKeyId")
+    check_reachable(call, record, key)
     fresh = _stored(call, record.uid, record.arn, token, value, key)
     dropped: list[str] = []
 
@@ -155,9 +155,7 @@ def _put(call: Any, record: Record, token: str, value: str | bytes, stages: list
         dropped[:] = []
         if have is not None and have["Value"] is not None:
             if value_of(call, now, token) != value:
-                raise api.error.ResourceExistsException(
-                    f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret {now.arn}."
-                )
+                raise _in_use(token, now)
             dropped.append(fresh["Value"])
             return dict(told)
         first = not any(version["Value"] is not None for version in versions.values())
@@ -259,7 +257,15 @@ def _made_before(call: Any, have: Record, token: str, value: str | bytes | None)
         )
     if token in have.spec["Versions"] and value is not None and value_of(call, have, token) == value:
         return {"ARN": have.arn, "Name": have.name, "VersionId": token}
+    if token in have.spec["Versions"]:
+        raise _in_use(token, have)
     raise api.error.ResourceExistsException(f"The operation failed because the secret {have.name} already exists.")
+
+
+def _in_use(token: str, record: Record) -> ApiError:
+    return api.error.ResourceExistsException(
+        f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret {record.arn}."
+    )
 
 
 def _random_end() -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from modelyard.kernel.errors import ApiError, validation
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.ssm import api
-from modelyard.services.ssm.filters import check_filters, fits_filters
+from modelyard.services.ssm.filters import check_filters, check_path, fits_filters, rooted
 from modelyard.services.ssm.parameter import (
     by_prefix,
     labels_of,
@@ -23,10 +23,13 @@ from modelyard.services.ssm.parameter import (
     versions,
 )
 from modelyard.services.ssm.public import public_under
+from modelyard.services.ssm.secret_references import is_reference, referenced
 
 
 @api.operation
 def get_parameter(call, request):
+    if is_reference(request["Name"]):
+        return {"Parameter": referenced(call, request["Name"], bool(request.get("WithDecryption")))}
     found = selected(call, request["Name"])
     if found is None:
         raise not_found(request["Name"])
@@ -38,24 +41,20 @@ def get_parameters(call, request):
     """Each name is found or told back as invalid."""
     found, invalid = {}, []
     for given in dict.fromkeys(request["Names"]):
-        one = _try(call, given)
-        if one is None:
+        told = _try(call, given, bool(request.get("WithDecryption")))
+        if told is None:
             invalid.append(given)
         else:
-            found[given] = _told(call, *one, decrypt=bool(request.get("WithDecryption")))
+            found[given] = told
     return {"Parameters": sorted(found.values(), key=lambda one: (one["Name"], one["Version"])), "InvalidParameters": invalid}
 
 
 @api.operation
 def get_parameters_by_path(call, request):
     path = request["Path"]
-    if not path.startswith("/"):
-        raise validation(
-            'The parameter doesn\'t meet the parameter name requirements. The parameter name must begin with a forward slash "/". '
-            'It can\'t be prefixed with "aws" or "ssm" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore).'
-        )
+    check_path(path)
     filters = request.get("ParameterFilters") or []
-    check_filters(filters, {"Type", "KeyId", "Label"})
+    check_filters(filters, ("Type", "KeyId", "Label"))
     after = decode_token(request.get("NextToken"), api.error.InvalidNextToken, "") or ""
     limit, shown, last = request.get("MaxResults") or 10, [], ""
     for name, arn, version in _under(call, path if path.endswith("/") else f"{path}/", after, request, filters):
@@ -104,8 +103,8 @@ def _under(call: Any, prefix: str, after: str, request: Mapping[str, Any], filte
     for name, version in public_under(prefix, call.region):
         if name > after and (recursive or "/" not in name[len(prefix) :]):
             yield name, f"arn:aws:ssm:{call.region}::parameter/{name[1:]}", version
-    for record in by_prefix(call.store, call.account, call.region, prefix, after):
-        if not recursive and "/" in record.name[len(prefix) :]:
+    for record in by_prefix(call.store, call.account, call.region, "" if prefix == "/" else prefix, after):
+        if not recursive and "/" in rooted(record.name)[len(prefix) :]:
             continue
         number = next((record.spec.get("Labels", {}).get(one["Values"][0], 0) for one in filters if one["Key"] == "Label"), None)
         version = newest(record) if number is None else version_of(call, record, number)
@@ -113,13 +112,16 @@ def _under(call: Any, prefix: str, after: str, request: Mapping[str, Any], filte
             yield record.name, record.arn, version
 
 
-def _try(call: Any, given: str) -> Any:
+def _try(call: Any, given: str, decrypt: bool) -> dict[str, Any] | None:
     try:
-        return selected(call, given)
+        if is_reference(given):
+            return referenced(call, given, decrypt)
+        found = selected(call, given)
     except ApiError as problem:
-        if problem.code == "ParameterVersionNotFound":
+        if problem.code in ("ParameterVersionNotFound", "ParameterNotFound"):
             return None
         raise
+    return None if found is None else _told(call, *found, decrypt=decrypt)
 
 
 def _told(call: Any, name: str, arn: str, version: Mapping[str, Any], selector: str, *, decrypt: bool) -> dict[str, Any]:

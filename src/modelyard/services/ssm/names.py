@@ -42,7 +42,8 @@ def arn_of(name: str, region: str, account: str) -> str:
 
 
 def split_name(call: Any, given: str) -> tuple[list[str], str]:
-    """(names that are meant, selector with its colon or "") of a name, `name:version`, `name:label`, or an ARN of this account."""
+    """(names that are meant, selector with its colon or "") of a name, `name:version`, `name:label`, or an ARN of this account.
+    Raises ValidationException for what no parameter can be called."""
     name, selector = given, ""
     if given.startswith("arn:"):
         pieces = given.split(":", 6)
@@ -54,8 +55,12 @@ def split_name(call: Any, given: str) -> tuple[list[str], str]:
     if ":" in given:
         name, _, rest = given.partition(":")
         selector = f":{rest}"
-    if not name or ":" in selector[1:] or selector == ":":
+    if ":" in selector[1:]:
+        return [], ""
+    if not name or selector == ":":
         raise validation(
             f"Invalid parameter name. Please use correct syntax for referencing a version/label, such as name:version or name:label: {given}"
         )
-    return [name], selector
+    if "//" in name or ("/" in name and not name.startswith("/")):
+        raise validation(f'Parameter name: can\'t be prefixed with "ssm" (case-insensitive). {_RULE}')
+    return [name, *([name[1:]] if name.rfind("/") == 0 else [f"/{name}"] if "/" not in name else [])], selector

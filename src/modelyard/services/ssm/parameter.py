@@ -60,7 +60,8 @@ def labels_of(record: Record, number: int) -> list[str]:
 
 
 def selected(call: Any, given: str) -> tuple[str, str, dict[str, Any], str] | None:
-    """(name, ARN, version, selector) of what GetParameter is asked for; None: there is no such parameter. Raises ParameterVersionNotFound."""
+    """(name as it was asked for, ARN, version, selector) of what GetParameter means; None: there is no such parameter. Raises
+    ParameterVersionNotFound."""
     names, selector = split_name(call, given)
     public = next((found for name in names if (found := public_parameter(name, call.region))), None)
     if public is not None:
@@ -73,12 +74,17 @@ def selected(call: Any, given: str) -> tuple[str, str, dict[str, Any], str] | No
         return None
     wanted = selector[1:]
     if not wanted:
-        return record.name, record.arn, newest(record), ""
+        return names[0] if _by_name(given) else record.name, record.arn, newest(record), ""
     number = int(wanted) if wanted.isdigit() and len(wanted) < 18 else record.spec.get("Labels", {}).get(wanted)
     version = version_of(call, record, number) if number is not None else None
     if version is None:
         raise _no_version(selector, record.name)
-    return record.name, record.arn, version, selector
+    return names[0] if _by_name(given) else record.name, record.arn, version, selector
+
+
+def _by_name(given: str) -> bool:
+    """Not by ARN: `name` and `/name` are one parameter, and each is answered as it was asked for."""
+    return not given.startswith("arn:")
 
 
 def _no_version(selector: str, name: str) -> ApiError:

@@ -89,7 +89,7 @@ LEGACY_CODES = {
 
 
 def error_body(shape: Shape | None, error: ApiError, fields: dict[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {message_member(shape): error.message}
+    body: dict[str, Any] = {message_member(shape): error.message} if error.message else {}
     if shape is not None:
         body.update(JsonWriter().compile(shape)(fields))
     return body

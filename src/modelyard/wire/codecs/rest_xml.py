@@ -77,7 +77,7 @@ class RestXmlCodec(RestCodec):
         return xml.XmlReader().compile(self.payload_shape)
 
     def _writer(self, strict: bool) -> xml.XmlWriter:
-        return xml.XmlWriter(strict, scalars.write_iso8601_ms if self.is_s3 else scalars.write_iso8601)
+        return xml.XmlWriter(strict, scalars.write_iso8601_s3 if self.is_s3 else scalars.write_iso8601)
 
     @cached_property
     def _writers(self) -> dict[bool, Compiled]:

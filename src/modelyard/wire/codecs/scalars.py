@@ -141,10 +141,15 @@ def write_iso8601_s(value: Any) -> str:
 
 
 def write_iso8601_ms(value: Any) -> str:
-    """`2026-01-02T03:04:05.000Z`: S3 and EC2 always write three digits."""
+    """`2026-01-02T03:04:05.678Z`: EC2 always writes three digits."""
     milliseconds = round(epoch(value) * 1000)
     when = _EPOCH + timedelta(milliseconds=milliseconds)
     return f"{when.year:04}-{when.month:02}-{when.day:02}T{when.hour:02}:{when.minute:02}:{when.second:02}.{milliseconds % 1000:03}Z"
+
+
+def write_iso8601_s3(value: Any) -> str:
+    """`2026-01-02T03:04:05.000Z`: S3 keeps whole seconds (Last-Modified is an HTTP date) and always writes three digits."""
+    return write_iso8601_ms(math.floor(epoch(value)))
 
 
 def write_rfc822(value: Any) -> str:

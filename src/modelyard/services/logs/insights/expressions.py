@@ -24,7 +24,7 @@ _TOKEN = re.compile(
     |(?P<span>\d+[A-Za-z]+)
     |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)
     |(?P<name>[@A-Za-z_][\w@]*(?:\.[\w@]+)*|`[^`]+`)
-    |(?P<op>=~|!=|<=|>=|==|[-+*/%^=<>(),|\[\]])""",
+    |(?P<op>=~|!=|<=|>=|==|[-+*/%^=<>(),|:\[\]])""",
     re.VERBOSE,
 )
 _REGEX = re.compile(r"/((?:[^/\\\n]|\\.)+)/(i?)")
@@ -73,6 +73,9 @@ class Parser:
         self.query, self.now_ms, self.at = query, now_ms, 0
         self.columns: set[str] | None = None
         self.slots: list[Slot] | None = None
+        self.unmasks = False
+        self.inner: Callable[[], Any] = lambda: None
+        """Reads a query within this one, up to its closing parenthesis."""
         self._depth = 0
 
     # --- tokens ------------------------------------------------------------------------------------
@@ -234,6 +237,9 @@ class Parser:
         opened = self.next()
         if opened.text not in ("[", "("):
             raise self.unexpected(opened, "expected a list in square brackets")
+        if opened.text == "(" and self.peek().text.lower() in ("source", "fields", "filter", "stats", "parse"):
+            sub = self.inner()
+            return lambda row: (value := values.text(left(row))) is not None and value in sub.values()
         items = [self._sum()]
         while self.take(","):
             items.append(self._sum())
@@ -311,6 +317,7 @@ class Parser:
             self.expect(")")
             move = span.floor if name == "datefloor" else span.ceil
             return lambda row: None if (at := number(value(row))) is None else move(at)
+        self.unmasks |= name == "unmask"
         if name not in FUNCTIONS:
             raise Malformed(f"unknown function {token.text} at line {self._line(token.start)}", token.start, token.end - 1)
         fewest, most, function = FUNCTIONS[name]
