@@ -62,15 +62,15 @@ def s3_error(code: str, message: str | None = None, *, headers: dict[str, str] |
 
 
 def no_such_bucket(bucket: str) -> ApiError:
-    return s3_error("NoSuchBucket", BucketName=bucket, Resource=f"/{bucket}")
+    return s3_error("NoSuchBucket", BucketName=bucket)
 
 
 def no_such_key(bucket: str, key: str) -> ApiError:
-    return s3_error("NoSuchKey", Key=key, Resource=f"/{bucket}/{key}")
+    return s3_error("NoSuchKey", Key=key)
 
 
 def no_such_version(bucket: str, key: str, version: str) -> ApiError:
-    return s3_error("NoSuchVersion", Key=key, VersionId=version, Resource=f"/{bucket}/{key}")
+    return s3_error("NoSuchVersion", Key=key, VersionId=version)
 
 
 def damaged(bucket: str, key: str, version: str) -> ApiError:
@@ -90,4 +90,4 @@ def invalid_argument(message: str, name: str, value: Any) -> ApiError:
 
 def not_found(code: str, message: str, bucket: str) -> ApiError:
     """404s of bucket settings that were never made (NoSuchBucketPolicy, NoSuchTagSet, …)."""
-    return ApiError(code, message, 404, fields={"BucketName": bucket, "Resource": f"/{bucket}"})
+    return ApiError(code, message, 404, fields={"BucketName": bucket})

@@ -52,6 +52,7 @@ clients read any root, others do not."""
 
 _EMPTY_IN_TRUTH = {
     "PutBucketPolicy",
+    "PutBucketTagging",
     *(f"PutBucket{kind}Configuration" for kind in ("Analytics", "IntelligentTiering", "Inventory", "Metrics")),
 }
 
@@ -67,6 +68,11 @@ class RestXmlCodec(RestCodec):
         self.is_s3 = model.name == "s3"
         self.hoisted_headers = self.is_s3
         self._reads_object = self.is_s3 and operation in ("GetObject", "HeadObject")
+
+    @cached_property
+    def _reads_body(self) -> bool:
+        """A body that means nothing (of a GET, say) is not looked at."""
+        return not self.is_s3 or (self.input is not None and bool(xml.body_members(self.input)))
 
     @cached_property
     def _read(self) -> Compiled:
@@ -96,7 +102,7 @@ class RestXmlCodec(RestCodec):
         return super().read(route, request, body)
 
     def read_body(self, body: bytes) -> dict[str, Any]:
-        return self._read(xml.parse(body)) if body else {}
+        return self._read(xml.parse(body)) if body and self._reads_body else {}
 
     def read_payload(self, body: bytes) -> Any:
         root = xml.parse(body)
