@@ -10,30 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import ROOT, wait
+from tests.journeys.conftest import ROOT, CommandLine, wait
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 IRIS = ROOT / "examples" / "iris.csv"
 
 
 @pytest.fixture(scope="module")
-def aws(yard, tmp_path_factory):
-    """`aws(*words)` answers what it printed (parsed when it is JSON); `code` is the exit code that is expected."""
-    folder = tmp_path_factory.mktemp("cli")
-    words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws"]
-
-    def call(*more, code=0, timeout=240):
-        done = yard.run(*words, *more, code=code, timeout=timeout, cwd=folder)
-        if code:
-            return done.stderr
-        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
-
-    call.folder = folder
-    return call
+def aws(yard, aws_commands, tmp_path_factory):
+    return CommandLine(yard, aws_commands, tmp_path_factory.mktemp("cli"))
 
 
-def test_who_am_i(aws):
-    said = aws("sts", "get-caller-identity")
+def test_who_am_i(yard, aws):
+    words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws", "sts", "get-caller-identity"]
+    said = json.loads(yard.run(*words).stdout)
+    assert aws("sts", "get-caller-identity") == said, "from the shell, and as these tests call it"
     assert set(said) == {"UserId", "Account", "Arn"}
     assert said["Arn"].startswith(f"arn:aws:sts::{said['Account']}:assumed-role/")
 
