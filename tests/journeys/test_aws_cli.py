@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.conftest import ROOT, CommandLine, wait
+from tests.journeys.jobs import finished
+from tests.support.boxes import FINAL
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 IRIS = ROOT / "examples" / "iris.csv"
@@ -64,7 +66,7 @@ def test_buckets_and_objects(aws):
 
 
 @pytest.fixture(scope="module")
-def job(aws):
+def job(aws, yard):
     """A training job from a JSON file, waited for with the CLI's waiter."""
     aws("s3", "mb", "s3://cli-train")
     aws("s3", "cp", "--no-progress", str(IRIS), "s3://cli-train/train/iris.csv")
@@ -84,6 +86,7 @@ def job(aws):
     (aws.folder / "job.json").write_text(json.dumps(request))
     made = aws("sagemaker", "create-training-job", "--cli-input-json", "file://job.json")
     assert made["TrainingJobArn"].endswith(":training-job/cli-iris")
+    finished(yard, "cli-iris")  # the CLI's waiter looks every two minutes
     aws("sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", "cli-iris")
     return aws("sagemaker", "describe-training-job", "--training-job-name", "cli-iris")
 
@@ -163,7 +166,7 @@ def test_what_is_not_built(aws):
     assert "ListApps" in said
 
 
-def test_a_processing_job_from_json_with_its_waiter(aws):
+def test_a_processing_job_from_json_with_its_waiter(aws, yard):
     aws("s3", "mb", "s3://cli-process")
     (aws.folder / "count.py").write_text(
         "n = len(open('/opt/ml/processing/input/data/rows.txt').readlines())\nopen('/opt/ml/processing/out/n', 'w').write(str(n))"
@@ -192,6 +195,8 @@ def test_a_processing_job_from_json_with_its_waiter(aws):
     }
     (aws.folder / "processing.json").write_text(json.dumps(request))
     aws("sagemaker", "create-processing-job", "--cli-input-json", "file://processing.json")
+    client = yard.client("sagemaker")
+    wait(lambda: client.describe_processing_job(ProcessingJobName="cli-count")["ProcessingJobStatus"] in FINAL, 60)
     aws("sagemaker", "wait", "processing-job-completed-or-stopped", "--processing-job-name", "cli-count")
     told = aws("sagemaker", "describe-processing-job", "--processing-job-name", "cli-count")
     assert told["ProcessingJobStatus"] == "Completed"
