@@ -426,3 +426,15 @@ def test_secrets_of_command_lines_and_addresses_are_hidden():
     asked = {"CodeRepositoryName": "r", "GitConfig": {"RepositoryUrl": "https://ann:hunter2@git.example/x.git"}}
     found = Redacted("sagemaker", "CreateCodeRepositoryInput", asked)
     assert found.value["gitConfig"]["repositoryUrl"] == f"https://ann:{HIDDEN}@git.example/x.git"
+
+
+def test_what_services_do_with_keys_for_a_caller(yard):
+    secrets = yard.client("secretsmanager")
+    secrets.create_secret(Name="word", SecretString="hunter2")
+    secrets.get_secret_value(SecretId="word")
+    (made,), (read,) = look(yard, EventName="GenerateDataKey"), look(yard, EventName="Decrypt")
+    for event in (made, read):
+        assert event["eventSource"] == "kms.amazonaws.com" and event["userIdentity"]["type"] == "AssumedRole"
+        assert event["userIdentity"]["invokedBy"] == event["sourceIPAddress"] == "secretsmanager.amazonaws.com"
+        assert event["resources"][0]["type"] == "AWS::KMS::Key" and "SecretARN" in event["requestParameters"]["encryptionContext"]
+    assert "hunter2" not in json.dumps([made, read])
