@@ -102,7 +102,7 @@ def test_the_limits_of_get_metric_statistics(filled):
         return client.get_metric_statistics(**{**given, **more})
 
     assert statistics()["Datapoints"] == []
-    with pytest.raises(ClientError, match=r"You have requested up to 1,500 datapoints, which exceeds the limit of 1,440\.") as wrong:
+    with pytest.raises(ClientError, match=r"You have requested up to 1500 datapoints, which exceeds the limit of 1440\.") as wrong:
         statistics(StartTime=at(START - 90_000))
     assert wrong.value.response["Error"]["Code"] == "InvalidParameterCombination"
     with pytest.raises(ClientError, match="Period"):
@@ -256,3 +256,46 @@ def test_no_account_is_linked_to_another(filled):
     assert ask(filled, query(AccountId="123456789012"))["MetricDataResults"][0]["Values"]
     with pytest.raises(ClientError, match="not linked"):
         ask(filled, query(AccountId="111111111111"))
+
+
+def test_values_of_several_units_are_never_added_up(moved):
+    client = moved.client("cloudwatch")
+    now = moved.clock.now()
+    for unit, value in (("Seconds", 60.0), ("Milliseconds", 60_000.0), ("Milliseconds", 1.0)):
+        client.put_metric_data(Namespace="App", MetricData=[{"MetricName": "m", "Value": value, "Unit": unit, "Timestamp": now}])
+    client.put_metric_data(Namespace="App", MetricData=[{"MetricName": "m", "Value": 7.0, "Unit": "Count", "Timestamp": now - 300}])
+
+    def ask(stat, start, **more):
+        metric = {"Metric": {"Namespace": "App", "MetricName": "m"}, "Period": 60, "Stat": stat, **more}
+        (one,) = client.get_metric_data(
+            MetricDataQueries=[{"Id": "a", "MetricStat": metric}], StartTime=at(start), EndTime=at(now + 60)
+        )["MetricDataResults"]  # fmt: skip
+        return one["Values"], [(message["Code"], message["Value"]) for message in one.get("Messages", [])]
+
+    for _ in range(2):  # as rows, then as packs
+        assert ask("Sum", now) == ([60_001.0], [("MultipleUnits", "Multiple units returned: '[Milliseconds, Seconds]'")])
+        assert ask("p100", now) == ([60_000.0], [("MultipleUnits", "Multiple units returned: '[Milliseconds, Seconds]'")])
+        assert ask("Sum", now - 300) == ([7.0], [("MultipleUnits", "Multiple units returned: '[Count, Milliseconds, Seconds]'")])
+        assert ask("Sum", now, Unit="Seconds") == ([60.0], [])
+        moved.clock.jump_to(moved.clock.now() + 3_600)
+        moved.platform.metrics.sweep()
+        assert moved.platform.metrics.db.read("SELECT count(*) FROM metric_points")[0][0] == 0
+
+
+def test_labels_tell_series_of_one_metric_apart(moved):
+    moved.put(1.0)
+    client, now = moved.client("cloudwatch"), moved.clock.now()
+
+    def named(*asked):
+        queries = [
+            {"Id": f"q{n}", "MetricStat": {"Metric": {"Namespace": "App", "MetricName": "m"}, "Stat": stat, "Period": period}, **more}
+            for n, (stat, period, more) in enumerate(asked)
+        ]
+        answer = client.get_metric_data(MetricDataQueries=queries, StartTime=at(now), EndTime=at(now + 60))
+        return [one["Label"] for one in answer["MetricDataResults"]]
+
+    assert named(("Sum", 60, {}), ("Minimum", 30, {})) == ["m Sum 60", "m Minimum 30"]
+    assert named(("Sum", 60, {}), ("Minimum", 60, {})) == ["m Sum", "m Minimum"]
+    assert named(("Sum", 60, {}), ("Sum", 30, {})) == ["m 60", "m 30"]
+    assert named(("Sum", 60, {}), ("Minimum", 60, {"Label": "low"})) == ["m", "low"]
+    assert named(("Sum", 60, {}), ("Minimum", 60, {"ReturnData": False})) == ["m"]

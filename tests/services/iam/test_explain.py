@@ -193,6 +193,24 @@ def test_resources_are_grouped_and_narrowed():
     ]
 
 
+@pytest.mark.parametrize(
+    ("used", "allowed"),
+    [
+        ("arn:aws:sagemaker:us-east-1:1:training-job/xgb-2026-11-22-04-43-31-123", "arn:aws:sagemaker:us-east-1:1:training-job/xgb-*"),
+        ("arn:aws:sagemaker:us-east-1:1:training-job/churn-7", "arn:aws:sagemaker:us-east-1:1:training-job/churn*"),
+        ("arn:aws:sagemaker:us-east-1:1:training-job/pipelines-abc123def456-Train-x1y2", "arn:aws:sagemaker:us-east-1:1:training-job/pipelines-*"),
+        ("arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/abc123def456", "arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/*"),
+        ("arn:aws:sagemaker:us-east-1:1:endpoint/xgb-2026-11-22-04-43-31-123", "arn:aws:sagemaker:us-east-1:1:endpoint/xgb-*"),
+        ("arn:aws:sagemaker:us-east-1:1:endpoint/prod", "arn:aws:sagemaker:us-east-1:1:endpoint/prod"),
+        ("arn:aws:s3:::sagemaker-us-east-1-123456789012/xgb-2026-11-22-04-43-31-123/source/*", "arn:aws:s3:::sagemaker-us-east-1-123456789012/xgb-*"),
+        ("arn:aws:s3:::data/year-2026/*", "arn:aws:s3:::data/year-2026/*"),
+    ],
+)  # fmt: skip
+def test_names_that_are_new_each_time_are_patterns(used, allowed):
+    """So that the same script may run again with its policy alone."""
+    assert policy_of([("x:Y", used)])[0]["Resource"] == allowed
+
+
 # --- the command -----------------------------------------------------------------------------------------
 
 

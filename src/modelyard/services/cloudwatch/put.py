@@ -47,11 +47,11 @@ def _problems(datum: dict, where: str, now: float) -> Iterator[str]:
         raise api.error.MissingRequiredParameterException(
             f"At least one of the parameters {where}.Value or {where}.StatisticValues must be specified."
         )
-    given = [name for name in ("Value", "Values", "StatisticValues") if name in datum]
-    if len(given) > 1:
-        raise api.error.InvalidParameterCombinationException(
-            f"The parameters {where}.{given[0]} and {where}.{given[1]} are mutually exclusive and you have specified both."
-        )
+    for other in ("Values", "StatisticValues"):  # Values beside StatisticValues AWS takes
+        if "Value" in datum and other in datum:
+            raise api.error.InvalidParameterCombinationException(
+                f"The parameters {where}.Value and {where}.{other} are mutually exclusive and you have specified both."
+            )
     for name, most in (("Values", MOST_VALUES), ("Counts", MOST_VALUES), ("Dimensions", MOST_DIMENSIONS)):
         if len(datum.get(name, [])) > most:
             yield f"The collection {where}.{name} must not have a size greater than {most}."
