@@ -5,6 +5,8 @@ Sources: "Common Errors" of the services' API references, "Error responses" of S
 
 from __future__ import annotations
 
+import re
+
 from modelyard.kernel.errors import ApiError
 
 _INVALID = "The security token included in the request is invalid."
@@ -69,3 +71,22 @@ def auth_error(family_name: str, kind: str, message: str | None = None, **fields
     if family_name in ("s3", "ec2") and kind == "skewed":
         message = None
     return ApiError(code, message or text, status, fields=fields)
+
+
+_SECRET_LINES = re.compile(r"(?im)^((?:x-amz-security-token|x-amz-[a-z-]*customer-key):)[^\n]*|(x-amz-security-token=)[^&\n]*")
+_MOST_TOLD = 8 << 10
+
+
+def s3_mismatch(access_key: str, signature: str, to_sign: str, canonical: str | None = None) -> ApiError:
+    """SignatureDoesNotMatch with what was signed as S3 reads it, so that both sides can be compared. Tokens and customer keys are not told."""
+    fields = {"AWSAccessKeyId": access_key, **_told("StringToSign", to_sign, SignatureProvided=signature[:1024])}
+    if canonical is not None:
+        fields |= _told("CanonicalRequest", canonical)
+    return auth_error("s3", "mismatch", **fields)
+
+
+def _told(name: str, text: str, **between: str) -> dict[str, str]:
+    if len(text) > _MOST_TOLD:
+        return between
+    text = _SECRET_LINES.sub(r"\1\2[redacted]", text)
+    return {name: text, **between, f"{name}Bytes": text.encode("utf-8", "surrogateescape").hex(" ")}

@@ -1,6 +1,6 @@
 """Requests of web pages of other origins to buckets: preflights, and the headers that let a page read an answer.
 
-What a bucket allows is S3's to say: `platform.parts["cross_origin"]`, with `preflight(bucket, origin, method, headers)` and
+What a bucket allows is S3's to say: `platform.parts["cross_origin"]`, with `preflight(bucket, key, origin, method, headers)` and
 `headers(bucket, origin, method)`, both answering response headers, the first refusing with an ApiError.
 """
 
@@ -30,7 +30,8 @@ class CrossOrigin:
         try:
             asked = get("access-control-request-headers", "")
             names = [name.strip().lower() for name in asked.split(",") if name.strip()]
-            headers = await self._ask("preflight", bucket_of(request), get("origin", ""), get("access-control-request-method", ""), names)
+            place = bucket_of(request), key_of(request)
+            headers = await self._ask("preflight", *place, get("origin", ""), get("access-control-request-method", ""), names)
         except ApiError as error:
             return error_response("rest-xml", error, request_id, "s3")
         return HttpResponse(200, [*request_headers(True, request_id), *headers], b"")
@@ -51,3 +52,9 @@ class CrossOrigin:
 def bucket_of(request: HttpRequest) -> str:
     """The bucket that host or path name; "" where neither does."""
     return hosts.bucket_of(request.header("host")) or request.path.lstrip("/").partition("/")[0]
+
+
+def key_of(request: HttpRequest) -> str:
+    """The rest of the path behind the bucket."""
+    path = request.path.lstrip("/")
+    return path if hosts.bucket_of(request.header("host")) else path.partition("/")[2]

@@ -16,7 +16,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import ANONYMOUS, Principal
 from modelyard.kernel.service import Body, Call, Form, RawResponse
 from modelyard.wire import signing
-from modelyard.wire.autherrors import auth_error
+from modelyard.wire.autherrors import auth_error, s3_mismatch
 from modelyard.wire.browsers import refuse_strangers_pages
 from modelyard.wire.codec import error_response
 from modelyard.wire.crossorigin import bucket_of
@@ -85,14 +85,16 @@ class Forms:
                     "InvalidArgument", "Bucket POST must contain a field named 'policy'.  If it is specified, please check the order of the fields.", 400
                 )  # fmt: skip
             return ANONYMOUS, region
-        if "x-amz-credential" in fields or "x-amz-signature" in fields:
+        if not any(name.startswith("x-amz-") or name in ("awsaccesskeyid", "signature") for name in fields):
+            raise ApiError("AccessDenied", "Access Denied", 403)  # a policy that nobody signed
+        if any(name in fields for name in ("x-amz-credential", "x-amz-signature", "x-amz-algorithm", "x-amz-date")):
             return self._version4(fields, policy)
         return self._version2(fields, policy), "us-east-1"
 
     def _version4(self, fields: dict[str, str], policy: str) -> tuple[Principal, str]:
         for name in ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"):
             if not fields.get(name):
-                raise _missing(name)
+                raise _missing(name.title())
         scope = fields["x-amz-credential"].split("/")
         if fields["x-amz-algorithm"] != "AWS4-HMAC-SHA256" or len(scope) != 5 or scope[3:] != ["s3", "aws4_request"]:
             raise ApiError("InvalidRequest", "The credential or algorithm of the form is malformed.", 400)
@@ -101,16 +103,16 @@ class Forms:
             raise auth_error("s3", "scope")
         credential = self._credential(access_key, fields)
         key = signing.signing_key(credential.secret_key, date, region, service)
-        _compare(signing.sign(key, policy), fields["x-amz-signature"], access_key)
+        _compare(signing.sign(key, policy), fields["x-amz-signature"], access_key, policy)
         return credential.principal, region
 
     def _version2(self, fields: dict[str, str], policy: str) -> Principal:
         for name in ("awsaccesskeyid", "signature"):
             if not fields.get(name):
-                raise _missing({"awsaccesskeyid": "AWSAccessKeyId"}.get(name, name))
+                raise _missing({"awsaccesskeyid": "AWSAccessKeyId", "signature": "Signature"}[name])
         credential = self._credential(fields["awsaccesskeyid"], fields)
         made = base64.b64encode(hmac.digest(credential.secret_key.encode(), policy.encode(), "sha1")).decode()
-        _compare(made, fields["signature"], credential.access_key)
+        _compare(made, fields["signature"], credential.access_key, policy)
         return credential.principal
 
     def _credential(self, access_key: str, fields: dict[str, str]) -> Any:
@@ -129,9 +131,9 @@ def _missing(name: str) -> ApiError:
     return ApiError("InvalidArgument", text, 400, fields={"ArgumentName": name, "ArgumentValue": ""})
 
 
-def _compare(made: str, said: str, access_key: str) -> None:
+def _compare(made: str, said: str, access_key: str, policy: str) -> None:
     if not hmac.compare_digest(made.encode(), said.encode()):
-        raise auth_error("s3", "mismatch", AWSAccessKeyId=access_key)
+        raise s3_mismatch(access_key, said, policy)
 
 
 class FormReader(Body):

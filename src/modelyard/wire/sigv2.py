@@ -18,9 +18,9 @@ from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Identity
 from modelyard.wire import signing
-from modelyard.wire.autherrors import auth_error
+from modelyard.wire.autherrors import auth_error, s3_mismatch
 from modelyard.wire.http import HttpRequest
-from modelyard.wire.sigv4 import SKEW_S, Authenticated, is_decimal
+from modelyard.wire.sigv4 import SKEW_S, Authenticated, expired, is_decimal
 
 # Sub-resources and response overrides that are part of the signed resource.
 _SIGNED_PARAMETERS = frozenset(
@@ -106,8 +106,8 @@ def authenticate(request: HttpRequest, identity: Identity, clock: Clock) -> Auth
         raise ApiError("AccessDenied", "Invalid date (should be seconds since epoch): " + said["Expires"], 403)
     token = said.get("x-amz-security-token") or request.header("x-amz-security-token")
     credential = _credential(said["AWSAccessKeyId"], token, identity, clock)
-    if real_now() > int(said["Expires"]):
-        raise ApiError("AccessDenied", "Request has expired", 403, fields={"Expires": said["Expires"]})
+    if (now := real_now()) > int(said["Expires"]):
+        raise expired(min(int(said["Expires"]), now), now)
     _compare(request, credential, said["Signature"], said["Expires"], said)
     return Authenticated(credential.principal, "us-east-1", "s3", OldClaim(credential.access_key, None, int(said["Expires"])))
 
@@ -148,12 +148,14 @@ def _credential(access_key: str, token: str | None, identity: Identity, clock: C
 
 
 def _compare(request: HttpRequest, credential: Credential, signature: str, moment: str, said: dict[str, str]) -> None:
+    texts = []
     for resource in _resources(request):
         text = string_to_sign(request, moment, resource, said)
         made = base64.b64encode(hmac.digest(credential.secret_key.encode(), text.encode("latin-1", "replace"), "sha1"))
         if hmac.compare_digest(made, signature.encode("latin-1", "replace")):
             return
-    raise auth_error("s3", "mismatch", AWSAccessKeyId=credential.access_key)
+        texts.append(text)
+    raise s3_mismatch(credential.access_key, signature, texts[-1] if len(texts) > 1 and "." in request.header("host") else texts[0])
 
 
 def string_to_sign(request: HttpRequest, moment: str, resource: str, said: dict[str, str]) -> str:

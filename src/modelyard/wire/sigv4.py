@@ -22,7 +22,7 @@ from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Identity, Principal
 from modelyard.wire import signing
-from modelyard.wire.autherrors import auth_error
+from modelyard.wire.autherrors import auth_error, s3_mismatch
 from modelyard.wire.http import HttpRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -175,7 +175,8 @@ def _in_any_order(authorization: str) -> re.Match[str] | None:
 
 
 def _from_query(request: HttpRequest, family: str) -> Claim:
-    said = {_unquoted(name): _unquoted(value) for name, value in signing.query_pairs(request.query)}
+    pairs = signing.query_pairs(request.query)
+    said = {name if "%" not in name else unquote(name): value if "%" not in value else _unquoted(value) for name, value in pairs}
     scope = said.get("X-Amz-Credential", "").split("/")
     moment, expires = said.get("X-Amz-Date", ""), said.get("X-Amz-Expires", "" if family == "s3" else "900")
     problem = None
@@ -202,7 +203,11 @@ def _from_query(request: HttpRequest, family: str) -> Claim:
 
 
 def _unquoted(text: str) -> str:
-    return unquote(text) if "%" in text else text
+    """Presigned URLs of one key have the same credential and the same names of headers."""
+    return _unquoted_before(text) if len(text) <= 256 else unquote(text)
+
+
+_unquoted_before = lru_cache(256)(unquote)
 
 
 def _scope(credential: str, headers: str) -> Scope:
@@ -261,12 +266,22 @@ def check_service(claim: Claim, service: str, family: str) -> None:
 def _check_presigned(claim: Claim, now: float, family: str) -> None:
     if now > claim.time + claim.expires_s:
         if family == "s3":
-            raise ApiError("AccessDenied", "Request has expired", 403, fields={"X-Amz-Expires": str(claim.expires_s)})
+            raise expired(claim.time + claim.expires_s, now, **{"X-Amz-Expires": str(claim.expires_s)})
         raise auth_error(family, "skewed", _skew_text(claim, now))
     if claim.time > now + SKEW_S:
         if family == "s3":
             raise ApiError("AccessDenied", "Request is not yet valid", 403)
         raise auth_error(family, "skewed", _skew_text(claim, now))
+
+
+def expired(at: float, now: float, **fields: str) -> ApiError:
+    """What S3 says of a presigned URL whose time is over."""
+    times = {"Expires": iso(at), "ServerTime": iso(now)}
+    return ApiError("AccessDenied", "Request has expired", 403, fields={**fields, **times})
+
+
+def iso(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_hash: str, family: str) -> bytes:
@@ -289,8 +304,18 @@ def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_h
     if not _signs(request, claim, key, payload_hash, path, query, host) and not any(
         _signs(request, claim, key, payload_hash, *reading) for reading in _other_readings(request, family, pairs, path, query, host)
     ):
-        raise auth_error(family, "mismatch", AWSAccessKeyId=claim.access_key) if family == "s3" else auth_error(family, "mismatch")
+        if family != "s3":
+            raise auth_error(family, "mismatch")
+        raise s3_mismatch(claim.access_key, claim.signature, *_signed_texts(request, claim, payload_hash, path, query, host))
     return key
+
+
+def _signed_texts(request: HttpRequest, claim: Claim, payload_hash: str, path: str, query: str, host: str) -> tuple[str, str]:
+    """String to sign and canonical request, as we read it."""
+    scope = claim.of
+    headers = _canonical_headers(request, scope, host)
+    canonical = f"{request.method}\n{path}\n{query}\n{headers}\n{scope.signed_headers}\n{payload_hash}"
+    return signing.string_to_sign(claim.moment, scope.text, canonical), canonical
 
 
 def _signs(request: HttpRequest, claim: Claim, key: bytes, payload_hash: str, path: str, query: str, host: str) -> bool:

@@ -156,18 +156,31 @@ def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, m
 # --- the constraints of one value ---------------------------------------------------------------
 
 
-LOOSE = ("FilterRuleName", "ChecksumMode", "BucketCannedACL")
-"""Words that S3 takes in any case (other SDKs send them in lower case), or takes more of than its model tells; it has words of its
-own for unknown ones, and for unknown events."""
+_SERVICES_OWN = (
+    "FilterRuleName",
+    "ChecksumMode",
+    "BucketCannedACL",
+    "BucketLocationConstraint",
+    "ServerSideEncryption",
+    "TransitionDefaultMinimumObjectSize",
+    "QueueAttributeName",
+)
+"""Enumerations that are not the whole truth, so the service checks them: S3 takes some words in any case (SDKs of other languages send
+them in lower case) or more than its model tells, and has words of its own for unknown ones (as for unknown events of notifications);
+ReceiveMessage of SQS takes names of message attributes where the model has those of queues."""
+
+
+_LOOSE_PATTERNS = ("MetricNamespace", "CopySource")
+"""Logs takes colons that its model forbids, and S3 a copy's source whose slash is encoded."""
 
 
 def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
-        if (enum := shape.trait("enum")) and not (shape.name in LOOSE or "s3:ObjectCreated:*" in enum):
+        if (enum := shape.trait("enum")) and shape.name not in _SERVICES_OWN and "s3:ObjectCreated:*" not in enum:
             tests.insert(0, _enum(enum, shape.model.name not in TELL_NO_VALUES))
-        if (pattern := shape.trait("pattern")) and shape.name != "MetricNamespace":  # of which Logs' model forbids colons that Logs takes
+        if (pattern := shape.trait("pattern")) and shape.name not in _LOOSE_PATTERNS:
             tests.append(_pattern(pattern))
         return tests
     if shape.kind in ("integer", "long", "float", "double"):
@@ -284,7 +297,36 @@ def _place(line: str) -> str:
     return line.partition(" at '")[2].partition("'")[0]
 
 
+# What S3 says of headers and parameters: member → (header or parameter, text). The wrong value stands for {}.
+_S3_WORDS = {
+    "encodingType": ("encoding-type", "Invalid Encoding Method specified in Request"),
+    "objectOwnership": ("x-amz-object-ownership", "Invalid x-amz-object-ownership header: {}"),
+    "objectLockMode": ("x-amz-object-lock-mode", "Unknown wormMode directive."),
+    "copySource": ("x-amz-copy-source", "Invalid copy source object key"),
+}
+_S3_REQUESTS = {
+    "checksumAlgorithm": "Checksum algorithm provided is unsupported. Please try again with any of the valid types: "
+    "[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+    "transitionDefaultMinimumObjectSize": "Invalid TransitionDefaultMinimumObjectSize found: {}",
+}
+
+
 def _s3(report: Report) -> ApiError:
+    place, value = _place(report[0]), report[0].removeprefix("Value '").partition("' at '")[0]
+    if place == "policy":
+        return ApiError("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'", 400)
+    if place == "storageClass":
+        return ApiError("InvalidStorageClass", "The storage class you specified is not valid", 400, fields={"StorageClassRequested": value})
+    if place in _S3_REQUESTS:
+        return ApiError("InvalidRequest", _S3_REQUESTS[place].format(value), 400)
+    if place in _S3_WORDS:
+        name, text = _S3_WORDS[place]
+        fields = {"ArgumentName": name} | (
+            {} if place == "objectOwnership" else {"ArgumentValue": name if place == "copySource" else value}
+        )
+        return ApiError("InvalidArgument", text.format(value), 400, fields=fields)
+    if place == "aCL":
+        return ApiError("InvalidArgument", detected(report), 400, fields={"ArgumentName": "x-amz-acl", "ArgumentValue": value})
     if "." in _place(report[0]):  # inside the XML, not in a header or the query
         code = "MalformedACLError" if _place(report[0]).startswith("accessControlPolicy.") else "MalformedXML"
         return ApiError(code, "The XML you provided was not well-formed or did not validate against our published schema", 400)

@@ -66,7 +66,7 @@ def test_answers_tell_who_may_read_them(yard, s3, ruled):
 
 def test_without_rules(yard, s3, bucket, refused):
     assert preflight(yard, bucket).status_code == 403
-    assert preflight(yard, "no-such-bucket-here").status_code == 404
+    assert preflight(yard, "no-such-bucket-here").status_code == 403
     refused(lambda: s3.get_bucket_cors(Bucket=bucket), "NoSuchCORSConfiguration", 404)
     put = lambda rule: s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})  # noqa: E731
     refused(lambda: put({"AllowedMethods": ["PATCH"], "AllowedOrigins": ["*"]}), "InvalidRequest", 400)

@@ -83,7 +83,7 @@ def test_checksums_of_the_whole(s3, bucket, algorithm, kind):
         Bucket=bucket, Key="m", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize", "StorageClass"]
     )
     assert about["ObjectSize"] == 6 * MIB and about["ObjectParts"]["TotalPartsCount"] == 2 and about["StorageClass"] == "STANDARD"
-    assert about["Checksum"][f"Checksum{algorithm}"] == made[f"Checksum{algorithm}"]
+    assert about["Checksum"][f"Checksum{algorithm}"] == made[f"Checksum{algorithm}"].partition("-")[0]  # without the number of parts, as AWS
 
 
 def test_refusals(s3, bucket, refused):
@@ -94,7 +94,7 @@ def test_refusals(s3, bucket, refused):
     refused(lambda: up.complete(up.parts[::-1]), "InvalidPartOrder", 400)
     refused(lambda: up.complete([{"PartNumber": 1, "ETag": '"0123"'}]), "InvalidPart", 400)
     refused(lambda: up.complete([{"PartNumber": 7, "ETag": up.parts[0]["ETag"]}]), "InvalidPart", 400)
-    refused(lambda: up.complete([]), "MalformedXML", 400)
+    refused(lambda: up.complete([]), "InvalidRequest", 400)
     refused(lambda: up.part(0, b"x"), "InvalidArgument", 400)
     refused(lambda: up.part(10_001, b"x"), "InvalidArgument", 400)
     refused(lambda: s3.upload_part(Bucket=bucket, Key="m", UploadId="nope", PartNumber=1, Body=b""), "NoSuchUpload", 404)

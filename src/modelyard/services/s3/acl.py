@@ -27,11 +27,11 @@ ANONYMOUS_ID = "65a011a29cdf8ec533ec3d1ccaae921c"
 """The canonical user that owns what unsigned callers write, as in S3."""
 
 _HEADERS = {
-    "GrantFullControl": "FULL_CONTROL",
     "GrantRead": "READ",
-    "GrantReadACP": "READ_ACP",
     "GrantWrite": "WRITE",
+    "GrantReadACP": "READ_ACP",
     "GrantWriteACP": "WRITE_ACP",
+    "GrantFullControl": "FULL_CONTROL",
 }
 _CANNED: dict[str, list[tuple[str, str]]] = {
     "private": [],

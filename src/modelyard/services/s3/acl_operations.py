@@ -80,7 +80,7 @@ def get_object_acl(call, request):
 @api.operation
 def put_object_acl(call, request):
     depot, home = depot_of(call), owned_bucket(call, request)
-    found = depot.find(home.name, request["Key"], request.get("VersionId"))
+    found = depot.find_whole(home.name, request, "PUT")
     if acl.enforced(home):
         raise not_supported()
     if not acl.said(request):

@@ -11,7 +11,8 @@ from typing import Any
 
 from modelyard.services.s3 import api
 from modelyard.services.s3.depot import depot_of, owned_bucket
-from modelyard.services.s3.errors import invalid_argument, not_found, s3_error
+from modelyard.services.s3.encryption import KMS
+from modelyard.services.s3.errors import not_found, s3_error
 
 _BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
@@ -52,8 +53,11 @@ def put_bucket_encryption(call, request):
     if len(asked.get("Rules") or ()) != 1:
         raise s3_error("MalformedXML")
     default = asked["Rules"][0].get("ApplyServerSideEncryptionByDefault") or {}
+    if default and default.get("SSEAlgorithm") not in ("AES256", *KMS):
+        raise s3_error("MalformedXML")
     if default.get("SSEAlgorithm") == "AES256" and default.get("KMSMasterKeyID"):
-        raise invalid_argument("a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms", "KMSMasterKeyID", "")
+        text = "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse"
+        raise s3_error("InvalidArgument", text, ArgumentName="ApplyServerSideEncryptionByDefault")
     return _set(call, request, "Encryption", asked)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from functools import cache
 from typing import Any
 
+from modelyard.kernel import models
 from modelyard.kernel.database import Tx
 from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import acl, api
@@ -17,6 +19,7 @@ from modelyard.services.s3.acl import with_acl
 from modelyard.services.s3.depot import depot_of, owned_bucket, wrong_region
 from modelyard.services.s3.errors import invalid_argument, no_such_bucket, s3_error
 from modelyard.services.s3.index import Bucket, dump
+from modelyard.services.s3.keys import checked_tags
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _BAD_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -28,7 +31,7 @@ def check_name(name: str) -> None:
     """Raises InvalidBucketName where AWS would."""
     good = bool(_NAME.fullmatch(name)) and ".." not in name and ".-" not in name and "-." not in name
     if not good or name.startswith(_BAD_PREFIXES) or name.endswith(_BAD_SUFFIXES) or _is_address(name):
-        raise s3_error("InvalidBucketName", BucketName=name, Resource=f"/{name}")
+        raise s3_error("InvalidBucketName", BucketName=name)
 
 
 def _is_address(name: str) -> bool:
@@ -44,18 +47,18 @@ def _region(call: Any, request: dict[str, Any]) -> str:
     if not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d+", call.region):  # what s3cmd signs for at first is "US"; told so, it asks again
         raise wrong_region(call.region, "us-east-1")
     wanted = (request.get("CreateBucketConfiguration") or {}).get("LocationConstraint")
-    if wanted == "us-east-1":
+    if call.region == "us-east-1" and wanted is not None and (wanted == "us-east-1" or wanted not in _locations()):
         raise ApiError(
             "InvalidLocationConstraint", "The specified location-constraint is not valid", 400, fields={"LocationConstraint": wanted}
         )
-    if wanted == "EU":
-        wanted = "eu-west-1"
     if wanted is None and call.region != "us-east-1":
         raise ApiError(
             "IllegalLocationConstraintException",
             "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to.",
             400,
         )
+    if wanted == "EU" and call.region in ("us-east-1", "eu-west-1"):
+        return "eu-west-1"
     if wanted is not None and call.region not in ("us-east-1", wanted):
         raise ApiError(
             "IllegalLocationConstraintException",
@@ -63,6 +66,11 @@ def _region(call: Any, request: dict[str, Any]) -> str:
             400,
         )
     return wanted or "us-east-1"
+
+
+@cache
+def _locations() -> frozenset[str]:
+    return frozenset(models.service_model("s3")["shapes"]["BucketLocationConstraint"]["enum"]) | {"us-east-1"}
 
 
 @api.operation
@@ -73,7 +81,7 @@ def create_bucket(call, request):
     settings, versioning = _settings(call, request), "Enabled" if request.get("ObjectLockEnabledForBucket") else ""
     tags = (request.get("CreateBucketConfiguration") or {}).get("Tags")
     if tags:
-        settings["Tagging"] = {tag["Key"]: tag["Value"] for tag in tags}
+        settings["Tagging"] = _first_tags(tags)
     depot = depot_of(call)
 
     def work(tx: Tx) -> Bucket | None:
@@ -92,10 +100,17 @@ def create_bucket(call, request):
 
     have = depot.index.db.grouped(work)
     if have is not None and have.account != call.account:
-        raise s3_error("BucketAlreadyExists", BucketName=name, Resource=f"/{name}")
-    if have is not None and not (have.region == "us-east-1" == region):
-        raise s3_error("BucketAlreadyOwnedByYou", BucketName=name, Resource=f"/{name}")
+        raise s3_error("BucketAlreadyExists", BucketName=name)
+    if have is not None and (tags or not (have.region == "us-east-1" == region)):
+        raise s3_error("BucketAlreadyOwnedByYou", BucketName=name)
     return {"Location": f"/{name}" if region == "us-east-1" else f"http://{name}.s3.amazonaws.com/", "BucketArn": f"arn:aws:s3:::{name}"}
+
+
+def _first_tags(tags: list[dict[str, str]]) -> dict[str, str]:
+    if any(tag["Key"].startswith("aws:") for tag in tags):
+        text = 'User-defined tag keys can\'t start with "aws:". This prefix is reserved for system tags. Remove "aws:" from your tag keys and try again.'
+        raise s3_error("InvalidTag", text)
+    return checked_tags(tags, limit=50)
 
 
 def _settings(call: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +161,8 @@ def delete_bucket(call, request):
         if depot.index.bucket(name, tx) is None:
             raise no_such_bucket(name)
         if tx.execute("SELECT 1 FROM s3_objects WHERE bucket = ? LIMIT 1", (name,)):
-            raise s3_error("BucketNotEmpty", BucketName=name, Resource=f"/{name}")
+            more = " You must delete all versions in the bucket." if depot.bucket(name, tx).versioning else ""
+            raise s3_error("BucketNotEmpty", f"The bucket you tried to delete is not empty{'.' if more else ''}{more}", BucketName=name)
         for row in tx.execute("SELECT id FROM s3_uploads WHERE bucket = ?", (name,)):
             free.extend(part.blob for part in depot.index.drop_upload(tx, row[0]))
         depot.index.bucket_changes += 1
@@ -166,6 +182,9 @@ def list_buckets(call, request):
     prefix, after = request.get("Prefix", ""), _read_token(request.get("ContinuationToken"))
     found = depot_of(call).index.buckets(call.account, prefix, after, limit + 1 if not request.get("BucketRegion") else 1 << 30)
     if request.get("BucketRegion"):
+        if request["BucketRegion"] not in _locations():
+            text = f"Argument value {request['BucketRegion']} is not a valid AWS Region"
+            raise s3_error("InvalidArgument", text, ArgumentName="bucket-region")
         found = [bucket for bucket in found if bucket.region == request["BucketRegion"]]
     answer = {
         "Owner": acl.user(call.account),

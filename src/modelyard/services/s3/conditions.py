@@ -22,7 +22,7 @@ def failed(condition: str) -> ApiError:
     return s3_error("PreconditionFailed", Condition=condition)
 
 
-def check_read(request: Mapping[str, Any], version: Version) -> None:
+def check_read(request: Mapping[str, Any], version: Version, now: float) -> None:
     """Raises 412 or 304 where the conditions of a GET or HEAD say so."""
     if "IfMatch" in request:
         if not _matches(request["IfMatch"], version.etag):
@@ -32,12 +32,12 @@ def check_read(request: Mapping[str, Any], version: Version) -> None:
     if "IfNoneMatch" in request:
         if _matches(request["IfNoneMatch"], version.etag):
             raise not_modified(version)
-    elif "IfModifiedSince" in request and int(version.modified) <= int(seconds(request["IfModifiedSince"])):
+    elif "IfModifiedSince" in request and int(version.modified) <= int(seconds(request["IfModifiedSince"])) <= now:
         raise not_modified(version)
 
 
-def check_copy_source(request: Mapping[str, Any], version: Version) -> None:
-    """CopySourceIf…: every unmet condition is a 412."""
+def check_copy_source(request: Mapping[str, Any], version: Version, now: float) -> None:
+    """CopySourceIf…: every unmet condition is a 412. What was modified since a time to come is not asked (nor in `check_read`)."""
     if "CopySourceIfMatch" in request:
         if not _matches(request["CopySourceIfMatch"], version.etag):
             raise failed("x-amz-copy-source-If-Match")
@@ -46,17 +46,18 @@ def check_copy_source(request: Mapping[str, Any], version: Version) -> None:
     if "CopySourceIfNoneMatch" in request:
         if _matches(request["CopySourceIfNoneMatch"], version.etag):
             raise failed("x-amz-copy-source-If-None-Match")
-    elif "CopySourceIfModifiedSince" in request and int(version.modified) <= int(seconds(request["CopySourceIfModifiedSince"])):
+    elif "CopySourceIfModifiedSince" in request and int(version.modified) <= int(seconds(request["CopySourceIfModifiedSince"])) <= now:
         raise failed("x-amz-copy-source-If-Modified-Since")
 
 
 def write_condition(request: Mapping[str, Any]) -> Any:
     """What a PUT or CompleteMultipartUpload asks of the live object, checked inside its transaction."""
     if_match, if_none = request.get("IfMatch"), request.get("IfNoneMatch")
-    if if_none is not None and if_none != "*":
-        raise ApiError(
-            "NotImplemented", "A header you provided implies functionality that is not implemented", 501, fields={"Header": "If-None-Match"}
-        )
+    if if_match is not None and if_none is not None:
+        raise _not_taken("If-Match,If-None-Match", "Multiple conditional request headers present in the request")
+    if if_match == "*" or if_none not in (None, "*"):
+        header = "If-Match" if if_match else "If-None-Match"
+        raise _not_taken(header, f"We don't accept the provided value of {header} header for this API")
 
     def check(have: Version | None) -> None:
         if if_match is not None:
@@ -70,10 +71,27 @@ def write_condition(request: Mapping[str, Any]) -> Any:
     return check
 
 
+def conflict(condition: str, key: str) -> ApiError:
+    text = "The conditional request cannot succeed due to a conflicting operation against this resource."
+    return ApiError("ConditionalRequestConflict", text, 409, fields={"Condition": condition, "Key": key})
+
+
+def _not_taken(header: str, more: str) -> ApiError:
+    text = "A header you provided implies functionality that is not implemented"
+    return ApiError("NotImplemented", text, 501, fields={"Header": header, "additionalMessage": more})
+
+
 def delete_condition(request: Mapping[str, Any]) -> Any:
-    """If-Match (and its last-modified and size forms) of a DELETE."""
+    """If-Match (and its last-modified and size forms) of a DELETE. What is deleted already matches nothing (412); where the
+    key is not there, If-Match says so (404), and the others hold."""
+    asked = {"IfMatch": "If-Match", "IfMatchLastModifiedTime": "x-amz-if-match-last-modified-time", "IfMatchSize": "x-amz-if-match-size"}
 
     def check(have: Version | None) -> None:
+        if have is not None and have.marker and request.get("VersionId") is None:
+            for member, header in asked.items():
+                if member in request and request[member] != "*":
+                    raise failed(header)
+            return
         if "IfMatch" in request:
             if have is None:
                 raise no_such_key(request["Bucket"], request["Key"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from modelyard.kernel.service import Body
 from modelyard.services.s3 import api
@@ -12,7 +12,7 @@ from modelyard.services.s3.conditions import check_copy_source, write_condition
 from modelyard.services.s3.depot import Depot, Draft, check_owner, depot_of, owned_bucket
 from modelyard.services.s3.encryption import Plan, check_reader, customer_key
 from modelyard.services.s3.errors import invalid_argument, s3_error
-from modelyard.services.s3.index import Version
+from modelyard.services.s3.index import NULL_VERSION, Version
 from modelyard.services.s3.ingest import LARGEST, Promise, Received, receive
 from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
 from modelyard.services.s3.new_object import finished, properties
@@ -45,10 +45,14 @@ def read_source(source: Any) -> tuple[str, str, str | None]:
     if isinstance(source, dict):
         return source["Bucket"], source["Key"], source.get("VersionId")
     path, mark, version = source.partition("?versionId=")
-    bucket, slash, key = unquote(path).lstrip("/").partition("/")
+    bucket, slash, key = unquote_plus(path).lstrip("/").partition("/")
     if not slash or not bucket or not key:
-        raise invalid_argument("Invalid copy source object key", "x-amz-copy-source", source)
+        raise invalid_argument("Invalid copy source object key", "x-amz-copy-source", "x-amz-copy-source")
     return bucket, key, version if mark else None
+
+
+def source_version(source: Version) -> dict[str, str]:
+    return {"CopySourceVersionId": source.version} if source.version != NULL_VERSION else {}
 
 
 def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
@@ -63,7 +67,7 @@ def open_source(call: Any, request: dict[str, Any]) -> tuple[Version, Any]:
 
     def check(found: Version) -> None:
         check_reader(found, customer)
-        check_copy_source(request, found)
+        check_copy_source(request, found, call.now())
 
     try:
         return depot.find_open(bucket, key, version, check, lambda found: depot.ring.unlock(found, call, customer))
@@ -107,7 +111,7 @@ def copy_object(call, request):
         "CopyObjectResult": {"ETag": f'"{new.etag}"', "LastModified": new.modified, **checksum_members(new)},
         **encryption_member(meta),
         **version_member(new, home.versioning),
-        **({"CopySourceVersionId": source.version} if depot.bucket(source.bucket).versioning else {}),
+        **source_version(source),
     }
 
 
@@ -121,6 +125,7 @@ def _check(request: dict[str, Any], bucket: str, key: str, source: Version) -> N
         request.get(name)
         for name in ("StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "ChecksumAlgorithm", "SSECustomerKey")
     )
+    changes = changes or "sealed" in source.meta  # what is encrypted gets a key of its own anew, by the bucket's default or none
     if (bucket, key) == (source.bucket, source.key) and source.latest and not replaces and not changes:
         raise s3_error(
             "InvalidRequest",

@@ -11,7 +11,7 @@ from typing import Any
 from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import api
 from modelyard.services.s3.depot import Depot, depot_of, owned_bucket
-from modelyard.services.s3.errors import no_such_bucket, not_found, s3_error
+from modelyard.services.s3.errors import not_found, s3_error
 
 _METHODS = ("GET", "PUT", "HEAD", "POST", "DELETE")
 _MOST_RULES = 100
@@ -69,29 +69,27 @@ class Rules:
     def __init__(self, depot: Depot) -> None:
         self._depot = depot
 
-    def preflight(self, bucket: str, origin: str, method: str, names: list[str]) -> Headers:
+    def preflight(self, bucket: str, key: str, origin: str, method: str, names: list[str]) -> Headers:
         if not origin:
             raise s3_error("BadRequest", "Insufficient information. Origin request header needed.")
-        if method not in _METHODS:
-            raise s3_error("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
         home = self._depot.index.bucket(bucket) if bucket else None
-        if bucket and home is None:
-            raise no_such_bucket(bucket)
+        if method not in _METHODS and home is not None and home.settings.get("Cors"):
+            raise s3_error("BadRequest", f"Invalid Access-Control-Request-Method: {method or 'null'}")
         rules = home.settings.get("Cors") if home else None
         if not rules:
-            raise _forbidden("CORSResponse: CORS is not enabled for this bucket.", method)
+            why = "Bucket not found" if home is None else "CORS is not enabled for this bucket."
+            raise _forbidden(f"CORSResponse: {why}", method or "OPTIONS", "BUCKET")
         rule = first_rule(rules, origin, method, names)
         if rule is None:
             raise _forbidden(
                 "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / "
                 "Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
                 method,
+                "OBJECT" if key else "BUCKET",
             )
         headers = _told(rule, origin)
         if names:
             headers.append(("access-control-allow-headers", ", ".join(names)))
-        if "MaxAgeSeconds" in rule:
-            headers.append(("access-control-max-age", str(rule["MaxAgeSeconds"])))
         return [*headers, _VARY]
 
     def headers(self, bucket: str, origin: str, method: str) -> Headers:
@@ -125,8 +123,10 @@ def _told(rule: dict[str, Any], origin: str) -> Headers:
     headers.append(("access-control-allow-methods", ", ".join(rule["AllowedMethods"])))
     if rule.get("ExposeHeaders"):
         headers.append(("access-control-expose-headers", ", ".join(rule["ExposeHeaders"])))
+    if "MaxAgeSeconds" in rule:
+        headers.append(("access-control-max-age", str(rule["MaxAgeSeconds"])))
     return headers
 
 
-def _forbidden(text: str, method: str) -> ApiError:
-    return ApiError("AccessForbidden", text, 403, fields={"Method": method, "ResourceType": "BUCKET"})
+def _forbidden(text: str, method: str, kind: str) -> ApiError:
+    return ApiError("AccessForbidden", text, 403, fields={"Method": method, "ResourceType": kind})

@@ -8,11 +8,11 @@ from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import api
 from modelyard.services.s3.conditions import delete_condition
 from modelyard.services.s3.depot import depot_of, owned_bucket
-from modelyard.services.s3.errors import s3_error
+from modelyard.services.s3.errors import no_such_version, s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.keys import check_key
 from modelyard.services.s3.notices import Cause
-from modelyard.services.s3.object_lock import check_unlocked, may_bypass
+from modelyard.services.s3.object_lock import check_bypass, check_unlocked, may_bypass
 
 _MOST = 1000
 
@@ -21,6 +21,7 @@ _MOST = 1000
 def delete_object(call, request):
     home = owned_bucket(call, request)
     check_key(request["Key"])
+    check_bypass(home, request)
     _may_compare(call, home.name, request["Key"], request.get("IfMatch"))
     return _delete(call, home.name, request["Key"], request)
 
@@ -42,6 +43,8 @@ def delete_objects(call, request):
                 {**name, **_told(one, _delete(call, home.name, one["Key"], {**_conditions(one), **bypass, "Bucket": home.name, **name}))}
             )
         except ApiError as problem:
+            if problem.fields.get("ArgumentName") == "versionId":
+                problem = no_such_version(home.name, one["Key"], one["VersionId"])
             errors.append({**name, "Code": problem.code, "Message": problem.message})
     answer: dict[str, Any] = {"Errors": errors} if errors else {}
     if not wanted.get("Quiet"):

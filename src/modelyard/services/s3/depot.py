@@ -7,12 +7,16 @@ So a row always has its bytes, and a crash leaves at most files without rows, wh
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from itertools import islice
 from typing import Any, BinaryIO
+from zlib import crc32
 
 from modelyard.kernel.clock import Clock, real_now
 from modelyard.kernel.database import Tx, open_database
@@ -20,7 +24,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Call
 from modelyard.services.s3.blobs import Blobs, FileBlobs
-from modelyard.services.s3.errors import no_such_bucket, no_such_key, no_such_version, s3_error
+from modelyard.services.s3.errors import damaged, invalid_argument, no_such_bucket, no_such_key, no_such_version, s3_error
 from modelyard.services.s3.index import NULL_VERSION, Bucket, Index, Version, is_small
 from modelyard.services.s3.ingest import Received
 from modelyard.services.s3.notices import Cause, note, prepare
@@ -68,7 +72,7 @@ class Depot:
         if version is not None:
             found = self.index.version(bucket, key, version)
             if found is None:
-                self.bucket(bucket)
+                check_version_id(self.bucket(bucket), version)
                 raise no_such_version(bucket, key, version)
             if found.marker:
                 raise s3_error(
@@ -79,6 +83,14 @@ class Depot:
                 )
             return found
         return self._live(bucket, key, self.index.latest(bucket, key))
+
+    def find_whole(self, bucket: str, request: Mapping[str, Any], method: str) -> Version:
+        """`find` for the sub-resources of a version: delete markers have none (405), and the newest one is not looked through."""
+        key, version = request["Key"], request.get("VersionId")
+        have = self.index.latest(bucket, key) if version is None else self.index.version(bucket, key, version)
+        if have is not None and have.marker:
+            raise s3_error("MethodNotAllowed", Method=method, ResourceType="DeleteMarker", headers={"allow": "DELETE"})
+        return self.find(bucket, key, version)
 
     def _live(self, bucket: str, key: str, found: Version | None) -> Version:
         if found is None:
@@ -119,9 +131,14 @@ class Depot:
             check(found)
             if data is None:
                 data = self.open(found)
+            if data is not None and "sealed" in found.meta:
+                return found, self._unsealed(found, data, unlock)
             if data is not None:
-                return found, (self._unsealed(found, data, unlock) if "sealed" in found.meta else data)
-        raise OSError(f"the bytes of s3://{bucket}/{key} version {found.version} are missing from the blob store")
+                if isinstance(data, FileIO) and os.fstat(data.fileno()).st_size != found.size:
+                    data.close()
+                    raise damaged(bucket, key, found.version)
+                return found, data
+        raise damaged(bucket, key, found.version)
 
     def _unsealed(self, found: Version, data: Any, unlock: Callable[[Version], bytes] | None) -> BinaryIO:
         try:
@@ -240,14 +257,19 @@ class Depot:
         removed = Cause(f"{cause.event}:Delete", cause.call)
         if version is not None:
             gone = self.index.version(bucket, key, version, tx)
+            if gone is None:
+                check_version_id(home, version)
             condition(gone)
             if gone is not None:
                 noted.append(self._remove(tx, home, gone, removed, free))
             return gone, None
-        condition(None if have is None or have.marker else have)
+        condition(have)
+        self.index.note_deleted(tx, bucket, key)
         if not home.versioning:
             if have is not None:
                 noted.append(self._remove(tx, home, have, removed, free))
+            else:  # S3 tells that a key was deleted though it was not there
+                noted.append(self.changed(tx, home, Version(0, bucket, key, NULL_VERSION, True, False, 0, "", 0.0, "", {}), removed))
             return None, None
         name = new_version(home)
         if name == NULL_VERSION:
@@ -297,7 +319,26 @@ class Depot:
 
 
 def new_version(bucket: Bucket) -> str:
-    return secrets.token_urlsafe(24) if bucket.versioning == "Enabled" else NULL_VERSION
+    if bucket.versioning != "Enabled":
+        return NULL_VERSION
+    chance = secrets.token_bytes(20)
+    return urlsafe_b64encode(chance + crc32(chance).to_bytes(4, "big")).decode()
+
+
+def check_version_id(bucket: Bucket, version: str) -> None:
+    """Of a version that is not there: InvalidArgument for what no bucket has ever named one (the last bytes of a name check the
+    others), and in a bucket that never had versions."""
+    if version == NULL_VERSION or (bucket.versioning and _is_ours(version)):
+        return
+    raise invalid_argument("Invalid version id specified", "versionId", version)
+
+
+def _is_ours(version: str) -> bool:
+    try:
+        name = urlsafe_b64decode(version)
+    except ValueError:
+        return False
+    return len(name) == 24 and crc32(name[:20]).to_bytes(4, "big") == name[20:]
 
 
 # --- the platform's part -------------------------------------------------------------------------
@@ -381,5 +422,9 @@ def wrong_region(said: str, home: str) -> ApiError:
 
 
 def check_owner(bucket: Bucket, expected: str | None) -> None:
-    if expected and expected != bucket.account:
-        raise s3_error("AccessDenied")
+    if not expected or expected == bucket.account:
+        return
+    if not (len(expected) == 12 and expected.isascii() and expected.isdigit()):
+        text = f"The value of the expected bucket owner parameter must be an AWS Account ID... [{expected}]"
+        raise ApiError("InvalidBucketOwnerAWSAccountID", text, 400)
+    raise s3_error("AccessDenied")

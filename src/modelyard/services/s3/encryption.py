@@ -105,7 +105,7 @@ class Keyring:
                 "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.",
             )
         if not hmac.compare_digest(_check_of(customer, sealed["salt"]), sealed["check"]):
-            raise s3_error("AccessDenied", "Access Denied: the customer key is not the one that the object was encrypted with.")
+            raise s3_error("AccessDenied", "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.")
         return customer
 
 
@@ -139,32 +139,28 @@ def customer_key(request: Mapping[str, Any], prefix: str = "") -> bytes | None:
         return None
     lead = "Requests specifying Server Side Encryption with Customer provided keys must provide"
     if not algorithm:
-        raise invalid_argument(f"{lead} a valid encryption algorithm.", "x-amz-server-side-encryption-customer-algorithm", "null")
+        raise _bad_customer(f"{lead} a valid encryption algorithm.")
     if algorithm != "AES256":
-        raise ApiError(
-            "InvalidEncryptionAlgorithmError", "The encryption request you specified is not valid. The valid value is AES256.", 400
-        )
+        fields = {"ArgumentName": "x-amz-server-side-encryption", "ArgumentValue": algorithm}
+        text = "The Encryption request you specified is not valid. Supported value: AES256."
+        raise ApiError("InvalidEncryptionAlgorithmError", text, 400, fields=fields)
     if not text:
-        raise invalid_argument(f"{lead} an appropriate secret key.", "x-amz-server-side-encryption-customer-key", "null")
+        raise _bad_customer(f"{lead} an appropriate secret key.")
     if not digest:
-        raise invalid_argument(
-            f"{lead} the client calculated MD5 of the secret key.", "x-amz-server-side-encryption-customer-key-MD5", "null"
-        )
+        raise _bad_customer(f"{lead} the client calculated MD5 of the secret key.")
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != 32:
-        raise invalid_argument(
-            "The secret key was invalid for the specified algorithm.", "x-amz-server-side-encryption-customer-key", "[redacted]"
-        )
+        raise _bad_customer("The secret key was invalid for the specified algorithm.")
     if _text(hashlib.md5(key, usedforsecurity=False).digest()) != digest:
-        raise invalid_argument(
-            "The calculated MD5 hash of the key did not match the hash that was provided.",
-            "x-amz-server-side-encryption-customer-key-MD5",
-            digest,
-        )
+        raise _bad_customer("The calculated MD5 hash of the key did not match the hash that was provided.")
     return key
+
+
+def _bad_customer(text: str) -> ApiError:
+    return s3_error("InvalidArgument", text, ArgumentName="x-amz-server-side-encryption")
 
 
 def plan_for(call: Any, ring: Keyring, home: Bucket, key: str, request: Mapping[str, Any]) -> Plan | None:
@@ -226,6 +222,8 @@ def _place(call: Any, home: Bucket, ref: str | None) -> tuple[str, str]:
     """Account and region in which a key is looked for: those of its ARN, else the caller's account in the bucket's region."""
     parts = (ref or "").split(":")
     if len(parts) >= 6 and parts[0] == "arn":
+        if parts[3] != home.region:
+            raise ApiError("KMS.NotFoundException", f"Invalid arn {parts[3]}", 400)
         return parts[4], parts[3]
     return (call.principal.account if call is not None and call.principal.account else home.account), home.region
 
@@ -267,7 +265,7 @@ def resumed(ring: Keyring, meta: Mapping[str, Any], request: Mapping[str, Any], 
         if customer is not None:
             raise s3_error(
                 "InvalidRequest",
-                "The multipart upload initiate requested no encryption with a customer key. Subsequent part requests must not name one either.",
+                "The multipart upload initiate requested no encryption with a customer key: these parameters do not belong to it.",
             )
         return None if sealed is None else Plan({"encryption": meta["encryption"], "sealed": sealed}, ring.unlock_sealed(sealed, call))
     if customer is None:

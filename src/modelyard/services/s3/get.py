@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
@@ -90,7 +91,7 @@ def open_object(call: Any, request: dict[str, Any], bucket: str, first: Callable
     def check(version: Version) -> None:
         first(version)
         check_reader(version, customer)
-        check_read(request, version)
+        check_read(request, version, call.now())
 
     return depot.find_open(
         bucket, request["Key"], request.get("VersionId"), check, lambda version: depot.ring.unlock(version, call, customer)
@@ -119,7 +120,7 @@ def _head(call: Any, request: dict[str, Any], first: Callable[[Version], None]) 
     check_reader(found, customer)
     if found.meta.get("sealed", _NOT_SEALED)["by"] == "customer":
         depot_of(call).ring.unlock(found, call, customer)
-    check_read(request, found)
+    check_read(request, found, call.now())
     return _answer(request, found, home)[0]
 
 
@@ -141,7 +142,7 @@ def get_object_attributes(call, request):
     if "StorageClass" in wanted:
         answer["StorageClass"] = found.meta.get("storage", "STANDARD")
     if "Checksum" in wanted and checksum_members(found):
-        answer["Checksum"] = checksum_members(found)
+        answer["Checksum"] = {name: value.partition("-")[0] for name, value in checksum_members(found).items()}
     if "ObjectParts" in wanted and found.meta.get("parts"):
         answer["ObjectParts"] = _object_parts(request, found)
     return answer
@@ -165,21 +166,25 @@ def _object_parts(request: dict[str, Any], version: Version) -> dict[str, Any]:
 def _answer(request: dict[str, Any], version: Version, home: Bucket) -> tuple[dict[str, Any], int, int]:
     """The members of the answer, and the piece of the bytes it is about."""
     answer = {**described(version), **version_member(version, home.versioning)}
-    if home.settings and "Lifecycle" in home.settings:
+    if home.settings and "Lifecycle" in home.settings and request.get("VersionId") is None:
         answer |= expiration_member(home.settings, version)
     for asked, member in _RESPONSE.items():
         if request.get(asked) is not None:
             answer[member] = request[asked]
+    if isinstance(answer.get("Expires"), (int, float)):  # the model has it as text
+        answer["Expires"] = formatdate(answer["Expires"], usegmt=True)
     if version.meta.get("tags"):
         answer["TagCount"] = len(version.meta["tags"])
     if "lock" in version.meta or "hold" in version.meta:
         answer |= lock_members(version.meta)
     offset, length, partial = _piece(request, version)
     answer["ContentLength"] = length
+    if request.get("PartNumber") and version.meta.get("parts"):
+        answer["PartsCount"] = len(version.meta["parts"])
     if partial:
         answer["ContentRange"] = f"bytes {offset}-{offset + length - 1}/{version.size}"
     if (request.get("ChecksumMode") or "").upper() == "ENABLED":
-        if not partial:
+        if not partial or (length == version.size and not request.get("PartNumber")):
             answer |= checksum_members(version)
         elif request.get("PartNumber") and version.meta.get("parts"):
             answer |= {f"Checksum{name}": value for name, value in version.meta["parts"][request["PartNumber"] - 1][1].items()}

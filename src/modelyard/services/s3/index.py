@@ -367,6 +367,11 @@ class Index:
         )
         return [Part(*row[:5], orjson.loads(row[5]), row[6]) for row in rows]
 
+    def note_deleted(self, tx: Tx, bucket: str, key: str) -> None:
+        """Uploads to a key that is deleted meanwhile cannot be completed on condition any more."""
+        for upload, meta in tx.execute("SELECT id, meta FROM s3_uploads WHERE bucket = ? AND key = ?", (bucket, key)):
+            tx.execute("UPDATE s3_uploads SET meta = ? WHERE id = ?", (dump({**orjson.loads(meta), "deleted": True}), upload))
+
     def drop_upload(self, tx: Tx, upload_id: str) -> list[Part]:
         """Takes an upload and its parts out; small bytes go with them. Answers the parts that were there."""
         gone = self.parts(upload_id, tx=tx)

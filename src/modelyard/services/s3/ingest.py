@@ -159,7 +159,7 @@ def _settle(hashers: Mapping[str, Any], promise: Promise, body: Body, again: Any
     """The MD5 in hex and the checksums to keep, after every promise (headers and trailers) was found kept."""
     digests = {name: one.digest() for name, one in hashers.items()}
     if promise.md5 is not None and promise.md5 != digests["MD5"]:
-        raise s3_error("BadDigest", ExpectedDigest=checksums.text(promise.md5), CalculatedDigest=checksums.text(digests["MD5"]))
+        raise s3_error("BadDigest", ExpectedDigest=promise.md5.hex(), CalculatedDigest=checksums.text(digests["MD5"]))
     values = {**promise.values, **checksums.expected_in_trailers(getattr(body, "trailers", None) or {})}
     for name in values.keys() - digests.keys():  # named in the trailer only: read the bytes once more
         late = checksums.hasher(name)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from modelyard.services.s3 import acl, api
 from modelyard.services.s3.depot import depot_of, owned_bucket
-from modelyard.services.s3.errors import invalid_argument
+from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.index import Bucket, Version, successor
 
 _MOST = 1000
@@ -130,7 +130,7 @@ def list_objects_v2(call, request):
         "KeyCount": page.count,
         "Contents": [{**_entry(one, url), **({"Owner": acl.user(acl.owner_account(home, one))} if tell else {})} for one in page.items],
     }
-    if "StartAfter" in request:
+    if "StartAfter" in request and token is None:
         answer["StartAfter"] = url(after)
     if token is not None:
         answer["ContinuationToken"] = token
@@ -263,5 +263,5 @@ def _read_token(token: str) -> tuple[str, str]:
     except ValueError:
         text = ""
     if text[:1] not in ("p", "k"):
-        raise invalid_argument("The continuation token provided is incorrect", "continuation-token", token)
+        raise s3_error("InvalidArgument", "The continuation token provided is incorrect", ArgumentName="continuation-token")
     return text[1:], text[1:] if text[0] == "p" else ""

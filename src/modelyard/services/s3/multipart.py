@@ -11,18 +11,19 @@ import re
 import secrets
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 from modelyard.kernel.database import Tx
 from modelyard.services.s3 import acl, api, checksums
 from modelyard.services.s3.blobs import join
-from modelyard.services.s3.conditions import write_condition
-from modelyard.services.s3.copy import SliceBody, open_source
+from modelyard.services.s3.conditions import conflict, write_condition
+from modelyard.services.s3.copy import SliceBody, open_source, source_version
 from modelyard.services.s3.depot import Depot, Draft, depot_of, owned_bucket
 from modelyard.services.s3.encryption import check_completing, resumed
 from modelyard.services.s3.errors import invalid_argument, no_such_bucket, no_such_upload, s3_error
 from modelyard.services.s3.index import Bucket, Part, Upload, Version, dump, is_small
 from modelyard.services.s3.ingest import Promise, Received, as_body, receive
-from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
+from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, written_member
 from modelyard.services.s3.new_object import properties
 from modelyard.services.s3.notices import Cause
 
@@ -88,7 +89,7 @@ def upload_part_copy(call, request):
         if not isinstance(data, bytes):
             data.close()
     sums = _keep_part(depot, upload, number, received)
-    version = {"CopySourceVersionId": source.version} if depot.bucket(source.bucket).versioning else {}
+    version = source_version(source)
     return {
         "CopyPartResult": {"ETag": f'"{received.etag}"', "LastModified": call.now(), **_members(sums)},
         **encryption_member(upload.meta),
@@ -112,23 +113,39 @@ def complete_multipart_upload(call, request):
         return _completed(call, home, done)
     home, upload = find_upload(call, request)
     check_completing(upload.meta, request)
-    condition = write_condition(request)
+    condition = _completing_condition(request, upload)
     chosen = _chosen(request, upload, depot.index.parts(upload.id))
     size = sum(part.size for part in chosen)
     if size > LARGEST_OBJECT:
         raise s3_error("EntityTooLarge", ProposedSize=size, MaxSizeAllowed=LARGEST_OBJECT)
     if request.get("MpuObjectSize") is not None and int(request["MpuObjectSize"]) != size:
-        raise s3_error("InvalidRequest", "The provided 'x-amz-mp-object-size' header does not match what was computed.")
+        text = f"The provided 'x-amz-mp-object-size' header value {request['MpuObjectSize']} does not match what was computed: {size}"
+        raise s3_error("InvalidRequest", text)
     meta = _final_meta(request, upload, chosen)
     received = _joined(depot, chosen, size, etag_of(chosen))
 
     def also(tx: Tx) -> list[str]:
-        if depot.index.upload(upload.id, tx) is None:
+        still = depot.index.upload(upload.id, tx)
+        if still is None:
             raise no_such_upload(upload.id)  # completed or aborted by another call meanwhile
+        if still.meta.get("deleted") and "IfNoneMatch" in request:
+            raise conflict("If-None-Match", upload.key)
         return [part.blob for part in depot.index.drop_upload(tx, upload.id)]
 
     cause = Cause("ObjectCreated:CompleteMultipartUpload", call)
     return _completed(call, home, depot.put(home.name, upload.key, Draft(received, meta), condition, also, cause))
+
+
+def _completing_condition(request: dict[str, Any], upload: Upload) -> Any:
+    """What a PUT may ask, and that the object was not written since the upload began: who compares must begin anew then."""
+    asked = write_condition(request)
+
+    def check(have: Version | None) -> None:
+        asked(have)
+        if "IfMatch" in request and have is not None and have.modified > upload.initiated:
+            raise conflict("If-Match", upload.key)
+
+    return check
 
 
 def _completed_before(depot: Depot, home: Bucket, request: dict[str, Any]) -> Version | None:
@@ -139,13 +156,13 @@ def _completed_before(depot: Depot, home: Bucket, request: dict[str, Any]) -> Ve
 
 def _completed(call: Any, home: Bucket, new: Version) -> dict[str, Any]:
     return {
-        "Location": f"{'https' if call.secure else 'http'}://{call.host}/{home.name}/{new.key}",
+        "Location": f"{'https' if call.secure else 'http'}://{call.host}/{home.name}/{quote(new.key)}",
         "Bucket": home.name,
         "Key": new.key,
         "ETag": f'"{new.etag}"',
         **{name: value for name, value in encryption_member(new.meta).items() if not name.startswith("SSECustomer")},
         **checksum_members(new),
-        **version_member(new, home.versioning),
+        **written_member(new, home.versioning),
     }
 
 
@@ -205,7 +222,7 @@ def _chosen(request: dict[str, Any], upload: Upload, have: list[Part]) -> list[P
     """The parts that the client names, checked: order, presence, ETags, checksums, sizes."""
     named = (request.get("MultipartUpload") or {}).get("Parts") or []
     if not named:
-        raise s3_error("MalformedXML")
+        raise s3_error("InvalidRequest", "You must specify at least one part")
     numbers = [one.get("PartNumber", 0) for one in named]
     if any(a >= b for a, b in pairwise(numbers)):
         raise s3_error("InvalidPartOrder", UploadId=upload.id)
@@ -243,7 +260,7 @@ def _final_meta(request: dict[str, Any], upload: Upload, parts: list[Part]) -> d
     stated = request.get(f"Checksum{algorithm}")
     if stated and stated.partition("-")[0] != whole.partition("-")[0]:
         raise s3_error("BadDigest", f"The {algorithm.lower()} you specified did not match the calculated checksum.")
-    kept = {name: value for name, value in upload.meta.items() if name not in ("algorithm", "asked")}
+    kept = {name: value for name, value in upload.meta.items() if name not in ("algorithm", "asked", "deleted")}
     if "sealed" in kept:
         kept["sealed"] = {**kept["sealed"], "pieces": [[part.size, part.salt] for part in parts]}
     return {**kept, "upload": upload.id, "checksums": {algorithm: whole}, "parts": [[part.size, part.checksums] for part in parts]}

@@ -34,15 +34,14 @@ def lock_of_new_object(call: Any, home: Bucket, request: Mapping[str, Any]) -> d
             raise s3_error("InvalidRequest", "Bucket is missing Object Lock Configuration")
         return {}
     if bool(mode) != bool(until):
-        raise invalid_argument(
-            "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied", "x-amz-object-lock-mode", mode
-        )
+        text = "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied"
+        raise s3_error("InvalidArgument", text, ArgumentName=f"x-amz-object-lock-{'retain-until-date' if mode else 'mode'}")
     meta: dict[str, Any] = {}
     for asked, action in ((mode, "s3:PutObjectRetention"), (hold, "s3:PutObjectLegalHold")):
         if asked:
             call.authorize(action, f"arn:aws:s3:::{home.name}/{request['Key']}", _conditions(request))
     if mode:
-        meta["lock"] = _retention(call, mode, until)
+        meta["lock"] = _retention(call, mode, until, "x-amz-object-lock-retain-until-date")
     elif default := (home.settings["ObjectLock"].get("Rule") or {}).get("DefaultRetention"):
         days = default.get("Days") or 365 * default["Years"]
         meta["lock"] = {"mode": default["Mode"], "until": call.now() + days * _DAY_S}
@@ -67,6 +66,12 @@ def check_unlocked(call: Any, version: Version | None, bypass: bool) -> None:
         return
     if lock["mode"] == "COMPLIANCE" or not bypass:
         raise _locked(f"{lock['mode']} retention")
+
+
+def check_bypass(home: Bucket, request: Mapping[str, Any]) -> None:
+    if request.get("BypassGovernanceRetention") is not None and not enabled(home):
+        text = "x-amz-bypass-governance-retention is only applicable to Object Lock enabled buckets."
+        raise s3_error("InvalidArgument", text, ArgumentName="x-amz-bypass-governance-retention")
 
 
 def may_bypass(call: Any, request: Mapping[str, Any], bucket: str, key: str) -> bool:
@@ -140,7 +145,7 @@ def put_object_retention(call, request):
     elif asked.get("Mode") not in _MODES or "RetainUntilDate" not in asked:
         raise s3_error("MalformedXML")
     else:
-        wanted = _retention(call, asked["Mode"], asked["RetainUntilDate"])
+        wanted = _retention(call, asked["Mode"], asked["RetainUntilDate"], "RetainUntilDate")
 
     def change(meta: dict[str, Any]) -> None:
         have = meta.get("lock")
@@ -162,7 +167,7 @@ def get_object_retention(call, request):
     home = _lockable(call, request)
     lock = depot_of(call).find(home.name, request["Key"], request.get("VersionId")).meta.get("lock")
     if not lock:
-        raise _none(home.name)
+        raise _none()
     return {"Retention": {"Mode": lock["mode"], "RetainUntilDate": lock["until"]}}
 
 
@@ -183,7 +188,7 @@ def get_object_legal_hold(call, request):
     home = _lockable(call, request)
     meta = depot_of(call).find(home.name, request["Key"], request.get("VersionId")).meta
     if "hold" not in meta:
-        raise _none(home.name)
+        raise _none()
     return {"LegalHold": {"Status": "ON" if meta["hold"] else "OFF"}}
 
 
@@ -194,12 +199,12 @@ def _lockable(call: Any, request: Mapping[str, Any]) -> Bucket:
     return home
 
 
-def _retention(call: Any, mode: str, until: Any) -> dict[str, Any]:
+def _retention(call: Any, mode: str, until: Any, said_in: str) -> dict[str, Any]:
     if mode not in _MODES:
         raise invalid_argument("Unknown wormMode directive.", "x-amz-object-lock-mode", mode)
     at = seconds(until)
     if at <= call.now():
-        raise invalid_argument("The retain until date must be in the future!", "x-amz-object-lock-retain-until-date", until)
+        raise invalid_argument("The retain until date must be in the future!", said_in, until)
     return {"mode": mode, "until": at}
 
 
@@ -209,13 +214,13 @@ def _held(status: str | None) -> bool:
     return status == "ON"
 
 
-def _none(bucket: str) -> ApiError:
-    return not_found("NoSuchObjectLockConfiguration", "The specified object does not have a ObjectLock configuration", bucket)
+def _none() -> ApiError:
+    return ApiError("NoSuchObjectLockConfiguration", "The specified object does not have a ObjectLock configuration", 404)
 
 
 def _change(call: Any, home: Bucket, request: Mapping[str, Any], change: Any) -> None:
     depot = depot_of(call)
-    found = depot.find(home.name, request["Key"], request.get("VersionId"))
+    found = depot.find_whole(home.name, request, "PUT")
 
     def work(tx: Tx) -> None:
         now = depot.index.version(found.bucket, found.key, found.version, tx)

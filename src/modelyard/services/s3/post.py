@@ -11,7 +11,7 @@ import binascii
 import json
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -21,7 +21,7 @@ from modelyard.kernel import models
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Body, Form, RawResponse
-from modelyard.services.s3 import api
+from modelyard.services.s3 import api, mailtext
 from modelyard.services.s3.errors import invalid_argument, s3_error
 from modelyard.services.s3.notices import Cause
 from modelyard.services.s3.put import put_for
@@ -37,7 +37,7 @@ def post_object(call: Any, form: Form) -> RawResponse:
         raise invalid_argument(
             "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.", "key", ""
         )
-    key = fields["key"].replace("${filename}", form.file_name)
+    key = fields["key"].replace("${filename}", form.file_name) if form.file_name else fields["key"]
     least, most = _check_policy(form, key) if form.policy is not None else (0, None)
     request = _request(form, key)
     call.platform.identity.authorize(call, request)
@@ -77,6 +77,8 @@ def _check_policy(form: Form, key: str) -> tuple[int, int | None]:
     least, most, named = 0, None, set()
     for condition in conditions:
         operator, name, value = _condition(condition)
+        if operator == "never":
+            raise _against_policy(f"Policy Condition failed: {json.dumps(condition)}")
         if operator == "content-length-range":
             least, most = int(name), int(value)
             continue
@@ -130,8 +132,13 @@ def _condition(said: Any) -> tuple[str, str, str]:
                 said[2]
             ):
                 return operator, str(said[1]), str(said[2])
+            return "never", "", ""
         elif operator in ("eq", "starts-with") and isinstance(said[1], str) and said[1].startswith("$") and isinstance(said[2], str):
             return operator, said[1][1:].lower(), said[2]
+        elif operator in ("eq", "starts-with") and isinstance(said[1], str) and isinstance(said[2], str):
+            return "never", "", ""  # a field is named with $
+    if isinstance(said, dict):
+        raise _bad_policy("Invalid Policy: Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.")
     raise _bad_policy(f"Invalid Policy: Invalid Condition: {json.dumps(said)}")
 
 
@@ -154,7 +161,7 @@ def _request(form: Form, key: str) -> dict[str, Any]:
         one["locationName"].lower(): (name, shapes[one["shape"]]) for name, one in members.items() if one.get("location") == "header"
     }
     request: dict[str, Any] = {"Bucket": form.bucket, "Key": key}
-    user = {name[len("x-amz-meta-") :]: value for name, value in form.fields.items() if name.startswith("x-amz-meta-")}
+    user = {name[len("x-amz-meta-") :]: mailtext.encoded(value, words_too=True) for name, value in form.fields.items() if name.startswith("x-amz-meta-")}
     if user:
         request["Metadata"] = user
     for name, value in form.fields.items():
@@ -181,7 +188,7 @@ def _converted(member: str, shape: dict[str, Any], value: str) -> Any:
                 return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
     except ValueError:
         raise invalid_argument("Invalid Argument", member, value) from None
-    if shape.get("enum") and value not in shape["enum"]:
+    if shape.get("enum") and value not in shape["enum"] and member != "StorageClass":
         raise invalid_argument("Invalid Argument", member, value)
     return value
 
@@ -201,8 +208,11 @@ def _tags(text: str) -> str:
 
 def _answer(call: Any, form: Form, key: str, made: dict[str, Any]) -> RawResponse:
     scheme, etag = "https" if call.secure else "http", made["ETag"]
-    location = f"{scheme}://{call.host}/{form.bucket}/{key}"
+    path = quote(key) if call.host.startswith(f"{form.bucket}.") else f"{form.bucket}/{quote(key)}"
+    location = f"{scheme}://{call.host}/{path}"
     headers = [("etag", etag), ("location", _one_line(location))]
+    checksums = [(f"x-amz-checksum-{name[len('Checksum') :].lower()}", value) for name, value in made.items() if name.startswith("Checksum")]
+    headers += checksums
     if "VersionId" in made:
         headers.append(("x-amz-version-id", made["VersionId"]))
     redirect = form.fields.get("success_action_redirect") or form.fields.get("redirect")

@@ -13,7 +13,7 @@ from modelyard.services.s3.depot import Draft, depot_of, owned_bucket
 from modelyard.services.s3.errors import s3_error
 from modelyard.services.s3.index import Version
 from modelyard.services.s3.ingest import SMALL, Promise, Received, as_body, receive
-from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, version_member
+from modelyard.services.s3.keys import check_key, checksum_members, encryption_member, written_member
 from modelyard.services.s3.lifecycle_rules import expiration_member
 from modelyard.services.s3.new_object import finished, is_to_be_sealed, properties
 from modelyard.services.s3.notices import Cause
@@ -84,7 +84,7 @@ class _NewObject:
             "ETag": f'"{new.etag}"',
             **encryption_member(self.meta),
             **checksum_members(new),
-            **version_member(new, home.versioning),
+            **written_member(new, home.versioning),
             **(expiration_member(home.settings, new) if home.settings and "Lifecycle" in home.settings else {}),
         }
 

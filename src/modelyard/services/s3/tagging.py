@@ -44,7 +44,7 @@ def put_object_tagging(call, request):
 @api.operation
 def get_object_tagging(call, request):
     home = owned_bucket(call, request)
-    found = depot_of(call).find(home.name, request["Key"], request.get("VersionId"))
+    found = depot_of(call).find_whole(home.name, request, "GET")
     return {"TagSet": tag_set(dict(sorted((found.meta.get("tags") or {}).items()))), **version_member(found, home.versioning)}
 
 
@@ -55,7 +55,7 @@ def delete_object_tagging(call, request):
 
 def _set_tags(call: Any, request: dict[str, Any], tags: dict[str, str]) -> dict[str, Any]:
     depot, home = depot_of(call), owned_bucket(call, request)
-    found = depot.find(home.name, request["Key"], request.get("VersionId"))
+    found = depot.find_whole(home.name, request, "PUT" if request.get("Tagging") else "DELETE")
     noted: list[bool] = []
 
     def work(tx: Tx) -> Version:

@@ -33,7 +33,7 @@ def list_parts(call, request):
                 "LastModified": part.modified,
                 "ETag": f'"{part.etag}"',
                 "Size": part.size,
-                **{f"Checksum{name}": value for name, value in part.checksums.items() if name == upload.meta["algorithm"]},
+                **{f"Checksum{name}": value for name, value in part.checksums.items() if upload.meta["asked"] and name == upload.meta["algorithm"]},
             }
             for part in page
         ],
@@ -53,7 +53,7 @@ def list_multipart_uploads(call, request):
     uploads, prefixes, truncated, last = _page(rows, prefix, delimiter, marker, most)
     answer: dict[str, Any] = {
         "Bucket": home.name,
-        "Prefix": url(prefix),
+        **({"Prefix": url(prefix)} if prefix else {}),
         "KeyMarker": url(marker),
         "UploadIdMarker": id_marker if marker else "",
         "MaxUploads": most,
@@ -68,6 +68,9 @@ def list_multipart_uploads(call, request):
     if truncated:
         answer["NextKeyMarker"] = url(last if isinstance(last, str) else last.key)
         answer["NextUploadIdMarker"] = "" if isinstance(last, str) else last.id
+    else:  # told at the end too, but where a prefix is the last
+        answer["NextKeyMarker"] = url(uploads[-1].key) if uploads and not prefixes else ""
+        answer["NextUploadIdMarker"] = uploads[-1].id if uploads and not prefixes else ""
     return answer
 
 

@@ -50,6 +50,12 @@ S3_ROOTS = {
 clients read any root, others do not."""
 
 
+_EMPTY_IN_TRUTH = {
+    "PutBucketPolicy",
+    "PutBucketTagging",
+    *(f"PutBucket{kind}Configuration" for kind in ("Analytics", "IntelligentTiering", "Inventory", "Metrics")),
+}
+
 ENCRYPTION = "x-amz-server-side-encryption"
 """What makes an object, not what reads it: S3 refuses it there."""
 
@@ -62,6 +68,11 @@ class RestXmlCodec(RestCodec):
         self.is_s3 = model.name == "s3"
         self.hoisted_headers = self.is_s3
         self._reads_object = self.is_s3 and operation in ("GetObject", "HeadObject")
+
+    @cached_property
+    def _reads_body(self) -> bool:
+        """A body that means nothing (of a GET, say) is not looked at."""
+        return not self.is_s3 or (self.input is not None and bool(xml.body_members(self.input)))
 
     @cached_property
     def _read(self) -> Compiled:
@@ -91,7 +102,7 @@ class RestXmlCodec(RestCodec):
         return super().read(route, request, body)
 
     def read_body(self, body: bytes) -> dict[str, Any]:
-        return self._read(xml.parse(body)) if body else {}
+        return self._read(xml.parse(body)) if body and self._reads_body else {}
 
     def read_payload(self, body: bytes) -> Any:
         root = xml.parse(body)
@@ -103,7 +114,7 @@ class RestXmlCodec(RestCodec):
         status, headers = self.bind(response, strict)
         if self.is_s3 and response.get("ContentRange"):
             status = 206  # the model does not say it
-        if self.is_s3 and self.operation == "PutBucketPolicy":
+        if self.is_s3 and self.operation in _EMPTY_IN_TRUTH:
             status = 204  # nor this
         headers += request_headers(self.is_s3, request_id)
         if self.output is None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
@@ -152,7 +153,12 @@ def write_iso8601_s3(value: Any) -> str:
 
 
 def write_rfc822(value: Any) -> str:
-    return formatdate(math.floor(epoch(value)), usegmt=True)
+    return _http_date(math.floor(epoch(value)))
+
+
+@lru_cache(4096)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def write_unix_text(value: Any) -> str:
