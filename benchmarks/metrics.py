@@ -153,7 +153,14 @@ def queries(store: MetricStore, metrics: int, days: int) -> dict[str, Any]:
 
 def others(store: MetricStore, call: Any, start: float, metrics: int, days: int) -> dict[str, Any]:
     """GetMetricStatistics, and a picture of ten metrics."""
-    asked = {"Namespace": "App", "MetricName": "load", "Dimensions": _host(metrics // 2), "StartTime": start, "EndTime": NOW, "Period": 3_600}
+    asked = {
+        "Namespace": "App",
+        "MetricName": "load",
+        "Dimensions": _host(metrics // 2),
+        "StartTime": start,
+        "EndTime": NOW,
+        "Period": 3_600,
+    }
     rows = [["App", "load", "Host", f"h{n:04}"] for n in range(min(metrics, 10))]
     widget = {"metrics": rows, "start": f"-P{days}D", "period": 3_600, "width": 600, "height": 400}
     picture = {"MetricWidget": json.dumps(widget)}
