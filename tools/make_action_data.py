@@ -64,10 +64,27 @@ def service_data(service: str, prefix: str, model: Any, definition: Any, overrid
         members = member_paths(model, operation)
         checks = by_hand.get(name, [{"action": name}])
         operations[name] = [check_data(check, prefix, name, members, definition, overrides) for check in checks]
+        operations[name] += tagging(service, prefix, name, members_of(model, operation), operations[name], definition, overrides)
     unknown = set(by_hand) - set(operations)
     if unknown:
         sys.exit(f"{service} has no operations {unknown}")
     return {"prefix": prefix, "lower": prefix in overrides["lower_case"]["prefixes"], "operations": operations}
+
+
+def members_of(model: Any, operation: Any) -> set[str]:
+    return set(model["shapes"][operation["input"]["shape"]].get("members", {})) if "input" in operation else set()
+
+
+def tagging(service: str, prefix: str, operation: str, members: set[str], checks: Any, definition: Any, overrides: Any) -> list[Any]:
+    """Who makes a resource with tags must be allowed to tag it too."""
+    told = overrides["tagged"].get(service, {})
+    privilege = definition.get("privileges", {}).get(operation, {"resource_types": {}})
+    dependent = {action for kind in privilege["resource_types"].values() for action in kind.get("dependent_actions") or []}
+    action = told.get(operation) or (told["*"] if f"{prefix}:{told.get('*')}" in dependent else None)
+    member = next((name for name in ("Tags", "tags", "TagsList") if name in members), None)
+    if action is None or member is None or not checks:
+        return []
+    return [[f"{prefix}:{action}", checks[0][1][:1], member, None]]
 
 
 def check_data(check: Any, prefix: str, operation: str, members: dict[str, str], definition: Any, overrides: Any) -> Any:
@@ -77,7 +94,8 @@ def check_data(check: Any, prefix: str, operation: str, members: dict[str, str],
         resources = [check["resources"]] if check["resources"] else []
     else:
         resources = resources_of(privilege, prefix, operation, members, definition, overrides)
-    data = [f"{prefix}:{check['action']}", resources]
+    action = check["action"]
+    data = [action if ":" in action else f"{prefix}:{action}", resources]
     if "if" in check or "unless" in check:
         data += [check.get("if"), check.get("unless")]
     return data

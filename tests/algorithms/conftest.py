@@ -137,6 +137,23 @@ class Client:
                     raise AssertionError(f"The server did not start: {self.log.read_text()}") from None
                 time.sleep(0.05)
 
+    def took(self, connections: int) -> bool:
+        """Whether so many connections are open to the server, and it has read all that was sent over them."""
+        mine, here = 0, f"0100007F:{self.port:04X}"
+        with open("/proc/net/tcp") as file:
+            for place, peer, state, queues in (line.split()[1:5] for line in list(file)[1:]):
+                if state == "01" and here in (place, peer):
+                    if any(int(size, 16) for size in queues.split(":")):
+                        return False
+                    mine += place == here
+        return mine >= connections
+
+    def wait_for(self, there: Callable[[], Any], seconds: float = 30) -> None:
+        end = patience.deadline(seconds)
+        while not there():
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.01)
+
     def get(self, path: str) -> tuple[int, bytes]:
         return self._ask(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}"))[:2]
 
@@ -149,7 +166,7 @@ class Client:
 
     def _ask(self, request: urllib.request.Request) -> tuple[int, bytes, dict]:
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.read(), dict(answer.headers)
         except urllib.error.HTTPError as error:
             return error.code, error.read(), dict(error.headers)

@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from tests.support import patience
+
 pytestmark = pytest.mark.slow
 
 CODE = "import helper, os\ndef model_fn(d):\n    return open(os.path.join(d, 'word')).read()\ndef transform_fn(model, body, kind, accept):\n    {}\n    return f'{{model}} {{helper.WORD}} {{body}}', 'text/plain'\n"
@@ -64,7 +66,7 @@ def test_the_contract(container):
         assert models.load("broken") == 200 and models.invoke("broken")[0] == 500
         assert models.load("deadly") == 200 and models.invoke("deadly")[0] == 500
         assert models.invoke("a") == (200, b"first a hello"), "a crash hurts no other model"
-        end = time.monotonic() + 10
+        end = patience.deadline(10)
         while models.names() != ["a", "b", "broken"]:
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -97,7 +99,7 @@ def test_nothing_stays_when_the_server_is_killed(container):
         family = [int(p) for p in os.listdir("/proc") if p.isdigit() and _parent(p) == client.process.pid]
         assert len(family) == 2, "the front and one model"
         client.process.send_signal(signal.SIGKILL)
-        end = time.monotonic() + 15
+        end = patience.deadline(15)
         while any(os.path.exists(f"/proc/{pid}") and _state(pid) not in "ZX" for pid in family):
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -117,8 +117,8 @@ calls = []
 started = threading.Event()
 def predict_fn(rows, net):
     calls.append(len(rows))
-    if len(calls) == 1:
-        time.sleep(0.5)
+    while len(calls) == 1 and not os.path.exists(GO):
+        time.sleep(0.01)
     with torch.no_grad():
         return net(rows)
 def output_fn(prediction, accept):
@@ -131,8 +131,9 @@ def output_fn(prediction, accept):
 @pytest.mark.parametrize("code, variables, together", [
     (COUNTING, {}, False), (COUNTING + "modelyard_batch = True\n", {}, True), (COUNTING, {"SAGEMAKER_TS_BATCH_SIZE": "4"}, True),
 ])  # fmt: skip
-def test_requests_go_together_where_the_handler_declares_it(model, code, variables, together):
-    box, expected = model("state", "model.pth", code)
+def test_requests_go_together_where_the_handler_declares_it(model, tmp_path, code, variables, together):
+    go = tmp_path / "go"
+    box, expected = model("state", "model.pth", f"GO = {str(go)!r}\n{code}")
     with box.serving("pytorch", **variables) as client:
         first = threading.Thread(target=client.post, args=(ROW,))
         first.start()
@@ -140,8 +141,10 @@ def test_requests_go_together_where_the_handler_declares_it(model, code, variabl
         rest = [threading.Thread(target=lambda: answers.append(json.loads(client.post(ROW)[1]))) for _ in range(6)]
         for thread in rest:
             thread.start()
+        client.wait_for(lambda: client.took(7))
+        go.touch()
         for thread in [first, *rest]:
-            thread.join(30)
+            thread.join()
         assert all(answer["answer"] == [pytest.approx(expected)] for answer in answers)
         sizes = max((answer["calls"] for answer in answers), key=len)
         assert sum(sizes) == 7

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import tarfile
 import threading
-import time
 import zipfile
 from pathlib import Path
 
@@ -122,15 +121,14 @@ def test_requirements_go_over_the_image(box, tmp_path):
 
 def test_sigterm_reaches_the_script(box, tmp_path):
     code = (
-        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *a: (print('saving'), sys.exit(0)))\nprint('ready')\ntime.sleep(60)"
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *a: (print('saving'), sys.exit(0)))\nprint('ready')\ntime.sleep(600)"
     )
     give(box, tmp_path, {"train.py": code}, "train.py")
     command = [str(box.python), "-m", "modelyard_algorithms", "train", "scikit-learn"]
     process = subprocess.Popen(command, env=box.variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    start = time.monotonic()
     assert process.stdout.readline() == "ready\n"  # live, though the script goes on
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.read() == "saving\n" and process.wait(10) == 0 and time.monotonic() - start < 20
+    assert process.stdout.read() == "saving\n" and process.wait(60) == 0
 
 
 def test_code_from_s3(box):

@@ -118,24 +118,28 @@ def test_without_model_fn_the_log_says_so(model):
         assert client.get("/ping")[0] == 500 and "Please provide a model_fn implementation" in client.log.read_text()
 
 
-def test_requests_that_wait_are_predicted_together_and_answered_apart(model):
+def test_requests_that_wait_are_predicted_together_and_answered_apart(model, tmp_path):
     """While one request is being predicted the others wait; then they share one call, and a bad one fails alone."""
+    go = tmp_path / "go"
     code = LOAD + (
         "import time\nmodelyard_batch = True\n"
-        "def predict_fn(data, model):\n    print('rows', len(data), flush=True)\n    time.sleep(0.3)\n    return model.predict(data)\n"
+        "def predict_fn(data, model):\n    print('rows', len(data), flush=True)\n"
+        f"    while not os.path.exists({str(go)!r}): time.sleep(0.01)\n    return model.predict(data)\n"
     )
     rows = [("5.1,3.5,1.4,0.2", b"0\n"), ("6.3,2.8,5.1,1.5\n5.1,3.5,1.4,0.2", b"2\n0\n"), ("nonsense", None), ("1,2", None)] * 3
     with model(code).serving("scikit-learn") as client:
         answers = {}
         first = threading.Thread(target=client.post, args=(ROW,))
         first.start()
-        time.sleep(0.15)
+        client.wait_for(lambda: "rows 1" in client.log.read_text())
         threads = [
             threading.Thread(target=lambda n=n, b=body: answers.update({n: client.post(b, accept="text/csv")}))
             for n, (body, _) in enumerate(rows)
         ]
         for thread in threads:
             thread.start()
+        client.wait_for(lambda: client.took(1 + len(threads)))
+        go.touch()
         for thread in [first, *threads]:
             thread.join()
         assert [answers[n][1] for n, (_, good) in enumerate(rows) if good] == [good for _, good in rows if good]
@@ -159,7 +163,7 @@ def test_unix_socket_pipelining_and_bad_http(model, tmp_path):
             f"POST /invocations HTTP/1.1\r\nContent-Type: text/csv\r\nAccept: text/csv\r\nContent-Length: {len(ROW)}\r\n\r\n{ROW}".encode()
         )
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             sock.connect(path)
             sock.sendall(request * 2 + b"GET /ping HTTP/1.1\r\nConnection: close\r\n\r\n")
             data = b"".join(iter(lambda: sock.recv(65536), b""))
@@ -173,15 +177,15 @@ def test_unix_socket_pipelining_and_bad_http(model, tmp_path):
 
 
 def test_sigterm_finishes_what_it_has(model):
-    box = model(LOAD + "import time\ndef predict_fn(data, model):\n    time.sleep(0.5)\n    return model.predict(data)\n")
+    box = model(LOAD + "import time\ndef predict_fn(data, model):\n    print('begun', flush=True)\n    time.sleep(0.5)\n    return model.predict(data)\n")
     with box.serving("scikit-learn") as client:
         answers = []
         thread = threading.Thread(target=lambda: answers.append(client.post(ROW)))
         thread.start()
-        time.sleep(0.2)
+        client.wait_for(lambda: "begun" in client.log.read_text())
         client.process.send_signal(signal.SIGTERM)
         thread.join()
-        assert answers[0][:2] == (200, b"[0]") and client.process.wait(10) == 0
+        assert answers[0][:2] == (200, b"[0]") and client.process.wait(60) == 0
 
 
 def test_xgboost_content_types_and_errors(container):
@@ -279,7 +283,7 @@ def test_a_head_seen_before_is_not_taken_for_another(model, tmp_path):
         return found
 
     with model(LOAD).serving("scikit-learn", MODELYARD_SERVE_SOCKET=path), socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(path)
         setosa, virginica = asked("5.1,3.5,1.4,0.2"), asked("6.3,2.8,5.1,1.5")
         for data, body in [(setosa, b"0\n"), (virginica, b"2\n"), (asked("6.3,2.8,5.1,1.5", accept="application/json"), b"[2]")] * 3:

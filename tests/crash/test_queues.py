@@ -10,6 +10,7 @@ import pytest
 
 from modelyard.kernel.clock import ManualClock
 from tests.support.chaos import Chaos, Crash
+from tests.support.patience import deadline
 from tests.support.platform import ACCOUNT, InProcess
 
 
@@ -103,7 +104,7 @@ def test_kill_9_loses_no_message(tmp_path):
     import time
     from pathlib import Path
 
-    from tests.support.realm import Realm
+    from tests.support.realm import Realm, eventually
 
     with tempfile.TemporaryDirectory(prefix="my-queues-", ignore_cleanup_errors=True) as folder:
         realm = Realm(Path(folder)).up()
@@ -134,17 +135,20 @@ def test_kill_9_loses_no_message(tmp_path):
             ]
             for thread in threads:
                 thread.start()
-            for _ in range(4):
-                time.sleep(1.5)
+
+            def both(least: int) -> bool:
+                return all(sum(body.startswith(kind) for body in list(promised)) > least for kind in ("sns", "sqs"))
+
+            for turn in range(4):
+                eventually(lambda least=5 * turn: both(least), 60)
                 for pid in realm.pids("gateway", "engine"):
                     realm.kill(pid)
-            time.sleep(1.5)
+            eventually(lambda: both(20), 60)
             stop.set()
             for thread in threads:
                 thread.join(60)
-            assert sum(body.startswith("sns") for body in promised) > 20 and sum(body.startswith("sqs") for body in promised) > 20
             found: set[str] = set()
-            until = time.monotonic() + 90
+            until = deadline(90)
             while not promised <= found and time.monotonic() < until:
                 for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=2).get("Messages", []):
                     found.add(message["Body"])

@@ -60,14 +60,14 @@ def test_response_stream(yard):
     runtime = yard.client("sagemaker-runtime")
     began, came, text = time.monotonic(), [], b""
     answer = runtime.invoke_endpoint_with_response_stream(
-        EndpointName="streams", ContentType="application/json", Accept="text/plain", Body=json.dumps({"pause": 0.4})
+        EndpointName="streams", ContentType="application/json", Accept="text/plain", Body=json.dumps({"pause": 1.0})
     )
     for event in answer["Body"]:
         text += event["PayloadPart"]["Bytes"]
         came.append(time.monotonic() - began)
     assert text == b"one\ntwo\nthree\nfour\n"
     assert len(came) >= 4
-    assert came[-1] - came[0] >= 1.0  # not gathered
+    assert came[-1] - came[0] >= 1.0  # not gathered: three pauses of a second, of which a busy machine may swallow some
     whole = runtime.invoke_endpoint(EndpointName="streams", ContentType="application/json", Accept="text/plain", Body='{"pause": 0}')
     assert whole["Body"].read() == text
     yard.client("sagemaker").delete_endpoint(EndpointName="streams")

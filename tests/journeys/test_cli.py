@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -22,25 +23,26 @@ def patient(yard, name, seconds, **more):
 
 
 def test_logs_follow_a_job(yard):
-    patient(yard, "followed", 4)
+    patient(yard, "followed", 3600, StoppingCondition={"MaxRuntimeInSeconds": 3600})
     lines, tail = [], yard.popen("logs", "followed", "-f")
 
     def read():
         for line in tail.stdout:
-            lines.append((time.monotonic(), line))
+            lines.append(line)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        wait(lambda: any("second 3" in line for _, line in lines), 60)
-        first, last = (next(at for at, line in lines if f"second {n}" in line) for n in (0, 3))
-        assert last - first > 2  # as it was printed, not at the end
+        wait(lambda: any("second 3" in line for line in lines), 60)
+        client = yard.client("sagemaker")  # as it was printed, not at the end
+        assert client.describe_training_job(TrainingJobName="followed")["TrainingJobStatus"] == "InProgress"
+        client.stop_training_job(TrainingJobName="followed")
     finally:
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(10) in (0, 130)
-    assert jobs.finished(yard, "followed")["TrainingJobStatus"] == "Completed"
-    whole = yard.modelyard("logs", "followed").stdout
-    assert whole.count("second ") == 4
+        assert tail.wait(60) in (0, 130)
+    assert jobs.finished(yard, "followed")["TrainingJobStatus"] == "Stopped"
+    said = re.findall(r"second (\d+)", yard.modelyard("logs", "followed").stdout)
+    assert said == [str(n) for n in range(len(said))] and len(said) >= 4, "all, once, in order"
     events = [json.loads(line) for line in yard.modelyard("logs", "followed", "--json").stdout.splitlines()]
     assert all(set(event) >= {"timestamp", "stream", "message"} for event in events)
     assert all(event["stream"].startswith("followed/algo-1-") for event in events)
@@ -116,16 +118,16 @@ def test_open_auth(fresh):
 
 
 def test_fast_clock_kills_no_job(fresh):
-    """An hour a second: the job works for 8 real seconds, with a limit of 60 s and a session of hours, and ends well."""
+    """An hour a second: the job works for 8 real seconds, with a limit of minutes and a session of hours, and ends well."""
     fresh.up("--clock-speed", "3600")
     started = fresh.status()["clock"]["now"]
-    patient(fresh, "fast", 8, StoppingCondition={"MaxRuntimeInSeconds": 60})
+    patient(fresh, "fast", 8, StoppingCondition={"MaxRuntimeInSeconds": 240})
     job = jobs.finished(fresh, "fast")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     told = json.loads(jobs.model_file(fresh, job, "facts.json"))
     assert told["row"] == "1,2,3\n"  # its session still held
     assert told["seconds"] >= 8
-    assert abs(told["began"] - time.time()) < 120  # user code has its own, real time
+    assert abs(told["began"] - time.time()) < 1800  # user code has its own, real time
     assert fresh.status()["clock"]["now"] - started > 8 * 3600
     assert (job["TrainingEndTime"] - job["TrainingStartTime"]).total_seconds() > 8 * 3600
     jobs.deploy(fresh, _model_of_words(fresh), "fast")

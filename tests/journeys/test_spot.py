@@ -7,8 +7,8 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from modelyard.kernel.clock import SystemClock
 from tests.support.boxes import BUCKET, Boxes
+from tests.support.clocks import JumpingClock
 
 pytestmark = pytest.mark.slow
 # Counts to 40, a checkpoint at each; goes on where the last checkpoint is. It waits before 40 until it has been interrupted
@@ -36,21 +36,9 @@ SPOT = {
 }
 
 
-class Ahead(SystemClock):
-    """The time of day, and as much more as a test says."""
-
-    ahead = 0.0
-
-    def now(self):
-        return super().now() + self.ahead
-
-    def of_real(self, real):
-        return super().of_real(real) + self.ahead
-
-
 @pytest.fixture
 def boxes(tmp_path):
-    made = Boxes(tmp_path / "data", clock=Ahead())
+    made = Boxes(tmp_path / "data", clock=JumpingClock())
     made.own = made.yard.client("modelyard")
     yield made
     made.close()
@@ -122,7 +110,7 @@ def test_an_outage_interrupts_and_the_wait_has_its_limit(boxes):
     now = boxes.own.describe_spot_market()["Now"].timestamp()
     boxes.own.put_spot_market(Outages=[{"Start": now, "End": now + 100_000}])
     boxes.until("late", lambda job: secondary(job)[-2:] == ["Interrupted", "Starting"])
-    boxes.platform.clock.ahead = 700
+    boxes.platform.clock.advance(700)
     job = boxes.end("late")
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded"), job
     assert secondary(job)[-3:] == ["Interrupted", "Starting", "MaxWaitTimeExceeded"]

@@ -95,7 +95,7 @@ def test_what_has_no_warm_pool(boxes, more):
 
 
 def test_updates_of_a_running_job(boxes):
-    boxes.job("long", "import time; time.sleep(30)")
+    boxes.job("long", "import time; time.sleep(600)")
     boxes.until("long", lambda job: job["SecondaryStatus"] == "Training")
     boxes.sm.update_training_job(
         TrainingJobName="long", ProfilerConfig={"S3OutputPath": "s3://data/profile", "ProfilingIntervalInMilliseconds": 500}

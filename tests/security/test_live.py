@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import importlib.util
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support import patience
 from tests.support.doors import talk
 
 pytestmark = pytest.mark.slow
@@ -40,11 +42,11 @@ class Live:
 
     def command(self, *words: str) -> str:
         argv = [sys.executable, "-m", "modelyard", *words, "--data", self.folder]
-        return subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True, timeout=240).stdout
 
     def settled(self) -> tuple[int, int]:
         """(open descriptors, resident bytes) once nobody is connected any more."""
-        until, before = time.monotonic() + 30, -1
+        until, before = patience.deadline(30), -1
         while time.monotonic() < until and self.gateway.num_fds() != before:
             before = self.gateway.num_fds()
             time.sleep(1)
@@ -53,7 +55,7 @@ class Live:
     def healthy(self) -> bool:
         began = time.monotonic()
         said = talk(self.port, b"GET /_modelyard/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-        return said.startswith(b"HTTP/1.1 200") and time.monotonic() - began < 2
+        return said.startswith(b"HTTP/1.1 200") and time.monotonic() - began < 2 * patience.SLOWNESS
 
 
 @pytest.fixture(scope="module", params=["iam", "open"])
@@ -65,23 +67,20 @@ def live(request):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def noise(live: Live, seconds: float, seed: int) -> int:
+def noise(live: Live, pieces: int, seed: int) -> None:
     rng, corpus = random.Random(seed), [one[1:] for one in fuzz.seeds("http")]
-    until, count = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
+    for _ in range(pieces):
         data = fuzz.mutated(rng, corpus)
         began = time.monotonic()
-        said = talk(live.port, data, half_close=True, timeout_s=20)
+        said = talk(live.port, data, half_close=True, timeout_s=100)
         assert not re.search(rb"HTTP/1\.1 5\d\d", said) and b"Traceback" not in said, (data, said[:500])
-        assert time.monotonic() - began < 10, data
-        count += 1
-    return count
+        assert time.monotonic() - began < 10 * patience.SLOWNESS, data
 
 
 def test_noise_leaves_nothing_behind(live):
-    noise(live, 4, 1)
+    noise(live, 100, 1)
     fds, memory = live.settled()
-    assert noise(live, 12, 2) > 200
+    noise(live, 400, 2)
     after_fds, after_memory = live.settled()
     assert after_fds <= fds + 8 and after_memory < memory + (48 << 20)
     assert live.healthy()
@@ -118,8 +117,13 @@ def test_giants_are_turned_away(live, giant):
     assert live.healthy()
 
 
+@functools.cache
+def gzip_bomb() -> bytes:
+    return gzip.compress(b"\0" * (1 << 30), 1)
+
+
 def test_a_gzip_bomb_is_not_unpacked(live):
-    body = gzip.compress(b"\0" * (1 << 30), 1)
+    body = gzip_bomb()
     memory = live.gateway.memory_info().rss
     head = f"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: SageMaker.Search\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     said = talk(live.port, head.encode() + body, timeout_s=30)

@@ -13,6 +13,7 @@ from modelyard.kernel.reconcile import Engine
 from modelyard.kernel.tasks import Tasks, TaskState
 from modelyard.wire.gateway import Gateway
 from tests.support import inproc
+from tests.support.postgres import scratch, store_of_tests
 
 ACCOUNT = "123456789012"
 
@@ -32,6 +33,7 @@ class InProcess:
     def __init__(self, folder: Path, clock: Clock | None = None, **settings: Any) -> None:
         from modelyard.services.iam.bootstrap import ensure_account
 
+        settings.setdefault("store", store_of_tests(folder))
         self.settings = Settings(data=folder, cache=folder / "cache", strict=True, patience=0.0, **settings)
         self.platform = app.build_platform(self.settings, "gateway", clock=clock)
         self.platform.parts.setdefault("tasks", InlineTasks())
@@ -64,3 +66,4 @@ class InProcess:
         self.gateway.close()
         self.platform.trail.close()
         self.platform.store.db.close()
+        scratch.closed(self.settings.data)

@@ -4,7 +4,9 @@ import pytest
 
 from modelyard.wire import hosts
 from modelyard.wire.catalogue import catalogue
+from modelyard.wire.codec import codec as codec_of
 from modelyard.wire.http import HttpRequest
+from modelyard.wire.rest_routes import rest_routes
 from modelyard.wire.routing import NeedsBody, Unroutable, route
 from modelyard.wire.shapes import model
 
@@ -174,3 +176,25 @@ def test_the_catalogue_agrees_with_the_models():
         assert entry.protocols == found.protocols
         assert entry.target == found.metadata.get("targetPrefix", "") and entry.version == found.metadata["apiVersion"]
         assert entry.signing == found.metadata.get("signingName", found.metadata["endpointPrefix"])
+
+
+def test_the_short_way_to_an_operation_finds_what_the_long_one_finds():
+    shorter = 0
+    for templates in rest_routes("s3")._by_method.values():
+        for template in templates:
+            assert template.usual == max(template.plain, key=lambda one: one.rank({}, {}), default=None)
+            for query in ({}, {"X-Amz-Expires": ["60"], "X-Amz-Date": ["x"]}, {"versionId": ["v"]}):
+                for headers in ({}, {"host": "h", "range": "bytes=0-1"}):
+                    if template.fitting(query) is template.plain and template.plain and template.telling.isdisjoint({*query, *headers}):
+                        assert template.usual == max(template.plain, key=lambda one: one.rank(query, headers))
+                        shorter += len(template.plain) > 1
+    assert shorter
+
+
+def test_members_hoisted_into_the_query_yield_to_headers():
+    codec = codec_of("s3", "GetObject")
+    query = "X-Amz-Request-Payer=requester&x-amz-checksum-mode=ENABLED"
+    for headers, wanted in (([], "requester"), ([("x-amz-request-payer", "other")], "other")):
+        request = HttpRequest("GET", "/b/k", query, [("host", "localhost"), *headers])
+        parsed = codec.read(route(request), request, b"")
+        assert (parsed["RequestPayer"], parsed["ChecksumMode"], parsed["Bucket"], parsed["Key"]) == (wanted, "ENABLED", "b", "k")

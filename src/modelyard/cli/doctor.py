@@ -74,6 +74,20 @@ def examine(folder: Path) -> dict[str, Any]:
     return {**found, "advice": advice(found)}
 
 
+_AGAIN = "put the object again from its source (what is there is then replaced), or delete it: aws s3 rm; the bytes that were cannot be made again"
+_DIFFERENCES = {
+    "missing": ("missing", _AGAIN),
+    "short": ("of another size", _AGAIN),
+    "wrong": ("damaged", _AGAIN),
+    "orphans": ("orphaned", "no object is of these files: the platform deletes them within two days while it runs, or delete them now"),
+    "index": (
+        "index",
+        "modelyard down, then s3.db from a copy, or what can be read of it: sqlite3 s3.db .recover; --verify again tells what is left",
+    ),
+}
+"""Members of what was found: how each is called, and what to do."""
+
+
 def verify(args: argparse.Namespace) -> int:
     """Beside a running platform only files older than a day count as orphans: a younger one may be about to get its row."""
     from dataclasses import asdict
@@ -85,24 +99,25 @@ def verify(args: argparse.Namespace) -> int:
     if not (args.data / "s3.db").exists() and not datafolder.load_settings(args.data).store:
         output.as_json({"objects": 0}) if args.json else print(f"there are no objects in {args.data}")
         return exits.OK
-    platform = app.build_platform(datafolder.load_settings(args.data), "worker")
-    found = look.verify(platform.parts["s3"], SWEEP_GRACE_S if datafolder.holder(args.data) is not None else 0.0)
+    try:
+        platform = app.build_platform(datafolder.load_settings(args.data), "worker")
+        found = look.verify(platform.parts["s3"], SWEEP_GRACE_S if datafolder.holder(args.data) is not None else 0.0)
+    except look.DatabaseError as problem:
+        found = look.Found(index=[f"a database of {args.data} cannot be opened: {problem}"])
     if args.json:
         output.as_json({**asdict(found), "whole": found.whole})
         return exits.OK if found.whole else exits.FAILED
     print(f"{found.objects} object versions and {found.parts} parts, {output.size(found.bytes)} read")
     if found.unread:
         print(f"{found.unread} are encrypted with customers' keys: only their sizes were checked")
-    for what, names in (
-        ("missing", found.missing),
-        ("of another size", found.short),
-        ("damaged", found.wrong),
-        ("orphaned", found.orphans),
-    ):
+    for member, (what, advice) in _DIFFERENCES.items():
+        names = getattr(found, member)
         for name in names[: look.MOST_NAMED]:
-            print(f"{output.paint(what, 'bold')}  {name}")
+            print(f"{output.paint(what, 'bold')}  {name if member != 'orphans' else args.data / 'objects' / name[:2] / name}")
         if len(names) > look.MOST_NAMED:
             print(f"… and {len(names) - look.MOST_NAMED} more that are {what}")
+        if names:
+            print(f"  → {advice}")
     print("all is there, with the right bytes" if found.whole else "the index and the files differ")
     return exits.OK if found.whole else exits.FAILED
 

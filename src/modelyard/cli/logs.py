@@ -65,7 +65,9 @@ class Tail:
 
     def __init__(self, logs, account: str, region: str, name: str) -> None:
         self._logs, self._account, self._region, self.name = logs, account, region, name
-        self._places: dict[int, tuple[int, int]] = {}
+        self._seq: int | None = None
+        self._told: set[int] = set()
+        """Of the first look, what arrived while it looked."""
 
     def streams(self) -> list:
         """Streams of it: jobs have streams JOB/… in a group of all jobs, endpoints a group of their own."""
@@ -81,13 +83,26 @@ class Tail:
         return found
 
     def news(self) -> list[tuple[int, str, str]]:
-        """(timestamp ms, stream, message) that came since the last call, in time order."""
+        """(timestamp ms, stream, message) in time order: at first everything, then what has arrived since, whatever its time."""
+        from modelyard.services.logs.lines import START, place_of
+
         fresh = []
-        for stream in self.streams():
-            while events := self._logs.events([stream.id], after=self._places.get(stream.id, (-1, -1)), limit=PAGE):
-                fresh += [(event.at_ms, stream.name, event.message) for event in events]
-                self._places[stream.id] = (events[-1].at_ms, events[-1].seq)
-        return sorted(fresh, key=lambda event: event[0])
+        if self._seq is None:
+            self._seq = self._logs.last_seq()
+            streams = {stream.id: stream.name for stream in self.streams()}
+            for id in streams:
+                place = START
+                while events := self._logs.events([id], after=place, limit=PAGE):
+                    fresh += events
+                    place = place_of(events[-1])
+            self._told = {event.seq for event in fresh if event.seq > self._seq}
+        else:
+            while events := self._logs.arrived(self._seq):
+                fresh += [event for event in events if event.seq not in self._told]
+                self._seq = events[-1].seq
+            streams = {stream.id: stream.name for stream in self.streams()} if fresh else {}  # after the lines: one of them may be new
+            fresh = [event for event in fresh if event.stream_id in streams]
+        return sorted(((event.at_ms, streams[event.stream_id], event.message) for event in fresh), key=lambda event: event[0])
 
 
 def _print(args: argparse.Namespace, timestamp: int, stream: str, message: str) -> None:

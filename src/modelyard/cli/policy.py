@@ -68,7 +68,9 @@ def explained(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['EventName']} ({found['EventSource']}) at {found['EventTime']} by {found['PrincipalArn']}"]
     lines.append(f"answered {found['ErrorCode']}: {found['ErrorMessage']}" if "ErrorCode" in found else "answered without an error")
     if "Hint" in found:
-        return [*lines, "", found["Hint"]]
+        lines += ["", found["Hint"]]
+        if not found["Checks"]:
+            return lines
     if not found["Checks"]:
         lines += ["", "It needs no permission."]
     for check in found["Checks"]:

@@ -58,6 +58,8 @@ class AtOnceCalls:
         if at_once is None or gateway.open or plan.codec.streams_in:
             return None
         try:
+            if gateway.trail is not None and gateway.trail.wants_data():
+                return None  # it is noted on the ordinary path; likenesses fall when trails change
             errand = Errand(gateway, request, route, plan, reply)
             errand.begin(body.peek())
         except Exception:  # refused, or a bug: the ordinary path meets it again, and tells it
@@ -135,6 +137,8 @@ class Errand:
         self.work = None  # it knows us too: a cycle would stay until the garbage collector comes by
         response, call = respond(self.gateway, self.plan, self.call, self.asked, outcome), self.call
         note(self.gateway, self.request, response.status, self.began, call.request_id, self.route.name, call.principal.arn)
+        if self.gateway.trail is not None and response.status < 400:
+            self.gateway.trail.passed(call.request_id, call, self.gateway.platform.identity.needs(call, self.asked))
         self.reply(answer.small(response), lambda: response)
 
     def cancel(self) -> None:
@@ -145,7 +149,7 @@ class Errand:
 class Found:
     """What was made of a request, but for its payload, and holds for those that are like it."""
 
-    __slots__ = ("alike", "answers", "arn", "asked", "exchange", "mark", "payload", "plan", "request", "route", "start", "who")
+    __slots__ = ("alike", "answers", "arn", "asked", "call", "exchange", "mark", "needs", "payload", "plan", "request", "route", "start", "who")
 
     def __init__(self, errand: Errand, payload_member: str, mark: Any) -> None:
         self.route, self.plan, self.who, self.start = errand.route, errand.plan, errand.who, errand.start
@@ -154,6 +158,8 @@ class Found:
         self.exchange = Exchange(self.request, body)
         self.payload, self.mark, self.arn = payload_member, mark, errand.call.principal.arn
         self.asked = {name: value for name, value in errand.asked.items() if name != payload_member}
+        self.call = errand.call
+        self.needs = errand.gateway.platform.identity.needs(errand.call, self.asked)
         self.alike = errand.plan.operation.at_once.alike
         self.answers: dict[Any, answer.Kept] = {}
 
@@ -189,6 +195,8 @@ class Again:
         else:
             start, status = answer.small(response), response.status
         note(self._gateway, found.request, status, self.began, request_id, found.route.name, found.arn)
+        if self._gateway.trail is not None and status < 400:
+            self._gateway.trail.passed(request_id, found.call, found.needs)
         self._reply(start, lambda: response or self._response(outcome, request_id))
 
     def _keep(self, same: tuple[Any, bytes], response: HttpResponse, request_id: str) -> answer.Kept | None:

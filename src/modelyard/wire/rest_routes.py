@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from urllib.parse import unquote
 
 from modelyard.kernel.errors import ApiError
@@ -52,8 +52,18 @@ class _Template:
     by_literal: dict[str, list[_Candidate]]
     """The others, by the first query parameter of their URI template."""
 
+    @cached_property
+    def telling(self) -> frozenset[str]:
+        """Query parameters and headers that decide among the plain ones."""
+        return frozenset({"x-id"}.union(*(set(one.required_query) | set(one.required_headers) for one in self.plain)))
+
+    @cached_property
+    def usual(self) -> _Candidate | None:
+        """The plain one that a request with none of those means."""
+        return max(self.plain, key=lambda candidate: candidate.rank({}, {}), default=None)
+
     def fitting(self, query: Mapping[str, list[str]]) -> list[_Candidate]:
-        if not query or not self.by_literal:
+        if not query or self.by_literal.keys().isdisjoint(query):
             return self.plain
         special = [one for key in query for one in self.by_literal.get(key, ()) if one.fits(query)]
         return self.plain + special if special else self.plain
@@ -81,7 +91,12 @@ class RestRoutes:
             fitting = template.fitting(query)
             if not fitting:
                 continue
-            best = fitting[0] if len(fitting) == 1 else max(fitting, key=lambda candidate: candidate.rank(query, headers))
+            if len(fitting) == 1:
+                best = fitting[0]
+            elif fitting is template.plain and template.telling.isdisjoint(query) and template.telling.isdisjoint(headers):
+                best = template.usual
+            else:
+                best = max(fitting, key=lambda candidate: candidate.rank(query, headers))
             return best.operation, dict(zip(template.labels, map(decode, found.groups()), strict=True))
         return None
 

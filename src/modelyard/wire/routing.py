@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from urllib.parse import unquote_plus
 
 from modelyard.kernel import models
@@ -61,7 +61,7 @@ def route(request: HttpRequest, services: Collection[str] | None = None, body: b
     """Raises `NeedsBody` or `Unroutable`. `services` are the names of those registered (None: all that botocore has)."""
     if target := request.header("x-amz-target"):
         return _by_target(target, services)
-    if found := _RPC_PATH.search(request.path):
+    if "/operation/" in request.path and (found := _RPC_PATH.search(request.path)):
         return _by_rpc_path(found.group(1), found.group(2), services)
     query = parse_query(request.query)
     entries = _by_scope(request, query)
@@ -96,7 +96,15 @@ def parse_query(text: str) -> dict[str, list[str]]:
 
 
 def _decoded(text: str) -> str:
-    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
+    if "%" not in text and "+" not in text:
+        return text
+    return _decoded_before(text) if len(text) <= 256 else unquote_plus(text, errors="strict")
+
+
+@lru_cache(256)
+def _decoded_before(text: str) -> str:
+    """The credentials of presigned URLs come again and again."""
+    return unquote_plus(text, errors="strict")
 
 
 # --- which service -----------------------------------------------------------------------------
@@ -144,8 +152,17 @@ def _ordered(entries: Sequence[Entry], services: Collection[str] | None) -> Sequ
     """Those that are registered first, then the one whose own name is the signing name."""
     if len(entries) == 1:
         return entries
+    kept = _orders.get(entries[0].service)
+    if kept is not None and kept[0] is entries and kept[1] is services and kept[2] == len(services or ()):
+        return kept[3]
     known = services if services is not None else ()
-    return sorted(entries, key=lambda entry: (entry.service not in known, entry.service != entry.signing, entry.service))
+    found = sorted(entries, key=lambda entry: (entry.service not in known, entry.service != entry.signing, entry.service))
+    _orders[entries[0].service] = (entries, services, len(known), found)
+    return found
+
+
+_orders: dict[str, tuple[Sequence[Entry], Collection[str] | None, int, Sequence[Entry]]] = {}
+"""The last order of each group of services: a process serves one set of them."""
 
 
 def _guess_protocol(request: HttpRequest) -> str:

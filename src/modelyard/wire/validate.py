@@ -21,6 +21,9 @@ from modelyard.wire.shapes import Model, Shape
 MAX_TOLD = 50
 """At most so many violations are told in one message."""
 
+TELL_NO_VALUES = frozenset({"iam"})
+"""IAM told the wrong value (and the words of an enum) until 2024, and does not any more."""
+
 LONGEST_TOLD = 4096
 """A value is told up to so many characters: ten thousand log events would make an error of half a megabyte."""
 
@@ -153,9 +156,18 @@ def _of_all(what: str, tests: list[Test], value: Any, path: str, shape: Shape, m
 # --- the constraints of one value ---------------------------------------------------------------
 
 
-LOOSE = ("FilterRuleName", "ChecksumMode", "BucketCannedACL", "BucketLocationConstraint", "ServerSideEncryption")
-"""Words that S3 takes in any case (other SDKs send them in lower case), or takes more of than its model tells; it has words of its
-own for unknown ones, and for unknown events."""
+_SERVICES_OWN = (
+    "FilterRuleName",
+    "ChecksumMode",
+    "BucketCannedACL",
+    "BucketLocationConstraint",
+    "ServerSideEncryption",
+    "TransitionDefaultMinimumObjectSize",
+    "QueueAttributeName",
+)
+"""Enumerations that are not the whole truth, so the service checks them: S3 takes some words in any case (SDKs of other languages send
+them in lower case) or more than its model tells, and has words of its own for unknown ones (as for unknown events of notifications);
+ReceiveMessage of SQS takes names of message attributes where the model has those of queues."""
 
 
 _LOOSE_PATTERNS = ("MetricNamespace", "CopySource")
@@ -166,8 +178,8 @@ def _tests(shape: Shape) -> list[Test]:
     """Tests of a scalar."""
     if shape.kind in ("string", "character"):
         tests = _length_tests(shape)
-        if (enum := shape.trait("enum")) and not (shape.name in LOOSE or "s3:ObjectCreated:*" in enum):
-            tests.insert(0, _enum(enum))
+        if (enum := shape.trait("enum")) and shape.name not in _SERVICES_OWN and "s3:ObjectCreated:*" not in enum:
+            tests.insert(0, _enum(enum, shape.model.name not in TELL_NO_VALUES))
         if (pattern := shape.trait("pattern")) and shape.name not in _LOOSE_PATTERNS:
             tests.append(_pattern(pattern))
         return tests
@@ -202,9 +214,9 @@ def _range_tests(shape: Shape) -> list[Test]:
     return tests
 
 
-def _enum(values: list[str]) -> Test:
-    known = frozenset(values)
-    return (lambda value: value not in known, f"Member must satisfy enum value set: [{', '.join(values)}]")
+def _enum(values: list[str], told: bool) -> Test:
+    known, words = frozenset(values), f": [{', '.join(values)}]" if told else ""
+    return (lambda value: value not in known, f"Member must satisfy enum value set{words}")
 
 
 def _pattern(pattern: str) -> Test:
@@ -219,8 +231,8 @@ def _camel(name: str) -> str:
 
 
 def _told(value: Any, shape: Shape) -> str:
-    """`'x' ` as AWS prints the value; nothing for a sensitive one."""
-    if shape.trait("sensitive"):
+    """`'x' ` as AWS prints the value; nothing for a sensitive one, nor where the service tells none."""
+    if shape.trait("sensitive") or shape.model.name in TELL_NO_VALUES:
         return ""
     told = _java(value, shape)
     return f"'{told}' " if len(told) <= LONGEST_TOLD else f"'{told[:LONGEST_TOLD]}…' "

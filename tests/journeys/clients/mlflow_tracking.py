@@ -59,7 +59,7 @@ facts["found"] = [found.info.run_name, found.data.params, found.data.metrics, le
 registered = client.create_registered_model("churn-model").name
 facts["registered"] = registered
 sm.delete_mlflow_tracking_server(TrackingServerName="tracker")
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 240
 while time.monotonic() < deadline and sm.list_mlflow_tracking_servers()["TrackingServerSummaries"]:
     time.sleep(0.2)
 facts["left"] = sm.list_mlflow_tracking_servers()["TrackingServerSummaries"]

@@ -54,7 +54,7 @@ def metrics(name, statistic):
     return [row[statistic] for row in found["Datapoints"]]
 
 
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 80
 while sum(metrics("Invocations", "Sum")) < sent and time.monotonic() < deadline:
     time.sleep(0.5)
 facts["Invocations"] = sum(metrics("Invocations", "Sum"))

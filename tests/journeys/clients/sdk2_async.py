@@ -79,7 +79,7 @@ def captured():
 
 
 def wait_for(number):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 160
     while len(captured()) < number and time.monotonic() < deadline:
         time.sleep(0.5)
     return captured()

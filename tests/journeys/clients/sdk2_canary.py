@@ -86,7 +86,7 @@ thread.start()
 try:
     facts["worse"] = guarded("worse", 900)
     facts["answers of worse"] = sorted(set(map(str, answers)))
-    cloudwatch, until = session.boto_session.client("cloudwatch"), time.monotonic() + 60
+    cloudwatch, until = session.boto_session.client("cloudwatch"), time.monotonic() + 240
     while cloudwatch.describe_alarms(AlarmNames=["worse-errors"])["MetricAlarms"][0]["StateValue"] != "OK" and time.monotonic() < until:
         time.sleep(0.2)
     facts["better"] = guarded("better", 120)

@@ -51,7 +51,7 @@ try:
 except Exception as problem:
     facts["error"] = str(problem)
 logs = session.boto_session.client("logs")
-until = time.monotonic() + 15  # the first container says nothing before that error
+until = time.monotonic() + 60  # the first container says nothing before that error
 while len(facts.get("streams", ())) < 2 and time.monotonic() < until:
     streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/scale-and-boost")["logStreams"]
     facts["streams"] = sorted(s["logStreamName"].split("/")[-1] for s in streams)

@@ -169,7 +169,7 @@ facts["alone"] = {
     "config": json.loads(S3Downloader.read_file(f"s3://{bucket}/processing/alone/job.json", session)),
     "describe": json.loads(json.dumps(alone.latest_job.describe(), default=str)),
 }
-until = time.monotonic() + 30
+until = time.monotonic() + 120
 while not (components := sm.list_trial_components(SourceArn=facts["one"]["describe"]["ProcessingJobArn"])["TrialComponentSummaries"]):
     assert time.monotonic() < until
     time.sleep(0.2)

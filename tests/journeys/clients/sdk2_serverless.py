@@ -42,8 +42,12 @@ facts["described"] = client.describe_endpoint(EndpointName="twice")["ProductionV
 time.sleep(float(os.environ.get("IDLE_REAL_S", "8")))  # the platform clock runs fast: longer than an idle instance is kept
 began = time.monotonic()
 facts["cold"], facts["cold_s"] = predictor.predict([3]), time.monotonic() - began
-began = time.monotonic()
-facts["warm"], facts["warm_s"] = predictor.predict([4]), time.monotonic() - began
+warm = []
+for _ in range(5):  # one may be slow for other reasons
+    began = time.monotonic()
+    facts["warm"] = predictor.predict([4])
+    warm.append(time.monotonic() - began)
+facts["warm_s"] = min(warm)
 time.sleep(2.0)
 found = boto3.client("cloudwatch").list_metrics(Namespace="AWS/SageMaker", MetricName="ModelSetupTime")["Metrics"]
 facts["metrics"] = [{d["Name"]: d["Value"] for d in m["Dimensions"]} for m in found]

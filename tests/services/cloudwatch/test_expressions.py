@@ -220,7 +220,7 @@ def test_pages_of_data_points(cloudwatch):
         ([{"Id": "a", "Expression": "1 + 1"}], "not a time series"),
         ([{"Id": "a", "Expression": "zz"}], "Unknown identifier"),
         ([{"Id": "A", "Expression": "TIME_SERIES(1)"}], "lowercase letter"),
-        ([{"Id": "a"}], "Exactly one of"),
+        ([{"Id": "a"}], "MetricDataQueries.member.1.MetricStat is required"),
         ([{"Id": "a", "MetricStat": stat("calls", Stat="Median")}], "not supported"),
         ([{"Id": "a", "MetricStat": stat("calls", Period=7)}], "Period must be"),
         ([{"Id": "a", "MetricStat": stat("calls")}] * 2, "not unique"),

@@ -26,8 +26,7 @@ def test_an_alarm_fires_tells_and_recovers(moved, cloudwatch):
     (one,) = cloudwatch.describe_alarms(AlarmNames=["a"])["MetricAlarms"]
     assert one["StateValue"] == "ALARM"
     assert one["StateReason"] == (
-        "Threshold Crossed: 2 out of the last 2 datapoints [9.0 (14/11/23 22:16:00), 9.0 (14/11/23 22:15:00)] were greater than the "
-        "threshold (5.0) (minimum 2 datapoints for OK -> ALARM transition)."
+        "Threshold Crossed: 2 datapoints [9.0 (14/11/23 22:16:00), 9.0 (14/11/23 22:15:00)] were greater than the threshold (5.0)."
     )
     assert json.loads(one["StateReasonData"])["recentDatapoints"] == [9.0, 9.0]
     assert one["StateUpdatedTimestamp"].timestamp() == START + 180
@@ -62,6 +61,7 @@ def test_the_message_to_sns(moved, cloudwatch):
         "OKActions": [],
         "AlarmActions": [TOPIC],
         "InsufficientDataActions": [],
+        "ActionExecutedAfterMuteWindow": False,
         "Trigger": {
             "MetricName": "m",
             "Namespace": "App",
@@ -346,8 +346,9 @@ def test_tags(moved, cloudwatch):
     cloudwatch.tag_resource(ResourceARN=arn, Tags=[{"Key": "stage", "Value": "prod"}])
     cloudwatch.untag_resource(ResourceARN=arn, TagKeys=["team"])
     assert cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "stage", "Value": "prod"}]
+    assert cloudwatch.list_tags_for_resource(ResourceARN=arn + "b")["Tags"] == []
     with pytest.raises(ClientError, match="does not exist") as wrong:
-        cloudwatch.list_tags_for_resource(ResourceARN=arn + "b")
+        cloudwatch.tag_resource(ResourceARN=arn + "b", Tags=[{"Key": "stage", "Value": "prod"}])
     assert wrong.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 

@@ -102,7 +102,7 @@ def test_the_limits_of_get_metric_statistics(filled):
         return client.get_metric_statistics(**{**given, **more})
 
     assert statistics()["Datapoints"] == []
-    with pytest.raises(ClientError, match=r"You have requested up to 1,500 datapoints, which exceeds the limit of 1,440\.") as wrong:
+    with pytest.raises(ClientError, match=r"You have requested up to 1500 datapoints, which exceeds the limit of 1440\.") as wrong:
         statistics(StartTime=at(START - 90_000))
     assert wrong.value.response["Error"]["Code"] == "InvalidParameterCombination"
     with pytest.raises(ClientError, match="Period"):
@@ -256,3 +256,90 @@ def test_no_account_is_linked_to_another(filled):
     assert ask(filled, query(AccountId="123456789012"))["MetricDataResults"][0]["Values"]
     with pytest.raises(ClientError, match="not linked"):
         ask(filled, query(AccountId="111111111111"))
+
+
+def test_values_of_several_units_are_never_added_up(moved):
+    client = moved.client("cloudwatch")
+    now = moved.clock.now()
+    for unit, value in (("Seconds", 60.0), ("Milliseconds", 60_000.0), ("Milliseconds", 1.0)):
+        client.put_metric_data(Namespace="App", MetricData=[{"MetricName": "m", "Value": value, "Unit": unit, "Timestamp": now}])
+    client.put_metric_data(Namespace="App", MetricData=[{"MetricName": "m", "Value": 7.0, "Unit": "Count", "Timestamp": now - 300}])
+
+    def ask(stat, start, **more):
+        metric = {"Metric": {"Namespace": "App", "MetricName": "m"}, "Period": 60, "Stat": stat, **more}
+        (one,) = client.get_metric_data(
+            MetricDataQueries=[{"Id": "a", "MetricStat": metric}], StartTime=at(start), EndTime=at(now + 60)
+        )["MetricDataResults"]  # fmt: skip
+        return one["Values"], [(message["Code"], message["Value"]) for message in one.get("Messages", [])]
+
+    for _ in range(2):  # as rows, then as packs
+        assert ask("Sum", now) == ([60_001.0], [("MultipleUnits", "Multiple units returned: '[Milliseconds, Seconds]'")])
+        assert ask("p100", now) == ([60_000.0], [("MultipleUnits", "Multiple units returned: '[Milliseconds, Seconds]'")])
+        assert ask("Sum", now - 300) == ([7.0], [("MultipleUnits", "Multiple units returned: '[Count, Milliseconds, Seconds]'")])
+        assert ask("Sum", now, Unit="Seconds") == ([60.0], [])
+        moved.clock.jump_to(moved.clock.now() + 3_600)
+        moved.platform.metrics.sweep()
+        assert moved.platform.metrics.db.read("SELECT count(*) FROM metric_points")[0][0] == 0
+
+
+def test_labels_tell_series_of_one_metric_apart(moved):
+    moved.put(1.0)
+    client, now = moved.client("cloudwatch"), moved.clock.now()
+
+    def named(*asked):
+        queries = [
+            {"Id": f"q{n}", "MetricStat": {"Metric": {"Namespace": "App", "MetricName": "m"}, "Stat": stat, "Period": period}, **more}
+            for n, (stat, period, more) in enumerate(asked)
+        ]
+        answer = client.get_metric_data(MetricDataQueries=queries, StartTime=at(now), EndTime=at(now + 60))
+        return [one["Label"] for one in answer["MetricDataResults"]]
+
+    assert named(("Sum", 60, {}), ("Minimum", 30, {})) == ["m Sum 60", "m Minimum 30"]
+    assert named(("Sum", 60, {}), ("Minimum", 60, {})) == ["m Sum", "m Minimum"]
+    assert named(("Sum", 60, {}), ("Sum", 30, {})) == ["m 60", "m 30"]
+    assert named(("Sum", 60, {}), ("Minimum", 60, {"Label": "low"})) == ["m", "low"]
+    assert named(("Sum", 60, {}), ("Minimum", 60, {"ReturnData": False})) == ["m"]
+
+
+def test_a_put_of_over_a_megabyte_is_refused(moved):
+    client = moved.client("cloudwatch")
+    dimensions = [{"Name": f"d{n}", "Value": "v" * 1_000} for n in range(30)]
+    data = [{"MetricName": f"m{n}", "Value": 1.0, "Dimensions": dimensions} for n in range(35)]
+    with pytest.raises(ClientError, match="1048576 bytes") as wrong:  # boto3 sends it as some 10 KB of gzip
+        client.put_metric_data(Namespace="App", MetricData=data)
+    assert wrong.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    client.put_metric_data(Namespace="App", MetricData=data[:30])
+    assert len(client.list_metrics(Namespace="App")["Metrics"]) == 30
+
+
+def test_a_statistic_set_may_come_with_values(moved):
+    """As AWS takes it; the set counts."""
+    sets = {"SampleCount": 10, "Sum": 55, "Minimum": 1, "Maximum": 10}
+    datum = {"MetricName": "m", "Values": [1.0, 10.0], "StatisticValues": sets, "Timestamp": moved.clock.now()}
+    moved.client("cloudwatch").put_metric_data(Namespace="App", MetricData=[datum])
+    metric = {"Metric": {"Namespace": "App", "MetricName": "m"}, "Period": 60, "Stat": "Sum"}
+    (one,) = ask(moved, {"Id": "a", "MetricStat": metric}, start=moved.clock.now(), end=moved.clock.now() + 60)["MetricDataResults"]
+    assert one["Values"] == [55.0]
+
+
+def test_1440_data_points_from_any_second_on(moved):
+    """The start is rounded down after the limit was looked at."""
+    moved.clock.advance(31.5)
+    asked = {"Namespace": "App", "MetricName": "m", "Period": 60, "Statistics": ["Sum"]}
+    end = moved.clock.now()
+    assert moved.client("cloudwatch").get_metric_statistics(**asked, StartTime=at(end - DAY), EndTime=at(end))["Datapoints"] == []
+    for start in (end, end - 0.2):
+        with pytest.raises(ClientError, match="StartTime must be less than the parameter EndTime"):
+            moved.client("cloudwatch").get_metric_statistics(**asked, StartTime=at(start), EndTime=at(end))
+
+
+def test_search_by_account(filled):
+    found = [
+        len(
+            ask(filled, {"Id": "a", "Expression": f"""SEARCH(':aws.AccountId="{account}" MetricName="m"', 'Sum', 60)"""})[
+                "MetricDataResults"
+            ]
+        )
+        for account in ("123456789012", "LOCAL", "111122223333")
+    ]
+    assert found == [1, 1, 0]

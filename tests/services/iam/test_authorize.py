@@ -172,7 +172,7 @@ def test_conditions_of_the_request(yard: Yard) -> None:
             "R",
             allow("s3:ListBucket", Condition={"StringLike": {"s3:prefix": "home/*"}}),
             allow("sagemaker:CreateTrainingJob", Condition={"ForAllValues:StringEquals": {"sagemaker:InstanceTypes": ["ml.m5.large"]}}),
-            allow("sagemaker:CreateModel", Condition={"StringEquals": {"aws:RequestTag/team": "red"}}),
+            allow(["sagemaker:CreateModel", "sagemaker:AddTags"], Condition={"StringEquals": {"aws:RequestTag/team": "red"}}),
             allow("sagemaker:DeleteModel", Condition={"StringEquals": {"aws:ResourceTag/team": "red"}}),
             allow("s3:GetObject", Condition={"Bool": {"aws:SecureTransport": "true"}, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
             allow("s3:PutObject", Condition={"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}),
@@ -194,6 +194,27 @@ def test_conditions_of_the_request(yard: Yard) -> None:
     refusal(yard, session, "s3", "GetObject", {**inside, "secure": False}, Bucket="b", Key="k")
     yard.authorize(session, "s3", "PutObject", {"region": "eu-west-1"}, Bucket="b", Key="k")
     refusal(yard, session, "s3", "PutObject", Bucket="b", Key="k")
+
+
+def test_who_makes_a_resource_with_tags_must_be_allowed_to_tag(yard: Yard) -> None:
+    by_creation = {"StringEquals": {"sagemaker:TaggingAction": "CreateModel"}}
+    makes = ["sagemaker:Create*", "iam:CreateRole", "sns:CreateTopic", "sqs:CreateQueue", "ssm:PutParameter", "logs:CreateLogGroup"]
+    maker = yard.assume(yard.role("Maker", allow(makes), allow("sagemaker:AddTags", Condition=by_creation)))
+    tags, as_map = [{"Key": "team", "Value": "red"}], {"team": "red"}
+    yard.authorize(maker, "sagemaker", "CreateModel", ModelName="m", Tags=tags)
+    refusal(yard, maker, "sagemaker", "AddTags", ResourceArn=f"{SM}:model/m", Tags=tags)
+    for service, operation, request, missing in [
+        ("sagemaker", "CreateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c", "Tags": tags}, "sagemaker:AddTags"),
+        ("sagemaker", "CreateTrainingJob", {"TrainingJobName": "j", "Tags": tags}, "sagemaker:AddTags"),
+        ("iam", "CreateRole", {"RoleName": "r", "Tags": tags}, "iam:TagRole"),
+        ("sns", "CreateTopic", {"Name": "t", "Tags": tags}, "sns:TagResource"),
+        ("sqs", "CreateQueue", {"QueueName": "q", "tags": as_map}, "sqs:TagQueue"),
+        ("ssm", "PutParameter", {"Name": "p", "Tags": tags}, "ssm:AddTagsToResource"),
+        ("logs", "CreateLogGroup", {"logGroupName": "g", "tags": as_map}, "logs:TagResource"),
+    ]:
+        assert missing in refusal(yard, maker, service, operation, **request).message
+        untagged = {name: value for name, value in request.items() if name.lower() != "tags"}
+        yard.authorize(maker, service, operation, **untagged)
 
 
 def test_keys_of_caller_and_resource(yard: Yard) -> None:

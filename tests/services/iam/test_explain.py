@@ -193,6 +193,24 @@ def test_resources_are_grouped_and_narrowed():
     ]
 
 
+@pytest.mark.parametrize(
+    ("used", "allowed"),
+    [
+        ("arn:aws:sagemaker:us-east-1:1:training-job/xgb-2026-11-22-04-43-31-123", "arn:aws:sagemaker:us-east-1:1:training-job/xgb-*"),
+        ("arn:aws:sagemaker:us-east-1:1:training-job/churn-7", "arn:aws:sagemaker:us-east-1:1:training-job/churn*"),
+        ("arn:aws:sagemaker:us-east-1:1:training-job/pipelines-abc123def456-Train-x1y2", "arn:aws:sagemaker:us-east-1:1:training-job/pipelines-*"),
+        ("arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/abc123def456", "arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/*"),
+        ("arn:aws:sagemaker:us-east-1:1:endpoint/xgb-2026-11-22-04-43-31-123", "arn:aws:sagemaker:us-east-1:1:endpoint/xgb-*"),
+        ("arn:aws:sagemaker:us-east-1:1:endpoint/prod", "arn:aws:sagemaker:us-east-1:1:endpoint/prod"),
+        ("arn:aws:s3:::sagemaker-us-east-1-123456789012/xgb-2026-11-22-04-43-31-123/source/*", "arn:aws:s3:::sagemaker-us-east-1-123456789012/xgb-*"),
+        ("arn:aws:s3:::data/year-2026/*", "arn:aws:s3:::data/year-2026/*"),
+    ],
+)  # fmt: skip
+def test_names_that_are_new_each_time_are_patterns(used, allowed):
+    """So that the same script may run again with its policy alone."""
+    assert policy_of([("x:Y", used)])[0]["Resource"] == allowed
+
+
 # --- the command -----------------------------------------------------------------------------------------
 
 
@@ -325,3 +343,13 @@ def test_the_last_denied_call_needs_no_id(yard, anna, monkeypatch, capsys):
     yard.client("iam").list_groups()
     assert command(yard, monkeypatch, "explain") == exits.OK
     assert "implicitDeny: iam:ListUsers" in capsys.readouterr().out
+
+
+def test_the_last_data_calls_are_explained_too(yard, anna):
+    s3 = yard.client("s3")
+    s3.create_bucket(Bucket="data")
+    answer = s3.put_object(Bucket="data", Key="in/one", Body=b"x")
+    found = explain(yard, answer["ResponseMetadata"]["RequestId"])
+    assert found["EventName"] == "PutObject" and not found["DeniedThen"] and "those of now" in found["Hint"]
+    (check,) = found["Checks"]
+    assert check["Resource"] == "arn:aws:s3:::data/in/one" and check["Decision"] == "allowed"

@@ -261,3 +261,30 @@ def gone(look):
             return
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_nearly_allows_it_and_why_a_deny_holds(tmp_path):
+    yard = InProcess(tmp_path / "data")
+    try:
+        yard.client("s3").create_bucket(Bucket="data")
+        statements = [
+            {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::data", "Sid": "Bucket"},
+            {"Effect": "Deny", "Action": "s3:List*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        ]
+        iam = yard.client("iam")
+        iam.create_user(UserName="ann")
+        iam.put_user_policy(UserName="ann", PolicyName="own", PolicyDocument=document(statements))
+        key = iam.create_access_key(UserName="ann")["AccessKey"]
+        s3 = inproc.client(yard.gateway, "s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+        with pytest.raises(
+            ClientError, match='Statement "Bucket" of inline policy own of user ann allows it on other resources only: arn:aws:s3:::data'
+        ):
+            s3.get_object(Bucket="data", Key="x")
+        with pytest.raises(ClientError, match='condition holds: Bool aws:SecureTransport "false", the request has "false"'):
+            s3.list_objects_v2(Bucket="data")
+        trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=document([trust]))["Role"]["Arn"]
+        with pytest.raises(ClientError, match="because no role trust policy allows the sts:AssumeRole action"):
+            yard.client("sts").assume_role(RoleArn=role, RoleSessionName="me")
+    finally:
+        yard.close()

@@ -176,3 +176,50 @@ def test_a_bucket_where_its_objects_are_meant():
     text = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "%s", "Resource": "%s"}}'
     assert "Is arn:aws:s3:::b/* meant?" in lint(text % ("s3:GetObject", "arn:aws:s3:::b"))[0].text
     assert "Is arn:aws:s3:::b meant?" in lint(text % ("s3:ListBucket", "arn:aws:s3:::b/*"))[0].text
+
+
+def get_object(**more):
+    return {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*", **more}
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "said"),
+    [
+        (get_object(Condition={"StringEquals": {"aws:SourceIp": "10.0.0.0/8"}}), "wrong-operator", "Is IpAddress meant?"),
+        (get_object(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.300"}}), "bad-value", "no address"),
+        (get_object(Condition={"Bool": {"aws:SecureTransport": "yes"}}), "bad-value", 'Bool asks for "true" or "false"'),
+        (get_object(Condition={"NumericLessThan": {"aws:MultiFactorAuthAge": "an hour"}}), "bad-value", "no number"),
+        (get_object(Condition={"ArnLike": {"aws:PrincipalArn": "user/*"}}), "bad-value", "no ARN"),
+        (
+            get_object(Condition={"StringEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:user/*"}}),
+            "wildcard-is-text",
+            "StringLike",
+        ),
+        (get_object(Resource="arn:aws:s3:::b/${aws:user}"), "unknown-variable", "aws:userid"),
+        ({**get_object(Action="sagemaker:InvokeEndpoint"), "Resource": "arn:aws:sagemaker:*:12345:endpoint/x"}, "bad-account", "12 digits"),
+    ],
+)
+def test_values_that_are_never_found(statement, code, said):
+    (found,) = lint(document(statement))
+    assert found.code == code and said in found.text and found.statement == 1
+
+
+def test_values_that_are_fine():
+    condition = {
+        "IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "2001:db8::/32"]}, "Bool": {"aws:SecureTransport": True},
+        "ForAnyValue:StringLike": {"aws:TagKeys": "te*"}, "ArnLikeIfExists": {"aws:SourceArn": "arn:aws:s3:::*"},
+        "StringEquals": {"aws:PrincipalAccount": "${aws:PrincipalAccount}"},
+    }  # fmt: skip
+    found = [
+        one.code
+        for one in lint(document(get_object(Resource="arn:aws:s3:::b/${aws:PrincipalTag/team, 'none'}/${*}/*", Condition=condition)))
+    ]
+    assert [code for code in found if code != "condition-key-not-of-action"] == []
+
+
+def test_what_iam_says_of_one_statement_is_told_there():
+    (found,) = lint(json.dumps({"Version": "2012-10-17", "Statement": [get_object(), get_object(Resource="b/*")]}, indent=1))
+    assert (found.statement, found.line > 4, found.text) == (2, True, 'Resource b/* must be in ARN format or "*".')
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Resource": "*"}
+    (found,) = lint(document(trust))
+    assert found.text == "Has prohibited field Resource"

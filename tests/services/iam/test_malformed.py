@@ -120,6 +120,8 @@ TRUST = [
     (policy({**TRUSTING, "Principal": {"AWS": "ann"}}), 'Invalid principal in policy: "AWS":"ann"'),
     (policy({**TRUSTING, "Principal": {"Federated": "idp"}}), "Federated principals must be valid domain names or SAML metadata ARNs"),
     (policy({**TRUSTING, "Action": "s3:*"}), "AssumeRole policy may only specify STS AssumeRole actions."),
+    (policy({**TRUSTING, "Action": ["sts:AssumeRole", "sts:BadAssumeRole"]}), "AssumeRole policy may only specify STS AssumeRole actions."),
+    (policy({**TRUSTING, "Action": "sts:GetCallerIdentity"}), "AssumeRole policy may only specify STS AssumeRole actions."),
     (policy({key: value for key, value in TRUSTING.items() if key != "Principal"}), "Missing required field Principal"),
     (policy({key: value for key, value in TRUSTING.items() if key != "Effect"}), "Missing required field Effect"),
     (policy({key: value for key, value in TRUSTING.items() if key != "Action"}), "Missing required field Action"),

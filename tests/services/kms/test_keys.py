@@ -204,7 +204,9 @@ def test_aliases(kms):
         AliasName="alias/a",
         TargetKeyId=second,
     )
-    refused("InvalidAliasNameException", kms.create_alias, AliasName="alias/aws/mine", TargetKeyId=first)
+    refused("NotAuthorizedException", kms.create_alias, AliasName="alias/aws/mine", TargetKeyId=first)
+    refused("ValidationException", kms.create_alias, AliasName="alias/a:b", TargetKeyId=first)
+    refused("ValidationException", kms.create_alias, AliasName="alias/b", TargetKeyId="alias/a")
     refused("ValidationException", kms.create_alias, AliasName="a", TargetKeyId=first)
     blob = kms.encrypt(KeyId="alias/a", Plaintext=b"x")["CiphertextBlob"]
     kms.update_alias(AliasName="alias/a", TargetKeyId=second)

@@ -58,6 +58,8 @@ def rows(answer):
         ("filter @message like /lat\\w+ :=/ | fields strlen(level) as n, @logStream", [{"@logStream": "s"}]),
         ('filter @message not like "level" | display @log', [{"@log": "123456789012:/q"}]),
         ("stats count(*) as n by level | sort n desc, level | limit 2", [{"level": "INFO", "n": "2"}, {"n": "1"}]),
+        ("fields ms | filter ms > 1.1e2 | sort by ms desc", [{"ms": "250"}, {"ms": "110.5"}]),
+        ("fields user.`name` as who | filter ms = 25e1", [{"who": "bob"}]),
         ("filter ispresent(level) | stats sum(ms), avg(ms), min(ms), max(ms) - min(ms) as span, pct(ms, 50) as p50",
          [{"sum(ms)": "400.5", "avg(ms)": "100.125", "min(ms)": "10", "span": "240", "p50": "70.25"}]),
         ("stats count_distinct(level) as d, latest(level) as last, earliest(path) as first, sortsFirst(level) as a, sortsLast(level) as z",
@@ -131,7 +133,7 @@ def test_queries_are_stopped_listed_and_paged(yard, logs):
 @pytest.mark.parametrize(
     ("query", "start"),
     [("", 0), ("fields @message | filtr x", 18), ("fields a b", 9), ("filter a = 'x", 11), ("stats nonsense(a)", 6), ("limit x", 6),
-     ("filter a like /(/", 14), ("parse @message 'a=*' as x, y", 15), ("stats count(*) by bin(5q5)", 24), ("pattern @message", 0), ("fields sum(a)", 7), ("parse @message /(a)(b)/ as x", 27), ("unnest a", 8)],
+     ("filter a like /(/", 14), ("parse @message 'a=*' as x, y", 15), ("stats count(*) by bin(5q5)", 24), ("anomaly", 0), ("fields sum(a)", 7), ("parse @message /(a)(b)/ as x", 27), ("unnest a", 8)],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_with_its_place(logs, query, start):
     with pytest.raises(logs.exceptions.MalformedQueryException) as raised:

@@ -209,6 +209,10 @@ def test_the_command_tells_what_is_new_in_a_group(stream, yard):
     assert [(name, text) for _, name, text in tail.news()] == [("s", "a"), ("s", "b"), ("t", "c")]
     put(stream, ["d"], later_ms=20)
     assert [text for _, _, text in tail.news()] == ["d"] and tail.news() == []
+    put(stream, ["of a minute ago"], later_ms=-60_000)
+    stream.create_log_stream(logGroupName="/g", logStreamName="u")
+    put(stream, ["of a new stream"], stream="u")
+    assert [text for _, _, text in tail.news()] == ["of a minute ago", "of a new stream"]
 
 
 def test_what_aws_refuses(stream, yard):

@@ -99,15 +99,26 @@ def test_a_denied_request_is_logged_and_partitions_name_the_day(yard, s3):
     assert any(" 403 AccessDenied " in line and "user/u" in line for line in lines)
 
 
-def test_a_target_that_does_not_let_s3_in_is_refused(s3):
-    with pytest.raises(ClientError, match="InvalidTargetBucketForLogging"):
-        turn_on(s3)
-    allow(s3)
-    with pytest.raises(ClientError, match="InvalidTargetBucketForLogging"):
-        turn_on(s3, TargetPrefix="elsewhere/")
-    with pytest.raises(ClientError, match="InvalidTargetBucketForLogging"):
+def test_targets_that_cannot_be(yard, s3):
+    with pytest.raises(ClientError, match="The target bucket for logging does not exist") as problem:
         turn_on(s3, TargetBucket="none-there")
+    assert problem.value.response["Error"]["TargetBucket"] == "none-there"
+    far = yard.client("s3", region="eu-west-1")
+    far.create_bucket(Bucket="far", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    with pytest.raises(ClientError, match="Cross S3 location logging not allowed") as problem:
+        turn_on(s3, TargetBucket="far")
+    assert problem.value.response["Error"]["TargetBucketLocation"] == "eu-west-1"
     assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket="src")
+
+
+def test_a_target_may_let_s3_in_later(yard, s3):
+    turn_on(s3)
+    s3.put_object(Bucket="src", Key="unseen")
+    assert delivered(yard, s3) == {}
+    allow(s3)
+    s3.put_object(Bucket="src", Key="seen")
+    lines = [line for found in delivered(yard, s3).values() for line in found]
+    assert any("REST.PUT.OBJECT seen " in line for line in lines) and not any("unseen" in line for line in lines)
 
 
 def test_turned_off_nothing_is_logged(yard, s3):

@@ -90,6 +90,13 @@ def test_what_clients_of_other_languages_say(yard, s3, bucket, refused):
     refused(lambda: s3.create_bucket(Bucket=bucket + "-bad", ACL="anybody"), "InvalidArgument", 400)
 
 
+def test_an_object_changed_at_the_same_second_wherever_one_looks(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    head = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["LastModified"] == head
+    assert s3.list_object_versions(Bucket=bucket)["Versions"][0]["LastModified"] == head
+
+
 def test_expected_owner(s3, bucket, refused):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ExpectedBucketOwner="123456789012")
     refused(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"x", ExpectedBucketOwner=OTHER), "AccessDenied", 403)

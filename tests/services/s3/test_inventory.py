@@ -217,7 +217,7 @@ def test_configurations_come_back_in_pages(s3):
         ({"IncludedObjectVersions": "Some"}, "MalformedXML"),
         ({"OptionalFields": ["Size", "Size"]}, "MalformedXML"),
         ({"OptionalFields": ["Colour"]}, "MalformedXML"),
-        ({"Id": "other"}, "InvalidConfigurationId"),
+        ({"Id": "other"}, "IdMismatch"),
     ],
 )
 def test_wrong_configurations(s3, change, code):

@@ -53,6 +53,7 @@ def test_objects_expire_at_the_midnight_after_their_days(yard, s3):
     wanted = datetime.fromtimestamp(NOON + 2.5 * DAY, UTC).strftime("%a, %d %b %Y 00:00:00 GMT")
     assert s3.head_object(Bucket="bkt", Key="logs/a")["Expiration"] == f'expiry-date="{wanted}", rule-id="old%20logs"'
     assert "Expiration" not in s3.head_object(Bucket="bkt", Key="keep")
+    assert "Expiration" not in s3.head_object(Bucket="bkt", Key="logs/a", VersionId="null")
     assert s3.put_object(Bucket="bkt", Key="logs/b")["Expiration"] == s3.get_object(Bucket="bkt", Key="logs/a")["Expiration"]
     pass_days(yard, 2.4)
     assert keys(s3) == ["keep", "logs/a", "logs/b"]

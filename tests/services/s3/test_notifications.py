@@ -52,7 +52,7 @@ def received(yard, url):
 
 
 def records(yard, url):
-    return sorted((one for body in received(yard, url) for one in body["Records"]), key=lambda one: one["s3"]["object"]["sequencer"])
+    return [one for body in received(yard, url) for one in body["Records"]]
 
 
 def configure(s3, arn, events=("s3:ObjectCreated:*", "s3:ObjectRemoved:*"), rules=(), bucket="bkt", **more):
@@ -104,6 +104,29 @@ def test_every_way_of_changing_an_object_is_told(yard, s3):
     assert what["key"] == "a+b/%C3%BC%2B1.csv" == quote_plus("a b/ü+1.csv", safe="/")
     assert (what["size"], what["eTag"]) == (5, "5d41402abc4b2a76b9719d911017c592") and "versionId" not in what
     assert "size" not in gone["s3"]["object"] and last["s3"]["object"]["versionId"] == marker
+    assert last["s3"]["object"]["eTag"] == "d41d8cd98f00b204e9800998ecf8427e" and "size" not in last["s3"]["object"]
+    assert [set(one["s3"]["object"]) for one in told[3:5]] == [{"key", "eTag"}] * 2  # neither size nor place in an order
+
+
+def test_a_key_that_was_not_there_is_told_as_deleted(yard, s3):
+    url, arn = queue(yard)
+    configure(s3, arn, ["s3:ObjectRemoved:*"])
+    received(yard, url)
+    s3.put_object(Bucket="bkt", Key="there")
+    s3.delete_objects(Bucket="bkt", Delete={"Objects": [{"Key": "there"}, {"Key": "never"}]})
+    s3.delete_object(Bucket="bkt", Key="nor this")
+    told = [(one["eventName"], one["s3"]["object"]["key"]) for one in records(yard, url)]
+    assert sorted(told) == [("ObjectRemoved:Delete", key) for key in ("never", "nor+this", "there")]
+
+
+def test_the_null_version_is_not_named(yard, s3):
+    url, arn = queue(yard)
+    configure(s3, arn)
+    received(yard, url)
+    for status in ("Enabled", "Suspended"):
+        s3.put_bucket_versioning(Bucket="bkt", VersioningConfiguration={"Status": status})
+        s3.put_object(Bucket="bkt", Key="k")
+    assert ["versionId" in one["s3"]["object"] for one in records(yard, url)] == [True, False]
 
 
 def test_filters_choose_by_prefix_and_suffix(yard, s3):
@@ -220,7 +243,7 @@ def test_what_fails_to_commit_is_not_told(yard, s3):
         ([{"Events": ["s3:ObjectCreated:*"]}, {"Events": ["s3:ObjectCreated:Put"]}], "cannot share a common event type"),
         ([{"Events": ["s3:ObjectCreated:*"], "prefix": "a"}, {"Events": ["s3:ObjectCreated:*"], "prefix": "ab"}], "ambiguously defined"),
         ([{"Events": ["s3:ObjectCreated:*"], "Id": "x"}, {"Events": ["s3:ObjectRemoved:*"], "Id": "x"}], "IDs must be unique"),
-        ([{"Events": ["s3:ObjectCreated:*"], "arn": "arn:aws:sqs:us-east-1:1"}], "not well formed"),
+        ([{"Events": ["s3:ObjectCreated:*"], "arn": "arn:aws:sqs:us-east-1:1"}], "could not be parsed"),
         ([{"Events": ["s3:ObjectCreated:*"], "arn": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:q"}], "region is not valid"),
         ([{"Events": ["s3:ObjectCreated:*"], "arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:none"}], "Unable to validate the following"),
         ([{"Events": ["s3:ObjectCreated:*"], "arn": f"arn:aws:sqs:us-east-1:{ACCOUNT}:q.fifo"}], "Unable to validate the following"),
@@ -236,6 +259,15 @@ def test_wrong_configurations_are_refused(yard, s3, configuration, text):
     with pytest.raises(ClientError, match=text):
         s3.put_bucket_notification_configuration(Bucket="bkt", NotificationConfiguration={"QueueConfigurations": made})
     assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket="bkt")
+
+
+@pytest.mark.parametrize("rule", [{}, {"Name": "prefix"}, {"Value": "test"}])
+def test_a_filter_rule_lacks_nothing(yard, s3, rule):
+    _, arn = queue(yard)
+    one = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": [rule]}}}
+    with pytest.raises(ClientError) as problem:
+        s3.put_bucket_notification_configuration(Bucket="bkt", NotificationConfiguration={"QueueConfigurations": [one]})
+    assert problem.value.response["Error"]["Code"] == "MalformedXML"
 
 
 def test_a_function_that_does_not_exist_is_refused(yard, s3):

@@ -5,10 +5,12 @@ import json
 import os
 
 import pytest
+from botocore.exceptions import ClientError
 
 from modelyard.cli import doctor, exits
 from modelyard.services.s3.ingest import SMALL
 from modelyard.services.s3.verify import verify
+from tests.support.needs import only_on_sqlite
 from tests.support.platform import InProcess
 
 PART = 5 << 20
@@ -77,6 +79,7 @@ def test_each_damage_is_named(filled):
     assert verify(filled, 3600.0).orphans == []
 
 
+@only_on_sqlite("the command takes the store from the settings that `modelyard up` leaves in the data folder")
 def test_the_command_and_its_exit_code(filled, yard, capsys):
     asked = argparse.Namespace(data=yard.platform.settings.data, json=True, verify=True)
     assert doctor.run(asked) == exits.OK
@@ -85,4 +88,55 @@ def test_the_command_and_its_exit_code(filled, yard, capsys):
     assert doctor.run(asked) == exits.FAILED
     assert json.loads(capsys.readouterr().out)["wrong"] == ["s3://bkt/third"]
     asked.json = False
-    assert doctor.run(asked) == exits.FAILED and "damaged  s3://bkt/third" in capsys.readouterr().out
+    assert doctor.run(asked) == exits.FAILED
+    told = capsys.readouterr().out
+    assert "damaged  s3://bkt/third" in told and "put the object again" in told
+
+
+def test_reading_what_is_not_whole_is_an_error_and_a_copy_is_not_made(filled, yard):
+    s3 = yard.client("s3")
+    path_of(filled, "large").unlink()
+    os.truncate(path_of(filled, "other"), SMALL)
+    for key in ("large", "other"):
+        for read in (
+            lambda key=key: s3.get_object(Bucket="bkt", Key=key),
+            lambda key=key: s3.copy_object(Bucket="bkt", Key="copy", CopySource={"Bucket": "bkt", "Key": key}),
+        ):
+            with pytest.raises(ClientError, match="doctor --verify") as problem:
+                read()
+            assert problem.value.response["Error"]["Code"] == "InternalError"
+    s3.put_object(Bucket="bkt", Key="other", Body=b"again")
+    assert s3.get_object(Bucket="bkt", Key="other")["Body"].read() == b"again"
+    assert "copy" not in {one["Key"] for one in s3.list_objects_v2(Bucket="bkt")["Contents"]}
+
+
+def test_an_index_that_contradicts_itself_is_named(filled):
+    def work(tx):
+        tx.execute("DELETE FROM s3_objects WHERE key IN ('small', 'large')")
+        tx.execute("UPDATE s3_objects SET latest = 0 WHERE key = 'third'")
+
+    large = path_of(filled, "large").name
+    filled.index.db.grouped(work)
+    found = verify(filled, 0.0)
+    assert found.orphans == [large] and not found.whole
+    assert found.index == ["the bytes of 1 small objects or parts have no name", "no version of s3://bkt/third is the current one"]
+
+
+def test_damaged_pages_of_the_index_are_named(filled, tmp_path):
+    database = tmp_path / "s3.db"
+    filled.index.db.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(database.read_bytes())
+    page = int.from_bytes(data[16:18], "big")
+    data[3 * page : 3 * page + 64] = b"\xff" * 64
+    database.write_bytes(bytes(data))
+    found = verify(filled, 0.0)
+    assert not found.whole and found.index
+
+
+def test_a_file_that_is_no_database_is_an_answer(tmp_path, capsys):
+    InProcess(tmp_path).close()
+    for end in ("", "-wal", "-shm"):
+        (tmp_path / f"s3.db{end}").unlink(missing_ok=True)
+    (tmp_path / "s3.db").write_bytes(os.urandom(8192))
+    assert doctor.run(argparse.Namespace(data=tmp_path, json=False, verify=True)) == exits.FAILED
+    assert "cannot be opened" in capsys.readouterr().out

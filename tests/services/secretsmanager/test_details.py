@@ -63,3 +63,32 @@ def test_without_a_request_token():
     with pytest.raises(ApiError) as caught:
         request_token({})
     assert caught.value.code == "InvalidRequestException" and caught.value.message.startswith("You must provide a ClientRequestToken")
+
+
+def test_words_of_names_and_descriptions(sm):
+    for name, description in (("prod/AppBeta", ""), ("uat/COMPANY", ""), ("uat/COMPANYthings", ""), ("plain", "one and two")):
+        sm.create_secret(Name=name, SecretString="v", Description=description)
+
+    def found(key, *values):
+        return [one["Name"] for one in sm.list_secrets(Filters=[{"Key": key, "Values": list(values)}])["SecretList"]]
+
+    assert found("all", "AppBeta") == found("all", "beta") == ["prod/AppBeta"]
+    assert found("all", "company") == ["uat/COMPANY"] and found("all", "Ythings") == ["uat/COMPANYthings"]
+    assert found("all", "things") == found("all", "+") == found("all", "pany") == []
+    assert found("description", "o t") == ["plain"]
+
+
+def test_the_primary_region_is_a_filter(sm, yard):
+    sm.create_secret(Name="alone", SecretString="v")
+    sm.create_secret(Name="doubled", SecretString="v", AddReplicaRegions=[{"Region": "us-east-2"}])
+    yard.settle({"secret"})
+    here = [{"Key": "primary-region", "Values": ["us-east-1"]}]
+    for client in (sm, yard.client("secretsmanager", region="us-east-2")):
+        assert [one["Name"] for one in client.list_secrets(Filters=here)["SecretList"]] == ["doubled"]
+
+
+def test_a_token_that_has_another_value_is_in_use(sm):
+    told = sm.create_secret(Name="s", SecretString="v")
+    with pytest.raises(ClientError, match="already in use for a version of secret") as caught:
+        sm.create_secret(Name="s", SecretString="w", ClientRequestToken=told["VersionId"])
+    assert caught.value.response["Error"]["Code"] == "ResourceExistsException"

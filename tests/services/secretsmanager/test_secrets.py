@@ -193,7 +193,7 @@ def test_listing_and_batches(sm, yard):
         return [one["Name"] for page in pages for one in page["SecretList"]]
 
     assert names(SortOrder="asc") == ["app/one", "app/two", "Other"]
-    assert names() == ["Other", "app/two", "app/one"]
+    assert names() == names(SortOrder="asc") and names(SortOrder="desc") == ["Other", "app/two", "app/one"]
     assert names(SortBy="name", PaginationConfig={"PageSize": 1}) == ["Other", "app/one", "app/two"]
     assert names(Filters=[{"Key": "name", "Values": ["app/"]}], SortOrder="asc") == ["app/one", "app/two"]
     assert names(Filters=[{"Key": "name", "Values": ["!app/"]}]) == ["Other"]
@@ -201,8 +201,8 @@ def test_listing_and_batches(sm, yard):
     assert names(Filters=[{"Key": "all", "Values": ["OTHER"]}]) == ["Other"]
     assert names(Filters=[{"Key": "tag-value", "Values": ["v"]}, {"Key": "description", "Values": ["one"]}]) == ["app/one"]
     refused("InvalidNextTokenException", sm.list_secrets, NextToken="nothing")
-    for half in ({}, {"Key": "name"}, {"Values": ["a"]}):
-        refused("InvalidParameterException", sm.list_secrets, "a Key and Values", Filters=[half])
+    for half, text in (({}, "filter key"), ({"Key": "name"}, "filter values for key: name"), ({"Values": ["a"]}, "filter key")):
+        refused("InvalidParameterException", sm.list_secrets, f"Invalid {text}", Filters=[half])
     got = sm.batch_get_secret_value(SecretIdList=["app/one", "nothing", "Other"])
     assert [one["SecretString"] for one in got["SecretValues"]] == ["app/one", "Other"]
     assert [(one["SecretId"], one["ErrorCode"]) for one in got["Errors"]] == [("nothing", "ResourceNotFoundException")]
@@ -373,17 +373,17 @@ def test_random_passwords(length, left_out, space, every, characters):
 
     request = {"PasswordLength": length, "IncludeSpace": space, "RequireEachIncludedType": every, "ExcludeCharacters": characters}
     request |= {f"Exclude{kind}": True for kind in left_out}
-    kinds = [set(text) - set(characters) for member, text in KINDS.items() if not request.get(member)] + (
-        [{" "} - set(characters)] if space else []
-    )
+    kinds = [set(text) - set(characters) for member, text in KINDS.items() if not request.get(member)]
     kinds = [kind for kind in kinds if kind]
-    if not kinds or (every and length < len(kinds)):
+    blank = {" "} - set(characters) if space else set()
+    if not (kinds or blank) or (every and length < len(kinds)):
         with pytest.raises(ApiError):
             get_random_password(None, request)
         return
     made = get_random_password(None, request)["RandomPassword"]
     assert len(made) == length
-    assert set(made) <= set().union(*kinds)
+    assert set(made) <= set().union(*kinds, blank)
+    assert not (every and blank and length > len(kinds)) or " " in made
     assert not every or all(set(made) & kind for kind in kinds)
 
 

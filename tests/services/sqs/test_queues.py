@@ -60,6 +60,21 @@ def test_send_receive_delete(sqs):
     assert {counts[key] for key in counts if key.startswith("Approximate")} == {"0"}
 
 
+def test_attributes_of_messages_by_the_older_member(sqs):
+    url = make(sqs)
+    sqs.send_message(QueueUrl=url, MessageBody="b")
+    wanted = ["SentTimestamp", "ApproximateReceiveCount", "SenderId", "MessageGroupId", "AWSTraceHeader"]
+    (got,) = receive(sqs, url, AttributeNames=wanted, VisibilityTimeout=0)
+    assert set(got["Attributes"]) == {"SentTimestamp", "ApproximateReceiveCount", "SenderId"}
+    for call in (sqs.receive_message, sqs.get_queue_attributes):
+        with pytest.raises(ClientError) as refused:
+            call(QueueUrl=url, AttributeNames=["Nonsense"])
+        assert code(refused) == "InvalidAttributeName"
+    with pytest.raises(ClientError) as refused:
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["SentTimestamp"])
+    assert code(refused) == "InvalidAttributeName"
+
+
 def test_md5_of_attributes_as_aws_computes_it(sqs):
     """A known value: one String attribute `test_attribute_name` = `test_attribute_value`-like pairs hash by length-prefixed parts."""
     import hashlib

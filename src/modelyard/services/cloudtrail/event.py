@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,31 +13,14 @@ from modelyard.kernel import models
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.service import Call
-from modelyard.services.cloudtrail import kinds
-from modelyard.services.cloudtrail.redact import HIDDEN, Redacted
+from modelyard.services.cloudtrail import kinds, resources, s3_names
+from modelyard.services.cloudtrail.redact import HIDDEN, Redacted, told_moment
 
 VERSION = "1.11"
 MOST_PARAMETERS = 100_000
 """Bytes of requestParameters or responseElements; CloudTrail leaves larger ones out and says so."""
 MOST_TEXT = 1024
 _DENIED = ("AccessDeniedException", "AuthorizationError", "UnauthorizedOperation")
-_TYPES = {
-    "iam": {
-        "role": "Role",
-        "user": "User",
-        "group": "Group",
-        "policy": "Policy",
-        "instance-profile": "InstanceProfile",
-        "mfa": "MFADevice",
-    },
-    "kms": {"key": "Key", "alias": "Alias"},
-    "logs": {"log-group": "LogGroup"},
-    "cloudwatch": {"alarm": "Alarm", "dashboard": "Dashboard"},
-}
-_VENDORS = {
-    "iam": "IAM", "s3": "S3", "sagemaker": "SageMaker", "kms": "KMS", "logs": "Logs", "sns": "SNS", "sqs": "SQS", "ssm": "SSM", "sts": "STS",
-    "secretsmanager": "SecretsManager", "cloudwatch": "CloudWatch",
-}  # fmt: skip
 
 
 def moment(at: float) -> str:
@@ -50,9 +32,9 @@ def make(
 ) -> dict[str, Any]:
     """`arns` are the resources that the call asked permission for."""
     shapes = models.service_model(call.service)["operations"][call.operation]
-    reads = kinds.reads(call.service, call.operation)
-    request = Redacted(call.service, shapes.get("input", {}).get("shape"), asked)
-    answer = Redacted(call.service, shapes.get("output", {}).get("shape"), None if reads or error is not None else said)
+    reads, s3 = kinds.reads(call.service, call.operation), call.service == "s3"
+    request = Redacted(call.service, shapes.get("input", {}).get("shape"), asked, as_asked=s3)
+    answer = Redacted(call.service, shapes.get("output", {}).get("shape"), None if reads or error is not None else said, as_asked=s3)
     management = not kinds.is_data(call.service, call.operation)
     event: dict[str, Any] = {
         "eventVersion": VERSION,
@@ -70,21 +52,36 @@ def make(
     if error is not None:
         event["errorCode"] = _code(call.service, error.code)
         event["errorMessage"] = request.without_secrets(error.message)[: 4 * MOST_TEXT]
+    if s3:
+        event["additionalEventData"] = s3_names.additional(call, asked or {}, said or {})
     event |= {
-        "requestParameters": _bounded(request.value),
-        "responseElements": _bounded(answer.value),
+        "requestParameters": _bounded(s3_names.request(call, request) if s3 else request.value),
+        "responseElements": _bounded(s3_names.answer(call, answer) if s3 else answer.value),
         "requestID": call.request_id,
         "eventID": str(uuid.uuid4()),
         "readOnly": reads,
-        "resources": [resource(arn, call.account) for arn in arns if arn != "*" and "*" not in arn],
+        "resources": resources.of_call(call, arns, said if error is None else None),
         "eventType": "AwsApiCall",
         "managementEvent": management,
         "recipientAccountId": call.account,
         "eventCategory": "Management" if management else "Data",
     }
     if call.host:
-        event["tlsDetails"] = {"clientProvidedHostHeader": call.host}
+        version = call.condition.get("s3:TlsVersion")
+        event["tlsDetails"] = {**({"tlsVersion": f"TLSv{version}"} if version else {}), "clientProvidedHostHeader": call.host}
     return event
+
+
+def for_owners(event: dict[str, Any], call: Call, error: ApiError | None) -> Iterator[dict[str, Any]]:
+    """The same call for the accounts whose resources it used: they hear of the caller's account, and of nobody's refusals. Both events
+    have one sharedEventID."""
+    owners = {one["accountId"] for one in event["resources"] if one.get("accountId", "").isdigit()} - {event["recipientAccountId"]}
+    if error is not None or not owners:
+        return
+    event["sharedEventID"] = str(uuid.uuid4())
+    who = {"type": "AWSAccount", "principalId": call.principal.user_id, "accountId": call.principal.account or "ANONYMOUS_PRINCIPAL"}
+    for owner in sorted(owners):
+        yield {**event, "userIdentity": who, "eventID": str(uuid.uuid4()), "recipientAccountId": owner}
 
 
 def of_service(role: Any, credential: Any, service: str, at: float, region: str) -> dict[str, Any]:
@@ -104,7 +101,7 @@ def of_service(role: Any, credential: Any, service: str, at: float, region: str)
             "credentials": {
                 "accessKeyId": credential.access_key,
                 "sessionToken": HIDDEN,
-                "expiration": moment(credential.expires_at) if credential.expires_at is not None else None,
+                "expiration": told_moment(credential.expires_at) if credential.expires_at is not None else None,
             },
             "assumedRoleUser": {"assumedRoleId": credential.principal.user_id, "arn": credential.principal.arn},
         },
@@ -210,30 +207,9 @@ def username(event: Mapping[str, Any]) -> str | None:
     return who.get("userName") or who.get("invokedBy")
 
 
-def resource(arn: str, account: str) -> dict[str, str]:
-    parts = arn.split(":", 5)
-    owner = parts[4] if len(parts) == 6 and parts[4] else account
-    return {"ARN": arn, "accountId": owner, "type": _type(parts)}
-
-
-def _type(parts: list[str]) -> str:
-    if len(parts) < 6:
-        return "AWS::Unknown"
-    service, rest = parts[2], parts[5]
-    vendor = _VENDORS.get(service, _camel(service))
-    if service == "s3":
-        return f"AWS::S3::{'Object' if '/' in rest else 'Bucket'}"
-    kind = re.split(r"[:/]", rest, maxsplit=1)[0] if re.search(r"[:/]", rest) else {"sns": "topic", "sqs": "queue"}.get(service, rest)
-    return f"AWS::{vendor}::{_TYPES.get(service, {}).get(kind, _camel(kind))}"
-
-
-def _camel(text: str) -> str:
-    return "".join(piece[:1].upper() + piece[1:] for piece in re.split(r"[-_.]", text))
-
-
-def name_of(arn: str) -> str:
-    """A resource's own name: what follows its kind."""
-    rest = arn.split(":", 5)[-1]
-    if arn.startswith("arn:aws:s3:::"):
-        return rest
-    return re.split(r"[:/]", rest)[-1] if re.search(r"[:/]", rest) else rest
+def principal_of(who: Principal) -> dict[str, Any]:
+    """All of a principal, in JSON; none of it is secret."""
+    fields = ("kind", "account", "arn", "user_id", "access_key", "role_arn")
+    found: dict[str, Any] = {name: getattr(who, name) for name in fields if getattr(who, name)}
+    found |= {"session_policies": [dict(p) for p in who.session_policies], "tags": dict(who.tags), "session": dict(who.session)}
+    return {name: value for name, value in found.items() if value}

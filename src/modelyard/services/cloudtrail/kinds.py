@@ -21,6 +21,15 @@ _DATA = {
     },
     "s3": {"DeleteObjects", "ListObjects", "ListObjectsV2", "ListObjectVersions", "ListMultipartUploads"},
 }  # fmt: skip
+_DATA_TYPES = {
+    "s3": "AWS::S3::Object",
+    "sagemaker-runtime": "AWS::SageMaker::Endpoint",
+    "sagemaker-metrics": "AWS::SageMaker::ExperimentTrialComponent",
+    "cloudwatch": "AWS::CloudWatch::Metric",
+    "sns": "AWS::SNS::Topic",
+    "sqs": "AWS::SQS::Queue",
+}
+"""What trails call the resources of a service's data events."""
 _SOURCES = {
     "cloudwatch": "monitoring",
     "application-autoscaling": "autoscaling",
@@ -48,6 +57,7 @@ _READS_TOO = {
 }
 _NAMES = {
     "s3": {
+        "ListObjectsV2": "ListObjects",
         "PutBucketLifecycleConfiguration": "PutBucketLifecycle",
         "GetBucketLifecycleConfiguration": "GetBucketLifecycle",
         "PutBucketNotificationConfiguration": "PutBucketNotification",
@@ -65,6 +75,11 @@ def is_data(service: str, operation: str) -> bool:
     if named is None or operation in named:
         return True
     return service == "s3" and "{Key" in models.service_model("s3")["operations"][operation]["http"]["requestUri"]
+
+
+def data_type(service: str) -> str:
+    """ "": no trail can ask for its data events."""
+    return _DATA_TYPES.get(service, "")
 
 
 @cache

@@ -9,8 +9,9 @@ import orjson
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.kernel.service import Call
 from modelyard.services.cloudtrail import api
-from modelyard.services.cloudtrail.event import name_of, username
+from modelyard.services.cloudtrail.event import username
 from modelyard.services.cloudtrail.files import KEPT_S
+from modelyard.services.cloudtrail.resources import name_of
 
 MOST = 50
 _IN_LINE = {"EventName": "eventName", "EventSource": "eventSource", "EventId": "eventID", "AccessKeyId": "accessKeyId"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,15 +13,17 @@ import orjson
 
 from modelyard.kernel import models
 from modelyard.kernel.errors import ApiError
-from modelyard.kernel.identity import Principal
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Body, Call
-from modelyard.services.cloudtrail import event, files, kinds, refused, snapshots
+from modelyard.services.cloudtrail import event, files, kinds, refused, selectors, snapshots
+from modelyard.services.cloudtrail.recent import Recent
 from modelyard.services.cloudtrail.redact import Redacted
 
 log = logging.getLogger("modelyard.trail")
 FLUSH_S = 0.05
 MOST_REQUEST = 20_000
+TOLD_S, MOST_TOLD = 60.0, 20_000
+"""Platform seconds after which a permission in use is written at once again; of how many that is known."""
 FOLDERS_TOLD = 2
 """Of an object's key, how many folders uses tell apart."""
 
@@ -32,27 +35,77 @@ class Trail:
         self._platform, self._identity = platform, platform.identity
         self.folder = platform.settings.data / "trail"
         self._writer = files.Writer(self.folder)
+        self._data = files.Writer(self.folder / "data")
+        self._recent = Recent(self.folder / "calls")
+        self._asked: list[Any] = []
+        self._asked_types: frozenset[str] = frozenset()
+        self._asked_at: Any = None
         self._snapshots = snapshots.Snapshots(self.folder / "policies", platform.clock.now)
         self._lock, self._bell, self._ended = threading.Lock(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._told: set[tuple[Any, ...]] = set()
+        self._told_since = 0.0
         self._closing, self._last, self._swept = False, 0.0, platform.clock.now()
-        self._identity.uses.bell = self._ring
+        self._identity.uses.bell, self._identity.uses.first = self._ring, self._first
         self._identity.trail = self
 
     # --- writing -----------------------------------------------------------------------------------
 
     def note(self, call: Call, asked: Mapping[str, Any] | None, said: Mapping[str, Any] | None, error: ApiError | None) -> None:
-        """A call that is about to be answered. Data events are kept only where permission was denied."""
-        if kinds.is_data(call.service, call.operation) and (error is None or (error.status != 403 and error.denial is None)):
-            return
-        if error is not None or kinds.reads(call.service, call.operation):
-            said = None if call.service != "sts" else said
+        """A call that is about to be answered. Data events are kept whole where permission was denied, and where a trail asks for them."""
+        data = kinds.is_data(call.service, call.operation)
+        denied = error is not None and (error.status == 403 or error.denial is not None)
         try:
+            if data and error is None and asked is not None:
+                self.passed(call.request_id, call, self._identity.needs(call, asked))
+            if data and not denied and not self._wants(call):
+                return
+            if error is not None or (kinds.reads(call.service, call.operation) and call.service != "sts"):
+                said = None
             stored = _stored(call, call.now(), asked, said, error, self._identity, self._snapshots.keep)
+            rows = [stored, *({"t": stored["t"], "e": copy, "c": {}} for copy in event.for_owners(stored["e"], call, error))]
+            if data and not denied:
+                rows = [row for row in rows if any(selectors.wanted(trail.spec, row["e"]) for trail in self._asked)]
             with self._lock:
-                self._append([self._line(stored)])
+                self._append([self._line(row) for row in rows], self._data if data and not denied else None)
         except Exception:
             log.exception("a call could not be written to the audit trail")
+
+    def passed(self, request_id: str, call: Call, needs: list[Any]) -> None:
+        """A data call that is about to be answered without an error."""
+        self._recent.note(request_id, call.now(), call, needs)
+        if not self._bell.is_set():
+            self._ring()
+
+    def wants_data(self) -> bool:
+        """Whether any trail asks for data events: known like a change of IAM, at the next call in every process."""
+        mark = self._identity.mark()
+        if mark != self._asked_at:
+            trails = [one for one in self._platform.store.list("trail") if one.spec["Logging"]]
+            self._asked = [one for one in trails if selectors.data_types(one.spec)]
+            self._asked_types = frozenset(kind for one in self._asked for kind in selectors.data_types(one.spec))
+            self._asked_at = mark
+        return bool(self._asked)
+
+    def _wants(self, call: Call) -> bool:
+        return self.wants_data() and kinds.data_type(call.service) in self._asked_types
+
+    def _first(self, used: tuple[str, str, str, bool, str]) -> bool:
+        """A permission that was not used before, or not for a minute, is written before the call goes on: only how often is gathered."""
+        who, action, resource, allowed, given = used
+        use, now = (who, action, _folder(resource), allowed, given), self._platform.clock.now()
+        if not 0 <= now - self._told_since < TOLD_S:
+            self._told, self._told_since = set(), now
+        if use in self._told or len(self._told) >= MOST_TOLD:
+            return False
+        try:
+            with self._lock:
+                self._append([self._line({"u": [[*use, 1]]})])
+        except OSError:
+            log.exception("the audit trail could not be written")
+            return False
+        self._told.add(use)
+        return True
 
     def refused(self, request_id: str, route: Any, error: ApiError, key: str, client: str, agent: str) -> None:
         """A request that was not let in."""
@@ -76,12 +129,14 @@ class Trail:
         """Policies as they were when a call was decided, or None."""
         return self._snapshots.read(fingerprint) if fingerprint else None
 
-    def _append(self, lines: list[bytes]) -> None:
+    def _append(self, lines: list[bytes], writer: files.Writer | None = None) -> None:
         now = self._platform.clock.now()
-        self._writer.append(lines, now)
+        if lines:
+            (writer or self._writer).append(lines, now)
         if now - self._swept > 86400.0:
             self._swept = now
-            self._writer.sweep(now)
+            for one in (self._writer, self._data, self._recent.writer):
+                one.sweep(now)
             self._snapshots.sweep()
 
     def _ring(self) -> None:
@@ -102,7 +157,7 @@ class Trail:
                 self._ended.wait(FLUSH_S)  # gathers what is counted meanwhile into one line
             self._bell.clear()
             self.flush()
-            if self._identity.uses.waiting:
+            if self._identity.uses.waiting or self._recent:
                 self._bell.set()
 
     def flush(self) -> None:
@@ -110,8 +165,10 @@ class Trail:
         with self._lock:
             try:
                 used = self._identity.uses.take()
-                if used:
-                    self._append([self._line({"u": _folded(used)})])
+                if used and (counted := _folded(used)):
+                    self._append([self._line({"u": counted})])
+                if self._recent:
+                    self._append([self._line({"d": self._recent.take()})], self._recent.writer)
             except OSError:
                 log.exception("the audit trail could not be written")
 
@@ -128,9 +185,15 @@ class Trail:
         self.flush()
         self.flush()  # uses come one later
         with self._lock:
-            self._writer.close()
+            for one in (self._writer, self._data, self._recent.writer):
+                one.close()
 
     # --- reading -----------------------------------------------------------------------------------
+
+    def lines(self, start: float | None = None, end: float | None = None) -> Iterator[tuple[float, bytes]]:
+        """Management and data events and all else, newest first."""
+        both = (files.lines(folder, start, end) for folder in (self.folder, self._data.folder))
+        return heapq.merge(*both, key=lambda item: -item[0])
 
     def events(
         self, start: float | None = None, end: float | None = None, needles: tuple[bytes, ...] = ()
@@ -144,13 +207,14 @@ class Trail:
     def find(self, account: str, request_id: str) -> dict[str, Any] | None:
         """A call, or what was refused before it became one (`stored["r"]`)."""
         needle = orjson.dumps(request_id)
-        for _, line in files.lines(self.folder):
+        for _, line in self.lines():
             if needle not in line or (stored := files.parse(line)) is None:
                 continue
             said = stored.get("e") or stored.get("r")
             if said is not None and said["requestID"] == request_id and said["recipientAccountId"] == account:
                 return stored
-        return None
+        self.flush()
+        return self._recent.find(account, request_id)
 
     def last_denied(self, account: str) -> dict[str, Any] | None:
         """The last call of an account that was denied or not let in."""
@@ -197,7 +261,7 @@ def _stored(
     kept: dict[str, Any] = {
         "service": call.service,
         "operation": call.operation,
-        "principal": principal_of(call.principal),
+        "principal": event.principal_of(call.principal),
         "needs": needs,
         "further": further,
     }
@@ -228,20 +292,13 @@ def _request(call: Call, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     return found if len(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS)) <= MOST_REQUEST else None
 
 
-def principal_of(who: Principal) -> dict[str, Any]:
-    """All of a principal, in JSON; none of it is secret."""
-    fields = ("kind", "account", "arn", "user_id", "access_key", "role_arn")
-    found: dict[str, Any] = {name: getattr(who, name) for name in fields if getattr(who, name)}
-    found |= {"session_policies": [dict(p) for p in who.session_policies], "tags": dict(who.tags), "session": dict(who.session)}
-    return {name: value for name, value in found.items() if value}
-
-
 def _folded(used: Mapping[tuple[str, str, str, bool, str], int]) -> list[list[Any]]:
     """Keys of objects come by the thousand: of an object, its first folders are told apart."""
     found: dict[tuple[str, str, str, bool, str], int] = {}
     for (who, action, resource, allowed, given), count in used.items():
         use = (who, action, _folder(resource), allowed, given)
-        found[use] = found.get(use, 0) + count
+        if count:
+            found[use] = found.get(use, 0) + count
     return [[*use, count] for use, count in found.items()]
 
 

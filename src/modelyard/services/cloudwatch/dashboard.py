@@ -72,6 +72,8 @@ def list_dashboards(call, request):
 @api.operation
 def delete_dashboards(call, request):
     """All of them or none."""
+    if not request["DashboardNames"]:
+        raise api.error.InvalidParameterValueException("The collection DashboardNames must have at least one member.")
     records = {name: _find(call, name) for name in request["DashboardNames"]}
     missing = [name for name, record in records.items() if record is None]
     if missing:
@@ -97,9 +99,9 @@ def _arn(call: Any, name: str) -> str:
 
 def _check_name(name: str) -> None:
     if len(name) > LONGEST_NAME or not _NAME.fullmatch(name):
-        raise api.error.DashboardInvalidInputError(
-            f"The value {name} for field DashboardName contains invalid characters or is longer than {LONGEST_NAME}. "
-            "It can only contain alphanumerics, dash (-) and underscore (_)."
+        wrong = f"is longer than {LONGEST_NAME} characters" if _NAME.fullmatch(name) else "contains invalid characters"
+        raise api.error.InvalidParameterValueException(
+            f"The value for field DashboardName {wrong}. It can only contain alphanumerics, dash (-) and underscore (_).\n"
         )
 
 

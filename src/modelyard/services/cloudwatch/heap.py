@@ -60,7 +60,10 @@ class Heap:
         several = np.setdiff1d(at[columns[2] != columns[3]], self.unknown - self.unknown % size)
         of = self.values.at - self.values.at % size
         values = _cut(Values(of, self.values.value, self.values.weight), np.isin(of, several))
-        return *packs.make_pack(at, columns, start, size), seen.write(values, start, size)
+        blob = seen.write(values, start, size)
+        if size == 3_600 and blob and not len(self.unknown):
+            blob = seen.with_days(blob, self.values, start)
+        return *packs.make_pack(at, columns, start, size), blob
 
 
 def _in(at: np.ndarray, start: float, end: float) -> np.ndarray:

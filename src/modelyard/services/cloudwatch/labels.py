@@ -7,8 +7,9 @@ left as it stands. Of an expression that gives several time series each gets its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 from modelyard.services.cloudwatch.expressions import Series
 
@@ -24,6 +25,20 @@ _VALUES: dict[str, Callable[[list[float]], float]] = {
     "FIRST_LAST_RANGE": lambda values: values[-1] - values[0],
     "MIN_MAX_RANGE": lambda values: max(values) - min(values),
 }
+
+
+def defaults(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What series of one metric name that have no label are called, by the id of their query: by the statistic and the period too, where
+    these tell them apart."""
+    alike: dict[str, list[Mapping[str, Any]]] = {}
+    for query in queries:
+        if "MetricStat" in query and not query.get("Label") and query.get("ReturnData", True):
+            alike.setdefault(query["MetricStat"]["Metric"].get("MetricName", ""), []).append(query)
+    made = {}
+    for name, group in alike.items():
+        differing = [part for part in ("Stat", "Period") if len({query["MetricStat"][part] for query in group}) > 1]
+        made |= {query["Id"]: " ".join([name, *(str(query["MetricStat"][part]) for part in differing)]) for query in group}
+    return made
 
 
 def dynamic(label: str, series: Series, now: float, zone: str = "+0000", more: Mapping[str, str] | None = None) -> str:

@@ -20,6 +20,7 @@ from modelyard.services.cloudwatch import periods
 from modelyard.services.cloudwatch.reading import Reading
 from modelyard.services.cloudwatch.rollup import LONGEST, Rollup
 from modelyard.services.cloudwatch.statistic import extended
+from modelyard.services.cloudwatch.units import one_unit
 
 if TYPE_CHECKING:
     from modelyard.services.cloudwatch.spread import Spread
@@ -172,7 +173,7 @@ class MetricStore:
         ((_, sums),) = self.sums(found, start, end, period_s, unit, anchor) or [(0, None)]
         if sums is None:
             return []
-        spread = next(iter(self.spreads(found, start, end, period_s, unit, anchor)), None) if exact else None
+        spread = next((one for _, one in self.spreads(found, start, end, period_s, unit, anchor)), None) if exact else None
         there = sums.there[0]
         columns = [column[0][there].tolist() for column in (sums.samples, sums.total, sums.low, sums.high)]
         starts, places = sums.windows.starts[there].tolist(), there.nonzero()[0].tolist()
@@ -183,7 +184,7 @@ class MetricStore:
             if spread is None or wanted is None:
                 return None
             if stat not in known:
-                known[stat] = spread.statistic(wanted).tolist()
+                known[stat] = spread.statistic(wanted)[0].tolist()
             value = known[stat][place]
             return None if math.isnan(value) else value
 
@@ -206,7 +207,8 @@ class MetricStore:
             mine = series[begin : begin + some]
             place = {one: number for number, one in enumerate(mine)}
             made = Sums(len(mine), windows)
-            rows = self._reading.sums(mine, windows, unit, extremes, self._clock.now())
+            rows, several = one_unit(self._reading.sums(mine, windows, unit, extremes, self._clock.now()), windows)
+            made.units = {place[one]: names for one, names in several.items()}
             made.add_packs(
                 [(place[row[1]], row[2], row[3], row[4], bytes(row[5]), bytes(row[6] or b"")) for row in rows if row[0]], extremes
             )
@@ -216,24 +218,27 @@ class MetricStore:
 
     def spreads(
         self, series: Sequence[int], start: float, end: float, period_s: float, unit: str | None = None, anchor: float = 0.0
-    ) -> Iterator[Spread]:
-        """The values of each series, by period."""
+    ) -> Iterator[tuple[int, Spread]]:
+        """Values by period: (place of the first of some series, theirs) ..."""
         from modelyard.services.cloudwatch.spread import Spread
         from modelyard.services.cloudwatch.sums import Windows
 
         windows = Windows(self._seen_from(start, period_s, anchor), end, period_s, anchor)
         for begin in range(0, len(series), FEW_AT_ONCE):
             mine = series[begin : begin + FEW_AT_ONCE]
-            made = {one: Spread(windows) for one in mine}
-            points: dict[int, list[tuple[float, ...]]] = {}
-            for row in self._reading.values(mine, windows, unit, self._clock.now()) if windows.count else ():
+            line = {one: number for number, one in enumerate(mine)}
+            made = Spread(len(mine), windows)
+            points: list[tuple[float, ...]] = []
+            rows = self._reading.values(mine, windows, unit, self._clock.now()) if windows.count else []
+            rows, several = one_unit(rows, windows)
+            made.units = {line[one]: names for one, names in several.items()}
+            for row in rows:
                 if row[0]:
-                    made[row[1]].add_pack(row[2], row[3], bytes(row[5]), bytes(row[6] or b""), bytes(row[7] or b""))
+                    made.add_pack(line[row[1]], row[2], row[3], bytes(row[5]), bytes(row[6] or b""), bytes(row[7] or b""))
                 else:
-                    points.setdefault(row[1], []).append((row[2], *row[-4:]))
-            for one, spread in made.items():
-                spread.add_rows(sorted(points.get(one, ())))
-                yield spread
+                    points.append((line[row[1]], row[2], *row[-4:]))
+            made.add_rows(points)
+            yield begin, made
 
     def units(self, series: int, start: float, end: float) -> list[str]:
         """The units of its points in about [start, end)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
@@ -47,21 +47,19 @@ def list_metrics(call, request):
 def get_metric_statistics(call, request):
     plain, extended = request.get("Statistics", []), request.get("ExtendedStatistics", [])
     if not plain and not extended:
-        raise api.error.MissingRequiredParameterException("Must specify either Statistics or ExtendedStatistics")
+        raise api.error.InvalidParameterCombinationException("Must specify either Statistics or ExtendedStatistics")
     for name in extended:
         _check_statistic(name)
     start, end, period = request["StartTime"], request["EndTime"], request["Period"]
     _check_period(period)
-    if start == end:
-        raise api.error.InvalidParameterValueException("The parameter StartTime must not equal parameter EndTime.")
-    start = periods.rounded(start, period, call.now())
-    if start >= end:
+    if int(start) >= int(end):
         raise api.error.InvalidParameterValueException("The parameter StartTime must be less than the parameter EndTime.")
     if (end - start) / period > STATISTICS_LIMIT:
         raise api.error.InvalidParameterCombinationException(
-            f"You have requested up to {math.ceil((end - start) / period):,} datapoints, which exceeds the limit of {STATISTICS_LIMIT:,}. "
+            f"You have requested up to {math.ceil((end - start) / period)} datapoints, which exceeds the limit of {STATISTICS_LIMIT}. "
             "You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
+    start = periods.rounded(start, period, call.now())
     metrics, points = call.platform.metrics, []
     metric = (call.account, call.region, request["Namespace"], request["MetricName"], request.get("Dimensions", []))
     units = [request["Unit"]] if "Unit" in request else [unit for one in metrics.ids(*metric) for unit in metrics.units(one, start, end)]
@@ -78,10 +76,10 @@ def get_metric_statistics(call, request):
 @api.operation
 def get_metric_data(call, request):
     start, end = request["StartTime"], request["EndTime"]
-    if start == end:
+    if int(start) == int(end):
         raise _bad("The parameter StartTime must not equal parameter EndTime.")
     if start > end:
-        raise _bad("The parameter StartTime must be less than the parameter EndTime.")
+        raise _bad("The parameter EndTime must be greater than StartTime.")
     queries = request["MetricDataQueries"]
     check_queries(queries)
     for number, query in enumerate(queries, 1):
@@ -117,8 +115,10 @@ def check_queries(queries: list[dict]) -> None:
             raise _bad(
                 f"The value {query['Id']} for parameter {where}.Id must begin with a lowercase letter and have only letters, numbers and underscores."
             )
-        if ("MetricStat" in query) == ("Expression" in query):
-            raise _bad(f"Exactly one of the parameters {where}.MetricStat and {where}.Expression must be specified.")
+        if "MetricStat" in query and "Expression" in query:
+            raise _bad(f"The parameters {where}.MetricStat and {where}.Expression are mutually exclusive and you have specified both.")
+        if "MetricStat" not in query and "Expression" not in query:
+            raise _bad(f"The parameter {where}.MetricStat is required.\n")
         if "MetricStat" in query:
             stat, period = query["MetricStat"]["Stat"], query["MetricStat"]["Period"]
             if not statistic.is_known(stat):
@@ -160,12 +160,16 @@ def _page(asked: Queries, queries: list[dict], request: dict, place: list[int], 
             results.append({
                 "Id": query["Id"], "Label": found[which].label, "Timestamps": at[first_point:end], "Values": values[first_point:end],
                 "StatusCode": "Complete" if whole else "PartialData",
-            })  # fmt: skip
+            } | _said(found[which].units))  # fmt: skip
             if not whole:
                 return results, encode_token([number, which, end])
             left, first_point = left - (end - first_point), 0
         first_series = 0
     return results, None
+
+
+def _said(units: Sequence[str]) -> dict[str, Any]:
+    return {"Messages": [{"Code": "MultipleUnits", "Value": f"Multiple units returned: '[{', '.join(units)}]'"}]} if units else {}
 
 
 def _points(points: Mapping[float, float], request: dict) -> tuple[Any, Any]:

@@ -69,6 +69,19 @@ def open_pack(body: bytes, extremes: bytes, start: float, size: int) -> tuple[np
     return start + head.slots * float(size), np.stack([samples, given[0], low, high])
 
 
+def starts(body: bytes, start: float, size: int) -> np.ndarray:
+    """Of its periods."""
+    return start + read_head(head_of(body)).slots * float(size) if body.startswith(MARK) else _older(body)[0]
+
+
+def single_values(body: bytes) -> tuple[bytes, np.ndarray] | None:
+    """(head, value of each period) of a pack whose every period has one sample; None of others."""
+    if not body.startswith(MARK) or not body[3] & SINGLE:
+        return None
+    head = head_of(body)
+    return head, np.frombuffer(body, np.float64, count(body), len(head))
+
+
 def make_pack(at: np.ndarray, columns: Columns, start: float, size: int) -> tuple[bytes, bytes]:
     """(body, extremes) of rising periods."""
     slots = ((at - start) / size).astype("<u2")

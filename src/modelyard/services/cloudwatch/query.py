@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelyard.services.cloudwatch import labels, periods, statistic
 from modelyard.services.cloudwatch.expressions import Context, ExpressionError, Series, insights, parse
@@ -17,6 +17,9 @@ from modelyard.services.cloudwatch.expressions.evaluate import check_functions, 
 from modelyard.services.cloudwatch.expressions.parse import functions, names
 from modelyard.services.cloudwatch.expressions.search import Metric, matcher
 from modelyard.services.cloudwatch.metric_store import Bucket, MetricStore
+
+if TYPE_CHECKING:
+    from modelyard.services.cloudwatch.points import Points
 
 MOST_FOUND = 500
 """Series that one SEARCH gives."""
@@ -57,6 +60,7 @@ class Queries:
         self._open: list[str] = []
         self._brought: dict[str, Series] = {}
         stats = [query for query in queries if "MetricStat" in query]
+        self._names = labels.defaults(queries)
         self._after = {query["Id"]: itertools.islice(stats, place, None) for place, query in enumerate(stats, 1)}
 
     def series(self, name: str) -> list[Series]:
@@ -90,7 +94,10 @@ class Queries:
             (one.get("Namespace", ""), one.get("MetricName", ""), one.get("Dimensions", []))
             for one in (each["MetricStat"]["Metric"] for each in alike)
         ]
-        found = [Found(one, *metric, metric[1]) for one, metric in zip(self._metrics.find(*self._where, metrics), metrics, strict=True)]
+        found = [
+            Found(one, *metric, self._names.get(each["Id"], metric[1]))
+            for each, one, metric in zip(alike, self._metrics.find(*self._where, metrics), metrics, strict=True)
+        ]
         series = self._fetch(found, wanted["Stat"], wanted["Period"], wanted.get("Unit"))
         self._brought |= {each["Id"]: one for each, one in zip(alike, series, strict=True)}
 
@@ -107,25 +114,29 @@ class Queries:
         ids = [one.id for one in found if one.id is not None]
         brought = iter(self._points(ids, stat, period, unit))
         return [
-            Series({} if one.id is None else next(brought), one.label, period, _origin(one.namespace, one.name, one.dimensions, stat))
+            Series(points, one.label, period, _origin(one.namespace, one.name, one.dimensions, stat), units)
             for one in found
+            for points, units in ([({}, ())] if one.id is None else [next(brought)])
         ]
 
-    def _points(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> Iterator[Mapping[float, float]]:
-        """Of each series."""
+    def _points(self, series: Sequence[int], stat: str, period: float, unit: str | None) -> Iterator[tuple[Points, tuple[str, ...]]]:
+        """Of each series; and its units, where it has several."""
         from modelyard.services.cloudwatch.points import Points
 
         first = self._first(period)
         wanted = None if stat in statistic.PLAIN else statistic.extended(stat)
         if wanted is not None:
-            for spread in self._metrics.spreads(series, first, self._end, period, unit, first):
-                yield Points.of(spread.windows.starts, spread.statistic(wanted))
+            for _, spread in self._metrics.spreads(series, first, self._end, period, unit, first):
+                starts = spread.windows.starts
+                for line, values in enumerate(spread.statistic(wanted)):
+                    yield Points.of(starts, values), spread.units.get(line, ())
             return
         for _, sums in self._metrics.sums(series, first, self._end, period, unit, first, extremes=stat in ("Minimum", "Maximum")):
             starts, values = sums.windows.starts, sums.statistic(stat)
             for line in range(sums.series):
                 there = sums.there[line]
-                yield Points(starts, values[line]) if there.all() else Points(starts[there], values[line][there])
+                points = Points(starts, values[line]) if there.all() else Points(starts[there], values[line][there])
+                yield points, sums.units.get(line, ())
 
     def _first(self, period: float) -> float:
         if self._anchor is None:
@@ -178,7 +189,7 @@ class Queries:
     def _search(self, text: str, stat: str, period: float) -> list[Series]:
         if not statistic.is_known(stat):
             raise ExpressionError(f"{stat} is not a statistic")
-        matches, asked = matcher(text), []
+        matches, asked = matcher(text, self._where[0]), []
         for one, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):

@@ -1,7 +1,7 @@
 """The statements that bring packs and rows of series, each in one look: what is moved from rows to packs meanwhile is seen once.
 
-Rows of an answer: (1, series, start, size, unit, body, extremes, seen, then four Nones) of a pack, and of points (0, …) with the samples, total,
-low and high at the end.
+Rows of an answer: (1, series, start, size, unit, body, extremes, seen, then four Nones) of a pack, and of points (0, …) with their unit and with the
+samples, total, low and high at the end.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Reading:
         self._blob = "BLOB" if db.dialect == "sqlite" else "BYTEA"
 
     def sums(self, series: Sequence[int], windows: Windows, unit: str | None, extremes: bool, now: float) -> list[Any]:
-        """Of points, one row for each period that has some: its number is in the place of the size."""
+        """Of points, one row for each period and unit that has some: its number is in the place of the size."""
         sql, values = self._packs(series, windows, unit, now, ["body", "extremes" if extremes else self._none, self._none])
         place = f"CAST((p.at - ?) / ? AS {'INTEGER' if self._db.dialect == 'sqlite' else 'BIGINT'})"
         if self._db.dialect != "sqlite":
             place = "CAST(floor((p.at - ?) / ?) AS BIGINT)"
         points = (
-            f"SELECT 0, p.series_id, {_NOTHING}, {place}, '', {self._none}, {self._none}, {self._none}, "
-            f"sum(p.samples), sum(p.total), min(p.low), max(p.high) FROM metric_points p WHERE {self._of(series, unit)} GROUP BY 2, 4"
+            f"SELECT 0, p.series_id, {_NOTHING}, {place}, p.unit, {self._none}, {self._none}, {self._none}, "
+            f"sum(p.samples), sum(p.total), min(p.low), max(p.high) FROM metric_points p WHERE {self._of(series, unit)} GROUP BY 2, 4, 5"
         )
         more = [windows.first, windows.period_s, *self._place(series, windows, unit)]
         return self._db.read(f"{sql} UNION ALL {points}", [*values, *more])

@@ -4,7 +4,9 @@ A period of one value needs none (its low is its high), one with a statistic set
 places in one rising list of the pack's values: exactly while the list is short, else each value as the middle of a group.
 
     "MV2", flags (1 byte), periods (2), bins (4), entries (4); bins (8 each); starts of the periods as slots (2 each), entries of each (4 each);
-    the bin of each entry (1 byte up to 256 bins, else 2), its weight (1 byte of whole ones up to 255, else 8; none where all are 1)
+    the bin of each entry (1 byte up to 256 bins, else 2), its weight (1 byte of whole ones up to 255, 2 up to 65,535, else 8; none where all are 1)
+
+Beside hours all of whose values are known there is a second such blob, of days (UTC): "MVD", length of the first (8), the first, the second.
 
 Groups are 0.2 % wide, those of hours 2 %: what is answered is within 1 %.
 """
@@ -20,7 +22,8 @@ import orjson
 from modelyard.kernel.lazily import numpy as np
 
 MARK, HEAD = b"MV2", "<3sBHII"
-UNWEIGHTED, SMALL = 1, 2
+DAYS_MARK, DAYS_HEAD, DAY = b"MVD", "<3sQ", 86_400
+UNWEIGHTED, SMALL, MIDDLE = 1, 2, 4
 MOST_EXACT, MOST_BINS = 1_024, 65_536
 WIDTH, WIDTH_OF_HOURS = math.log(1.002), math.log(1.02)
 
@@ -46,6 +49,9 @@ class Binned:
 
 
 def read(blob: bytes, start: float, size: int) -> Binned:
+    if blob.startswith(DAYS_MARK):
+        begin = struct.calcsize(DAYS_HEAD)
+        blob = blob[begin : begin + struct.unpack_from(DAYS_HEAD, blob)[1]]
     if not blob.startswith(MARK):
         return _older(blob)
     _, flags, periods, bins, entries = struct.unpack_from(HEAD, blob)
@@ -55,8 +61,22 @@ def read(blob: bytes, start: float, size: int) -> Binned:
     count = np.frombuffer(blob, "<u4", periods, at := at + 2 * periods)
     kind = "<u1" if bins <= 256 else "<u2"
     place = np.frombuffer(blob, kind, entries, at := at + 4 * periods)
-    weight = None if flags & UNWEIGHTED else np.frombuffer(blob, "<u1" if flags & SMALL else "<f8", entries, at + place.nbytes)
+    of_weight = "<u1" if flags & SMALL else "<u2" if flags & MIDDLE else "<f8"
+    weight = None if flags & UNWEIGHTED else np.frombuffer(blob, of_weight, entries, at + place.nbytes)
     return Binned(start + slots * float(size), count, known, place, weight)
+
+
+def days(blob: bytes, start: float) -> Binned | None:
+    """The values of whole days, where they are kept."""
+    if not blob.startswith(DAYS_MARK):
+        return None
+    return read(blob[struct.calcsize(DAYS_HEAD) + struct.unpack_from(DAYS_HEAD, blob)[1] :], start, DAY)
+
+
+def with_days(blob: bytes, values: Values, start: float) -> bytes:
+    """The blob of a pack of hours, and the values of all of them once more by the day."""
+    by_day = write(Values(values.at - values.at % DAY, values.value, values.weight), start, DAY)
+    return struct.pack(DAYS_HEAD, DAYS_MARK, len(blob)) + blob + by_day if by_day else blob
 
 
 def write(values: Values, start: float, size: int) -> bytes:
@@ -72,16 +92,14 @@ def write(values: Values, start: float, size: int) -> bytes:
         at, value, weight = _merged(at, value, weight)
     first = np.flatnonzero(np.concatenate([[True], at[1:] != at[:-1]]))
     count = np.diff(np.append(first, len(at)))
-    plain, small = bool(np.all(weight == 1)), bool(np.all((weight <= 255) & (weight == np.floor(weight))))
+    plain, whole, most = bool(np.all(weight == 1)), bool(np.all(weight == np.floor(weight))), float(weight.max())
+    flag, kind = (SMALL, "<u1") if whole and most <= 255 else (MIDDLE, "<u2") if whole and most <= 65_535 else (0, "<f8")
     place = np.searchsorted(bins, value).astype("<u1" if len(bins) <= 256 else "<u2")
     parts = [
-        struct.pack(HEAD, MARK, UNWEIGHTED * plain | SMALL * small, len(first), len(bins), len(at)),
+        struct.pack(HEAD, MARK, UNWEIGHTED * plain | flag, len(first), len(bins), len(at)),
         bins.astype(np.float64), ((at[first] - start) / size).astype("<u2"), count.astype("<u4"), place,
     ]  # fmt: skip
-    return b"".join(
-        part if isinstance(part, bytes) else part.tobytes()
-        for part in (parts if plain else [*parts, weight.astype("<u1" if small else "<f8")])
-    )
+    return b"".join(part if isinstance(part, bytes) else part.tobytes() for part in (parts if plain else [*parts, weight.astype(kind)]))
 
 
 def flat(one: Binned) -> Values:

@@ -54,6 +54,8 @@ class Sums:
     low: np.ndarray = field(init=False)
     high: np.ndarray = field(init=False)
     there: np.ndarray = field(init=False)
+    units: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Of lines that have values of several units: the first one's are here."""
 
     def __post_init__(self) -> None:
         shape = (self.series, self.windows.count)

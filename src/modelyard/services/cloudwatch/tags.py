@@ -29,15 +29,25 @@ def untag_resource(call, request):
 
 @api.operation
 def list_tags_for_resource(call, request):
-    tags = call.store.tags(_there(call, request["ResourceARN"]))
+    arn = request["ResourceARN"]
+    _check_arn(arn)
+    tags = call.store.tags(arn) if _is_there(call, arn) else {}  # of what is not (any more) there AWS answers none
     return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def _there(call: Any, arn: str) -> str:
+    _check_arn(arn)
+    if not _is_there(call, arn):
+        raise api.error.ResourceNotFoundException(f"{arn} does not exist", ResourceType="Alarm", ResourceId=arn)
+    return arn
+
+
+def _check_arn(arn: str) -> None:
     parts = arn.split(":")
     if len(parts) < 6 or parts[2] != "cloudwatch":
         raise api.error.InvalidParameterValueException(f"{arn} is not the ARN of a CloudWatch resource")
+
+
+def _is_there(call: Any, arn: str) -> bool:
     record = call.store.by_arn(arn)
-    if record is None or record.account != call.account:
-        raise api.error.ResourceNotFoundException(f"{arn} does not exist", ResourceType="Alarm", ResourceId=arn)
-    return arn
+    return record is not None and record.account == call.account

@@ -22,10 +22,7 @@ MAX_TAGS = 50
 
 def find(call: Call, kind: Lifecycle, name: str, missing: str) -> Record:
     """The caller's account's resource of this name, in whatever case it is asked for; NoSuchEntity with the given text."""
-    record = call.store.get(kind.kind, call.account, names.GLOBAL, name)
-    if record is None:
-        others = call.store.list(kind.kind, call.account, names.GLOBAL, contains=name)
-        record = next((one for one in others if one.name.lower() == name.lower()), None)
+    record = names.of_name(call.store, kind.kind, call.account, name)
     if record is None:
         raise api.error.NoSuchEntityException(missing)
     return record
@@ -145,7 +142,9 @@ _UNIQUE_ID = re.compile(r"A(IDA|ROA)[A-Z0-9]{12,}").fullmatch
 
 
 def policy_arn(arn: str) -> str:
-    """Raises InvalidInput where it is none."""
+    """Raises ValidationError where it is no ARN, InvalidInput where it is none of a policy."""
+    if not arn.startswith("arn:"):
+        raise ApiError("ValidationError", "Invalid ARN:  Could not be parsed!", 400)
     if not _POLICY_ARN(arn):
         raise api.error.InvalidInputException(f"ARN {arn} is not valid.")
     return arn

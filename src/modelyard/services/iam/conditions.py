@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,20 +23,20 @@ Test = Callable[[Context], bool]
 Compare = Callable[[str, str], bool]  # (value of the request, value of the policy) -> matches
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII).fullmatch
+
+
 def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return float(text) if _NUMBER(text) else None
 
 
 @lru_cache(maxsize=4096)
 def _moment(text: str) -> float | None:
-    """ISO 8601 (a month, or an hour without minutes, will do) or epoch seconds."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    """ISO 8601 (a year, a month, or an hour without minutes, will do) or epoch seconds."""
+    if len(text) == 4 and text.isdecimal():
+        text = f"{text}-01-01"
+    if (seconds := _number(text)) is not None:
+        return seconds
     text = f"{text}-01" if len(text) == 7 and text[4] == "-" else text.upper().replace("Z", "+00:00")
     try:
         parsed = datetime.fromisoformat(text)

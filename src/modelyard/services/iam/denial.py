@@ -17,6 +17,8 @@ from modelyard.kernel.identity import Principal
 from modelyard.services.iam.evaluate import BOUNDARY, IDENTITY, RESOURCE, SESSION, Verdict
 from modelyard.services.iam.judgement import Judgement
 
+MOST_RESOURCES = 3
+"""Of a statement that allows it elsewhere, how many are shown."""
 _CODES = {"sns": ("AuthorizationError", 403), "sqs": ("AccessDenied", 403), "cloudwatch": ("AccessDenied", 403)}
 _NO_STAR = ("s3", "secretsmanager", "cloudwatch", "cloudtrail", "sagemaker")
 """Services that leave "on resource" out, where an action has no resource."""
@@ -34,6 +36,8 @@ def explain(judgement: Judgement, verdict: Verdict) -> str:
         if verdict.statement is None:
             return said
         whose = verdict.statement.label + ("" if verdict.kind != RESOURCE else f", {place(judgement, RESOURCE)}")
+        if held := judgement.holding(verdict.statement):
+            whose += f" (its condition holds: {held})"
         return f"{said}. Denied by {whose}. No other statement can allow it while this one applies."
     if judgement.gone:
         return f"{said}. The {judgement.owner} that these credentials were made for is no longer there."
@@ -42,6 +46,9 @@ def explain(judgement: Judgement, verdict: Verdict) -> str:
         keys = list(dict.fromkeys(key for test, (_, key, _) in zip(near.conditions, near.asks, strict=True) if not test(judgement.context)))
         holds = "its conditions do" if len(keys) > 1 else "its condition does"
         said += f". {near.label[0].upper()}{near.label[1:]} would allow it, but {holds} not hold: {', '.join(keys)}"
+    elif (other := judgement.elsewhere()) is not None:
+        shown = ", ".join(other.about[:MOST_RESOURCES]) + (", …" if len(other.about) > MOST_RESOURCES else "")
+        said += f". {other.label[0].upper()}{other.label[1:]} allows it on other resources only: {shown}"
     pieces = [f"{where}: {orjson.dumps(missing).decode()}" for where, missing in remedies(judgement)]
     return f"{said}. To allow it, add this statement to {'; and this one to '.join(pieces)}"
 
@@ -78,6 +85,12 @@ def sentence(principal: Principal, action: str, resource: str, verdict: Verdict 
     said = f"User: {who} is not authorized to perform: {action}{_on(principal, action, resource)}"
     if verdict is None:
         return said
+    if verdict.kind == RESOURCE and action.startswith("sts:"):
+        denied, silent = (
+            f"{said} with an explicit deny in the role trust policy",
+            f"{said} because no role trust policy allows the {action} action",
+        )
+        return denied if verdict.explicit else silent
     if not verdict.explicit:
         return f"{said} because no {verdict.kind} allows the {action} action"
     said += f" with an explicit deny in {_article(verdict.kind)} {verdict.kind}"

@@ -70,7 +70,7 @@ def _compiled(documents: Iterable[tuple[str, str] | list[str]]) -> PolicySet:
 class Directory:
     def __init__(self, store: Store) -> None:
         self._store, self._changes = store, Changes(store.db)
-        self.version = self._changes.version
+        self.version, self.touch = self._changes.version, self._changes.touch
         self._lock = threading.Lock()
         self._version, self._callers = -1, {}
 

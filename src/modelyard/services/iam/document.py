@@ -42,6 +42,8 @@ class Statement:
     not_principal: Any
     asks: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     """Of each of `conditions`, in words: operator, key, values."""
+    about: tuple[str, ...] = ()
+    """Its Resource (or NotResource) as it is written."""
     start: str = ""
     """What every resource that it is about begins with: most statements are told apart by it."""
 
@@ -155,6 +157,7 @@ def _statement(raw: Mapping[str, Any], policy: str, number: int, variables: bool
         asks=tuple(
             (operator, key, as_values(values)) for operator, keys in raw.get("Condition", {}).items() for key, values in keys.items()
         ),
+        about=tuple(p for p in as_list(raw["NotResource"] if not_resource else raw.get("Resource", "*")) if p is not None),
         start="" if not_resource else commonprefix([literal_start(p) for p in patterns]),
     )
 

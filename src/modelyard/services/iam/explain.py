@@ -23,6 +23,7 @@ from modelyard.services.modelyard import api
 
 LAST = "last"
 """In place of a request ID: the last call that was denied."""
+_BY_NOW = "It was allowed then. Of a data call the policies of that moment are not kept: this is decided by those of now."
 Checks = list[dict[str, Any]]
 Ruling = tuple[PolicySet | None, str | None, bool]
 """A resource's policy, whose the resource is, and whether that policy must grant."""
@@ -37,13 +38,17 @@ def explain_call(call: Call, request: dict[str, Any]) -> dict[str, Any]:
             f"No call of account {call.account} was denied."
             if wanted == LAST
             else f"The audit trail has no call with the request ID {request['RequestId']} in account {call.account}. It keeps, for 90 days: every "
-            "management call, data calls (GetObject, InvokeEndpoint, …) that were denied, and what was refused for its signature. Data calls "
-            "that were allowed are only counted (modelyard policy least-privilege). The ID is the RequestId of an error message or of "
-            "ResponseMetadata; `aws --debug` shows it too."
+            "management call, data calls (GetObject, InvokeEndpoint, …) that were denied or that a trail asks for, and what was refused for its "
+            "signature; of other data calls only the last ones. All are counted (modelyard policy least-privilege). The ID is the RequestId of "
+            "an error message or of ResponseMetadata; `aws --debug` shows it too."
         )
     if "r" in stored:
         return _refused(stored["r"])
     event, kept = stored["e"], stored["c"]
+    if not kept and event["userIdentity"]["type"] == "AWSAccount":
+        raise api.error.ResourceNotFound(
+            f"{request['RequestId']} is a call of account {event['userIdentity']['accountId']} about a resource of this one: it is explained there."
+        )
     if not kept:
         raise api.error.ResourceNotFound(
             f"{request['RequestId']} is a call of {event['userIdentity'].get('invokedBy')} itself: it needs no permission."
@@ -63,6 +68,7 @@ def explain_call(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "DeniedThen": kept.get("denied") is not None or event.get("errorCode") == "AccessDenied",
         "AllowedNow": open_mode or all(check["Decision"] == "allowed" for check in now),
         "Checks": checks,
+        "Hint": _BY_NOW if "from" in kept else None,
         "ChecksNow": now if [c["Decision"] for c in now] != [c["Decision"] for c in checks] else None,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -147,6 +147,10 @@ class IamIdentity:
                 return None
         return None if self._open else mark
 
+    def changed(self) -> None:
+        """Something else that every call looks at has changed: `mark` answers another one, in every process."""
+        self.directory.touch()
+
     def _lookup(self, need: Need) -> Any:
         """What answers a resource's policy, where this resource may have one."""
         lookup = self._platform.parts.get("resource_policies", _NONE).get(need.action.partition(":")[0])

@@ -126,6 +126,25 @@ class Judgement:
                     return one
         return None
 
+    def elsewhere(self) -> Statement | None:
+        """A statement of the caller's own policies, where one is missing, that allows the action on other resources only."""
+        lacking = self.lacking()
+        for kind, policies in self.sets():
+            if kind == RESOURCE or kind not in lacking:
+                continue
+            for one in policies.for_action(self.action.lower())[1]:
+                if not one.not_resource and one.for_conditions(self.context) and not one.for_resource(self.resource, self.context):
+                    return one
+        return None
+
+    def holding(self, statement: Statement) -> str:
+        """The conditions of a statement that applies, and what the request has: "" where it has none."""
+        said = []
+        for operator, key, wanted in statement.asks:
+            have = self.context.get(key.lower())
+            said.append(f"{operator} {key} {_listed(wanted)}, the request has {_listed(have) if have else 'none'}")
+        return "; ".join(said)
+
 
 def _listed(values: tuple[str, ...]) -> str:
     text = " or ".join(f'"{value}"' for value in values)

@@ -62,7 +62,7 @@ class LastUsed:
         try:
             asyncio.get_running_loop().run_in_executor(None, self._write_if_open)  # a commit would hold up the loop
         except RuntimeError:
-            self.write()
+            self._write_if_open()  # nobody is refused because the disk is full of other things
 
     def _write_if_open(self) -> None:
         """At the end of a process the store may be closed before this thread comes to it: then nobody asks either."""

@@ -17,8 +17,16 @@ MOST_OF_A_KIND = 25
 """Resources of one kind that are named one by one; more become a pattern of what they share."""
 MOST_CHARACTERS = 6144
 """Of a managed policy; more statements than fit become several policies."""
-_ONCE = re.compile(r"^arn:aws:sagemaker:.*:(training|processing|transform|hyper-parameter-tuning)-job/$")
-"""Resources whose names cannot come again: two of them are a pattern already."""
+_ONCE = re.compile(r"^(arn:aws:sagemaker:[^:]*:\d*:(?:training|processing|transform|hyper-parameter-tuning)-job/)(.*)$")
+"""Resources whose names cannot come again: what is allowed is the next one like it."""
+_MOMENT = re.compile(
+    r"-(?:\d{4}(?:-\d\d){5}(?:-\d{3})?|\d{6}-\d{4}|\d{8}[-T]?\d{4,6}Z?|\d{10}(?:\d{3})?)(?:-[0-9a-f]{4,12})?(?=$|[/:.-]).*"
+    r"|-(?=[0-9a-f]*\d)[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}(?=$|[/:.-]).*"
+)
+"""What SDKs and scripts add to a name so that it is new each time: a time, or a UUID."""
+_OF_EXECUTION = re.compile(r"(/execution/|-job/pipelines-)[a-z0-9]{12}(?=$|-).*")
+"""Executions of pipelines, and the jobs that they make."""
+_RENEWED = ("arn:aws:sagemaker:", "arn:aws:s3:::")
 
 
 @api.operation
@@ -93,7 +101,14 @@ def _statement(number: int, actions: list[str], given: str, resources: list[str]
 
 
 def stable(resource: str) -> str:
-    """Without what is another one each time: the six characters after a secret's name, the streams of a log group."""
+    """Without what is another one each time: the six characters after a secret's name, the streams of a log group, the time in the name of a job
+    or endpoint and in the folders that are named like it."""
+    if resource.startswith(_RENEWED):
+        head, slash, name = resource.partition("/")
+        renewed = _OF_EXECUTION.sub(r"\1*", head + slash + _MOMENT.sub("-*", name, count=1))
+        if renewed == resource and (once := _ONCE.match(resource)) is not None and not resource.endswith("*"):
+            renewed = once[1] + once[2].rstrip("0123456789-") + "*"
+        resource = renewed
     resource = re.sub(r"^(arn:aws:secretsmanager:[^:]*:\d*:secret:.+)-[A-Za-z0-9]{6}$", r"\1-??????", resource)
     resource = re.sub(r"^(arn:aws:logs:[^:]*:\d*:log-group:[^:*]+):log-stream:.*", r"\1:*", resource)
     return "*" if resource == "arn:aws:s3:::*" else resource
@@ -108,8 +123,7 @@ def narrowed(resources: set[str]) -> list[str]:
         kinds.setdefault(_kind(resource), []).append(resource)
     found: list[str] = []
     for kind, members in kinds.items():
-        most = 1 if _ONCE.search(kind) else MOST_OF_A_KIND
-        found += members if len(members) <= most else [_shared(kind, members) + "*"]
+        found += members if len(members) <= MOST_OF_A_KIND else [_shared(kind, members) + "*"]
     patterns = [one[:-1] for one in found if one.endswith("*")]
     return sorted(one for one in found if not any(one.startswith(p) and one != p + "*" for p in patterns))
 

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
-from modelyard.services.iam import lint_grammar, managed, reference, validate
+from modelyard.services.iam import lint_grammar, lint_values, managed, reference, validate
 from modelyard.services.iam.document import as_list
 from modelyard.services.iam.overlap import NAME, covers, overlap
 from modelyard.services.iam.patterns import glob
@@ -59,6 +59,8 @@ def lint(text: str) -> list[Finding]:
         line, column = starts[number - 1]
         checks = (_actions, _resources, _conditions, _width)
         found += [Finding(level, code, number, line, said, column) for check in checks for level, code, said in check(statement)]
+        values = lint_values.faults(statement, document.get("Version") == "2012-10-17")
+        found += [Finding(level, code, number, line, said, column) for level, code, said in dict.fromkeys(values)]
         said = _without_effect(statement, number, statements)
         if said is not None:
             found.append(Finding(WARNING, "no-effect", number, line, said, column))
@@ -79,7 +81,7 @@ def _grammar(text: str) -> list[Finding]:
     faults = list(lint_grammar.faults(document))
     answer = _answer(document, text)
     if not faults:
-        return [answer] if answer is not None else []
+        return [_placed(answer, document, text)] if answer is not None else []
     said = f" IAM answers: {answer.text}" if answer is not None else ""
     starts = statement_positions(text) if any(number for number, _ in faults) else []
     found = []
@@ -102,13 +104,30 @@ def _answer(document: Any, text: str) -> Finding | None:
     return None
 
 
+def _placed(answer: Finding, document: Mapping[str, Any], text: str) -> Finding:
+    """Where one statement alone gets the same answer, it is that one."""
+    for number, (start, _) in enumerate(statement_positions(text), 1):
+        alone = {**document, "Statement": [as_list(document["Statement"])[number - 1]]}
+        found = _answer(alone, json.dumps(alone))
+        if found is not None and found.text == answer.text:
+            return Finding(answer.level, answer.code, number, start["Line"], answer.text, start["Column"])
+    return answer
+
+
 def _of_resource(document: Mapping[str, Any], statements: list[Any], text: str) -> None:
     """A trust policy, or the policy of another resource: as an identity's, but that it names principals."""
-    if not any(isinstance(s, dict) and ("Resource" in s or "NotResource" in s) for s in statements):
+    if all(isinstance(s, dict) and _is_trust(s) for s in statements):
         validate.trust_policy(text)
         return
     bare = [{k: v for k, v in s.items() if k not in ("Principal", "NotPrincipal")} if isinstance(s, dict) else s for s in statements]
     validate.identity_policy(json.dumps({**document, "Statement": bare}))
+
+
+def _is_trust(statement: Mapping[str, Any]) -> bool:
+    """It names no resource, or no action but those by which roles are taken."""
+    actions = [action for action in as_list(statement.get("Action", [])) if isinstance(action, str)]
+    bare = "Resource" not in statement and "NotResource" not in statement
+    return bare or (bool(actions) and all(re.match(r"(?i)sts:(assumerole|tagsession|setsourceidentity)", one) for one in actions))
 
 
 def _document(document: Mapping[str, Any], text: str) -> Found:

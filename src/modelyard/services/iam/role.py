@@ -70,6 +70,14 @@ def describe_whole(call: Call, record: Record) -> dict[str, Any]:
     return {**describe(call, record), **({"Tags": tags} if tags else {}), **boundary_field(record), "RoleLastUsed": last_used(call, record)}
 
 
+def describe_new(call: Call, record: Record, request: dict[str, Any]) -> dict[str, Any]:
+    """A role as the answer to its creation has it: AWS tells MaxSessionDuration there only to who set it."""
+    tags, told = tag_list(call, record), describe(call, record)
+    if "MaxSessionDuration" not in request:
+        del told["MaxSessionDuration"]
+    return {**told, **({"Tags": tags} if tags else {}), **boundary_field(record)}
+
+
 def last_used(call: Call, record: Record) -> dict[str, Any]:
     use = call.platform.identity.last_used.last(record.spec["RoleId"])
     return {"LastUsedDate": use.at, "Region": use.region} if use is not None else {}
@@ -105,8 +113,7 @@ def create_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         )
     except Taken:
         raise api.error.EntityAlreadyExistsException(f"Role with name {name} already exists.")
-    tags = tag_list(call, record)
-    return {"Role": {**describe(call, record), **({"Tags": tags} if tags else {}), **boundary_field(record)}}
+    return {"Role": describe_new(call, record, request)}
 
 
 @api.operation

@@ -1,4 +1,4 @@
-"""SAML providers: their metadata is checked and recorded. AssumeRoleWithSAML is not built."""
+"""SAML providers: their metadata is checked and recorded; `sts/saml.py` believes what their keys signed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _find(call: Call, arn: str) -> Record:
 def _no_encryption(request: dict[str, Any]) -> None:
     for member in ("AssertionEncryptionMode", "AddPrivateKey", "RemovePrivateKey"):
         if request.get(member):
-            raise api.error.InvalidInputException(f"{member} is not built: Modelyard records SAML providers, and takes no assertions.")
+            raise api.error.InvalidInputException(f"{member} is not built: Modelyard takes signed assertions, no encrypted ones.")
 
 
 @api.operation

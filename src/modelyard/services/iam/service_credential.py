@@ -61,7 +61,7 @@ def _describe(user: Record, record: Record, password: str | None = None) -> dict
 
 def _known(service: str) -> None:
     if service not in WITH_NAME + WITH_SECRET:
-        raise api.error.ServiceNotSupportedException(f"No such service {service} is supported for Service Specific Credentials")
+        raise api.error.NoSuchEntityException(f"No such service {service} is supported for Service Specific Credentials")
 
 
 def _find(call: Call, user: Record, key: str) -> Record:
@@ -74,11 +74,11 @@ def _find(call: Call, user: Record, key: str) -> Record:
 @api.operation
 def create_service_specific_credential(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     service = request["ServiceName"]
+    user = find_user(call, request["UserName"])
     _known(service)
     days = request.get("CredentialAgeDays")
     if days is not None and service not in WITH_SECRET:
         raise ApiError("ValidationError", f"CredentialAgeDays is not supported for {service}.", 400)
-    user = find_user(call, request["UserName"])
     mine = call.store.children(user.uid, names.SERVICE_CREDENTIAL.kind)
     have = {one.spec["ServiceUserName"] for one in mine if one.spec["ServiceName"] == service}
     if len(have) >= PER_SERVICE:
@@ -117,8 +117,8 @@ def list_service_specific_credentials(call: Call, request: dict[str, Any]) -> di
     found = [(user, one) for user in users for one in call.store.children(user.uid, names.SERVICE_CREDENTIAL.kind)]
     found = sorted((pair for pair in found if service in (None, pair[1].spec["ServiceName"])), key=lambda pair: pair[1].name)
     shown, more = page(found, request, lambda pair: pair[1].name)
-    # As its model has it, this answer is not paged where all of it fits.
-    return {"ServiceSpecificCredentials": [_describe(*pair) for pair in shown], **more}
+    # AWS tells IsTruncated of this list only where it is.
+    return {"ServiceSpecificCredentials": [_describe(*pair) for pair in shown], **(more if more["IsTruncated"] else {})}
 
 
 @api.operation

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,61 +15,35 @@ from modelyard.kernel.service import Call
 from modelyard.kernel.store import Taken
 from modelyard.services.iam import api, keys, names, service_principals
 from modelyard.services.iam.managed import PREFIX
-from modelyard.services.iam.role import DEFAULT_SESSION_S, describe, find_role
+from modelyard.services.iam.role import DEFAULT_SESSION_S, describe_new, find_role
 
-# Service → name of its role (IAM User Guide, "AWS services that work with IAM"); others get one in the same style.
-_NAMES = {
-    "autoscaling.amazonaws.com": "AWSServiceRoleForAutoScaling",
-    "custom-resource.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_CustomResource",
-    "elasticbeanstalk.amazonaws.com": "AWSServiceRoleForElasticBeanstalk",
-    "lex.amazonaws.com": "AWSServiceRoleForLexBots",
-    "rds.amazonaws.com": "AWSServiceRoleForRDS",
-    "ssm.amazonaws.com": "AWSServiceRoleForAmazonSSM",
-    "eks.amazonaws.com": "AWSServiceRoleForAmazonEKS",
-    "batch.amazonaws.com": "AWSServiceRoleForBatch",
-    "lambda.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency",
-    "ecs.amazonaws.com": "AWSServiceRoleForECS",
-    "elasticloadbalancing.amazonaws.com": "AWSServiceRoleForElasticLoadBalancing",
-    "events.amazonaws.com": "AWSServiceRoleForCloudWatchEvents",
-    "sagemaker.amazonaws.com": "AWSServiceRoleForAmazonSageMakerNotebooks",
-    "sagemaker.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
-    "dynamodb.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_DynamoDBTable",
-    "ecs.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_ECSService",
-}
+_WITH_SUFFIX = frozenset(["autoscaling.amazonaws.com", "connect.amazonaws.com", "lexv2.amazonaws.com"])
 
 
-# What a service may do with its role: AWS's managed policy for it (below aws-service-role/), where it is known.
-_POLICIES = {
-    "autoscaling.amazonaws.com": "AutoScalingServiceRolePolicy",
-    "batch.amazonaws.com": "BatchServiceRolePolicy",
-    "custom-resource.application-autoscaling.amazonaws.com": "AWSApplicationAutoScalingCustomResourcePolicy",
-    "dynamodb.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingDynamoDBTablePolicy",
-    "ecs.amazonaws.com": "AmazonECSServiceRolePolicy",
-    "ecs.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingECSServicePolicy",
-    "eks.amazonaws.com": "AmazonEKSServiceRolePolicy",
-    "elasticbeanstalk.amazonaws.com": "AWSElasticBeanstalkServiceRolePolicy",
-    "elasticloadbalancing.amazonaws.com": "AWSElasticLoadBalancingServiceRolePolicy",
-    "events.amazonaws.com": "CloudWatchEventsServiceRolePolicy",
-    "lambda.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingLambdaConcurrencyPolicy",
-    "lex.amazonaws.com": "LexBotPolicy",
-    "rds.amazonaws.com": "AmazonRDSServiceRolePolicy",
-    "sagemaker.amazonaws.com": "AmazonSageMakerNotebooksServiceRolePolicy",
-    "sagemaker.application-autoscaling.amazonaws.com": "AWSApplicationAutoscalingSageMakerEndpointPolicy",
-    "ssm.amazonaws.com": "AmazonSSMServiceRolePolicy",
-}
+@cache
+def _roles() -> dict[str, tuple[str, str | None]]:
+    """Service → (name of its role, AWS's managed policy for it, below aws-service-role/)."""
+    return orjson.loads((Path(__file__).parent / "data/service_linked_roles.json").read_bytes())
+
+
+def _of(service: str) -> tuple[str, str | None]:
+    """Services that are not in the data get a name in the same style, and no policy."""
+    return _roles().get(service) or ("AWSServiceRoleFor" + service.removesuffix(".amazonaws.com").replace(".", "_"), None)
 
 
 @api.operation
 def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     service = request["AWSServiceName"]
-    if not service.endswith(".amazonaws.com") or not service_principals.is_known(service):
+    if not service.endswith(".amazonaws.com") or (service not in _roles() and not service_principals.is_known(service)):
         raise api.error.InvalidInputException(f"{service} is not a valid service principal.")
-    name = _NAMES.get(service) or "AWSServiceRoleFor" + service.removesuffix(".amazonaws.com").replace(".", "_")
+    name, policy = _of(service)
     if request.get("CustomSuffix"):
+        if service not in _WITH_SUFFIX:
+            raise api.error.InvalidInputException(f"Custom suffix is not allowed for {service}")
         name += f"_{request['CustomSuffix']}"
     trust = {
         "Version": "2012-10-17",
-        "Statement": [{"Action": ["sts:AssumeRole"], "Effect": "Allow", "Principal": {"Service": [service]}}],
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
     }
     path = f"/aws-service-role/{service}/"
     spec = {
@@ -77,7 +53,7 @@ def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str,
         "AssumeRolePolicyDocument": orjson.dumps(trust).decode(),
         "Description": request.get("Description", ""),
         "MaxSessionDuration": DEFAULT_SESSION_S,
-        "Attached": [f"{PREFIX}/aws-service-role/{_POLICIES[service]}"] if service in _POLICIES else [],
+        "Attached": [f"{PREFIX}/aws-service-role/{policy}"] if policy else [],
         "Inline": {},
     }
     arn = names.arn(call.account, "role", path, name)
@@ -85,7 +61,7 @@ def create_service_linked_role(call: Call, request: dict[str, Any]) -> dict[str,
         record = call.store.create(names.ROLE, account=call.account, region=names.GLOBAL, name=name, arn=arn, spec=spec)
     except Taken:
         raise api.error.InvalidInputException(f"Service role name {name} has been taken in this account, please try a different suffix.")
-    return {"Role": describe(call, record)}
+    return {"Role": describe_new(call, record, request)}
 
 
 # Records that a service keeps only while it needs its role.

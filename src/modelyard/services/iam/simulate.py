@@ -53,6 +53,7 @@ class Sources:
 
     def matched(self, statement: Statement) -> dict[str, Any]:
         start, end = statement_positions(self.texts[statement.policy])[statement.number - 1]
+        start["Column"] += 1  # AWS tells the place after the brace, as it does for the end
         kind = "Resource Policy" if statement.policy == "ResourcePolicy" else "IAM Policy"
         return {"SourcePolicyId": statement.policy, "SourcePolicyType": kind, "StartPosition": start, "EndPosition": end}
 
@@ -172,6 +173,7 @@ def _result(case: Case, action: str, resource: str, specific: bool) -> dict[str,
         "EvalDecision": decision,
         "MatchedStatements": matched,
         "MissingContextValues": missing,
+        "EvalDecisionDetails": {},
         **more,
     }
     if specific:

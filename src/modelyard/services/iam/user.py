@@ -27,10 +27,10 @@ from modelyard.services.iam.checks import (
 from modelyard.services.iam.pages import page
 
 _IN_THE_WAY = {
-    names.ACCESS_KEY.kind: "access keys",
-    names.SIGNING_CERTIFICATE.kind: "signing certificates",
-    names.SSH_KEY.kind: "SSH public keys",
-    names.SERVICE_CREDENTIAL.kind: "service specific credentials",
+    names.ACCESS_KEY.kind: "delete access keys",
+    names.SIGNING_CERTIFICATE.kind: "delete signing certificates",
+    names.SSH_KEY.kind: "delete SSH public keys",
+    names.SERVICE_CREDENTIAL.kind: "remove referenced objects",
 }
 
 
@@ -122,7 +122,7 @@ def delete_user(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         raise api.error.DeleteConflictException("Cannot delete entity, must delete policies first.")
     for kind, things in _IN_THE_WAY.items():
         if call.store.children(record.uid, kind):
-            raise api.error.DeleteConflictException(f"Cannot delete entity, must delete {things} first.")
+            raise api.error.DeleteConflictException(f"Cannot delete entity, must {things} first.")
     if record.spec.get("Login"):
         raise api.error.DeleteConflictException("Cannot delete entity, must delete login profile first.")
     if any(d.spec.get("UserId") == record.spec["UserId"] for d in call.store.list(names.MFA_DEVICE.kind, call.account, names.GLOBAL)):

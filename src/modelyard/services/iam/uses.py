@@ -19,6 +19,8 @@ class Uses:
         self._before: dict[Use, int] = {}
         self.bell: Callable[[], None] = lambda: None
         """Rung at the first use after `take`."""
+        self.first: Callable[[Use], bool] = lambda use: False
+        """Told of a use that is the first since `take`: whether it has counted it itself."""
 
     def note(self, principal: Principal, action: str, resource: str, allowed: bool, given: str = "") -> None:
         counts, use = self._counts, (principal.role_arn or principal.arn, action, resource, allowed, given)
@@ -26,7 +28,7 @@ class Uses:
         if had is not None:
             counts[use] = had + 1
         elif len(counts) < MOST:
-            counts[use] = 1
+            counts[use] = 0 if self.first(use) else 1
             if len(counts) == 1:
                 self.bell()
 

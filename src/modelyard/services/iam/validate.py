@@ -17,9 +17,11 @@ from modelyard.kernel.errors import ApiError
 from modelyard.services.iam import arn_grammar, service_principals
 from modelyard.services.iam.conditions import bare_name, known
 from modelyard.services.iam.document import as_list
+from modelyard.services.iam.patterns import glob
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 _STATEMENT = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition", "Principal", "NotPrincipal"}
+_TRUSTED = ("assumerole", "assumerolewithsaml", "assumerolewithwebidentity", "tagsession", "setsourceidentity", "setcontext")
 _VENDOR = re.compile(r"\*|[a-zA-Z0-9.-]*").fullmatch
 _SID = re.compile(r"[0-9A-Za-z]*").fullmatch
 _PRINCIPALS = {
@@ -104,7 +106,7 @@ def trust_policy(text: str) -> Mapping[str, Any]:
             raise malformed("Missing required field Action")
         _actions(statement)
         for action in _texts(statement, "Action"):
-            if not action.lower().startswith("sts:") and action != "*":
+            if not any(glob(action.lower())(f"sts:{name}") for name in _TRUSTED):
                 raise malformed("AssumeRole policy may only specify STS AssumeRole actions.")
     _sids(statements)
     return document

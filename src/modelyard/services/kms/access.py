@@ -43,14 +43,18 @@ def find_key(store: Store, account: str, region: str, ref: str) -> Record:
     return whole(store, key)
 
 
+def is_alias(ref: str) -> bool:
+    return ref.startswith("alias/") or ":alias/" in ref
+
+
 def the_key(call: Call, ref: str, request: Mapping[str, Any], *, own: bool = False, action: str | None = None, **more: Any) -> Record:
     """The key that `ref` means, once the caller may do this operation (or `action`) with it. `own`: managing it takes the key's
     id or ARN, no alias, and its own account."""
-    if own and (ref.startswith("alias/") or ":alias/" in ref):
+    if own and is_alias(ref):
         raise api.error.NotFoundException(f"Invalid keyId '{ref}': this operation takes a key ID or key ARN, not an alias.")
     key = find_key(call.store, call.account, call.region, ref)
     condition = of_request(call, request)
-    if ref.startswith("alias/") or ":alias/" in ref:
+    if is_alias(ref):
         condition["kms:RequestAlias"] = "alias/" + ref.partition("alias/")[2]
     authorize(call, key, action or call.operation, {**condition, **more})
     if own and key.account != call.account:

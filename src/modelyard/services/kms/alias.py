@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelyard.kernel.errors import validation
+from modelyard.kernel.errors import ApiError, validation
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.kms import api
-from modelyard.services.kms.access import find_key, the_key
+from modelyard.services.kms.access import find_key, is_alias, the_key
 from modelyard.services.kms.aliases import ALIAS, alias_arn, aliases_of
 from modelyard.services.kms.keyring import check_state
 from modelyard.services.kms.paging import page
@@ -95,11 +95,15 @@ def _checked(name: str) -> str:
             'Alias must start with the prefix "alias/". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html'
         )
     if name.startswith("alias/aws/"):
-        raise api.error.InvalidAliasNameException(f"{name}: names that begin with alias/aws/ are AWS's.")
+        raise ApiError("NotAuthorizedException", f"{name}: names that begin with alias/aws/ are AWS's.", 400)
+    if ":" in name:
+        raise validation(f"{name} contains invalid characters for an alias")
     return name
 
 
 def _target(call: Any, request: Any) -> Record:
+    if is_alias(request["TargetKeyId"]):
+        raise validation("Aliases must refer to keys. Not aliases")
     key = the_key(call, request["TargetKeyId"], request, own=True)
     check_customer(key)
     check_state(key, call.now(), "Enabled", "Disabled", "PendingImport")

@@ -36,11 +36,9 @@ ACTIVE, PREFIX, PAGE, LOOK_LINES, AGAIN_S = ("PENDING", "RUNNING"), "exportedlog
 @api.operation
 def create_export_task(call, request):
     """AWS's checks: the times, the bucket, and that its policy lets the service of this region read its ACL and put objects."""
-    group = the_group(call, request["logGroupName"])
+    the_group(call, request["logGroupName"])
     if request["from"] > request["to"]:
         raise api.error.InvalidParameterException("The specified time range is not valid: from is later than to.")
-    if request["to"] < group.created_ms:
-        raise api.error.InvalidParameterException("The specified time range is not valid: to is before the log group was created.")
     prefix = request.get("destinationPrefix", PREFIX).strip("/")
     _check_bucket(call, request["destination"], prefix)
     call.authorize("s3:PutObject", f"arn:aws:s3:::{request['destination']}/{prefix}/*")
@@ -77,7 +75,7 @@ def cancel_export_task(call, request):
         if task is None:
             raise api.error.ResourceNotFoundException("The specified export task does not exist.")
         if EXPORT.is_final(task.status) or task.spec.get("cancel"):
-            raise api.error.InvalidOperationException(f"The specified export task has already been {_status(task).lower()}.")
+            raise api.error.InvalidOperationException("The specified export task has already finished")
         try:
             call.store.request(task, {"cancel": True})
         except Moved:
@@ -148,17 +146,17 @@ def export(task: Record, world: Any) -> bool:
 
 
 def _check_bucket(call: Any, bucket: str, prefix: str) -> None:
-    service = f"logs.{call.region}.amazonaws.com"
+    services = (f"logs.{call.region}.amazonaws.com", "logs.amazonaws.com")
     for action, arn, name in (
         ("s3:GetBucketAcl", f"arn:aws:s3:::{bucket}", "GetBucketAcl"),
         ("s3:PutObject", f"arn:aws:s3:::{bucket}/{prefix}/x", "PutObject"),
     ):
         source = group_arn(call, "*")
-        asked = Delivery(arn, "", service, source, call.account, call.region, "")
+        asked = [Delivery(arn, "", service, source, call.account, call.region, "") for service in services]
         try:
-            allowed = call.platform.objects.admits(call.platform, asked, action)
+            allowed = any(call.platform.objects.admits(call.platform, one, action) for one in asked)
         except ApiError:
-            raise api.error.InvalidParameterException("The given bucket does not exist.") from None
+            raise api.error.InvalidParameterException("The given bucket does not exist. Please make sure the bucket is valid.") from None
         if not allowed:
             raise api.error.InvalidParameterException(
                 f"{name} call on the given bucket failed. Please check if CloudWatch Logs has been granted permission to perform this operation."

@@ -21,9 +21,9 @@ EVERY_S, LONGEST_S, MOST_EVENTS = 1.0, 3 * 3600.0, 500
 async def start_live_tail(call, request):
     names, prefixes = request.get("logStreamNames", []), request.get("logStreamNamePrefixes", [])
     if (names or prefixes) and len(request["logGroupIdentifiers"]) != 1:
-        raise api.error.InvalidParameterException("Stream names and prefixes can be given with one log group only.")
+        raise api.error.InvalidParameterException("logStreamNames and logStreamNamePrefixes can only be used with a single log group.")
     if names and prefixes:
-        raise api.error.InvalidParameterException("logStreamNames and logStreamNamePrefixes cannot be specified together.")
+        raise api.error.InvalidParameterException("Only one of logStreamNames or logStreamNamePrefixes can be provided.")
     if not all(said.startswith("arn:") for said in request["logGroupIdentifiers"]):
         raise api.error.InvalidParameterException("Log groups are named by their ARN.")
     pattern = matcher(request.get("logEventFilterPattern", ""), api.error.InvalidParameterException)

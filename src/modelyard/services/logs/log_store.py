@@ -57,6 +57,7 @@ MIGRATIONS = [
     CREATE INDEX log_packs_first ON log_packs (stream_id, first_at, first_seq, last_at, last_seq, id);
     CREATE TABLE log_pack_bits (pack_id BIGINT PRIMARY KEY, bits @BLOB@ NOT NULL)
     """,
+    "CREATE TABLE log_indexes (group_id BIGINT PRIMARY KEY, document TEXT NOT NULL, changed_ms BIGINT NOT NULL)",
 ]
 MANY_STREAMS = 8
 FEW_ROWS = 64
@@ -175,7 +176,7 @@ class LogStore:
             of_group = "stream_id IN (SELECT id FROM log_streams WHERE group_id = ?)"
             tx.execute(f"DELETE FROM log_events WHERE {of_group}", (group.id,))
             Packs.drop_of(tx, of_group, group.id)
-            for table in ("log_streams", "log_filters", "log_outbox"):
+            for table in ("log_streams", "log_filters", "log_outbox", "log_indexes"):
                 tx.execute(f"DELETE FROM {table} WHERE group_id = ?", (group.id,))
             tx.execute("DELETE FROM log_groups WHERE id = ?", (group.id,))
 

@@ -28,6 +28,7 @@ from modelyard.services.s3 import (  # noqa: E402, F401  (each file registers it
     policy,
     post,
     put,
+    recorded,
     tagging,
     upload_listing,
     versioning,

@@ -7,11 +7,13 @@ So a row always has its bytes, and a crash leaves at most files without rows, wh
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from itertools import islice
 from typing import Any, BinaryIO
 from zlib import crc32
@@ -22,7 +24,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.platform import Platform
 from modelyard.kernel.service import Call
 from modelyard.services.s3.blobs import Blobs, FileBlobs
-from modelyard.services.s3.errors import invalid_argument, no_such_bucket, no_such_key, no_such_version, s3_error
+from modelyard.services.s3.errors import damaged, invalid_argument, no_such_bucket, no_such_key, no_such_version, s3_error
 from modelyard.services.s3.index import NULL_VERSION, Bucket, Index, Version, is_small
 from modelyard.services.s3.ingest import Received
 from modelyard.services.s3.notices import Cause, note, prepare
@@ -129,9 +131,14 @@ class Depot:
             check(found)
             if data is None:
                 data = self.open(found)
+            if data is not None and "sealed" in found.meta:
+                return found, self._unsealed(found, data, unlock)
             if data is not None:
-                return found, (self._unsealed(found, data, unlock) if "sealed" in found.meta else data)
-        raise OSError(f"the bytes of s3://{bucket}/{key} version {found.version} are missing from the blob store")
+                if isinstance(data, FileIO) and os.fstat(data.fileno()).st_size != found.size:
+                    data.close()
+                    raise damaged(bucket, key, found.version)
+                return found, data
+        raise damaged(bucket, key, found.version)
 
     def _unsealed(self, found: Version, data: Any, unlock: Callable[[Version], bytes] | None) -> BinaryIO:
         try:
@@ -261,6 +268,8 @@ class Depot:
         if not home.versioning:
             if have is not None:
                 noted.append(self._remove(tx, home, have, removed, free))
+            else:  # S3 tells that a key was deleted though it was not there
+                noted.append(self.changed(tx, home, Version(0, bucket, key, NULL_VERSION, True, False, 0, "", 0.0, "", {}), removed))
             return None, None
         name = new_version(home)
         if name == NULL_VERSION:

@@ -6,9 +6,12 @@ XML error document beside code and message.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
+
+log = logging.getLogger("modelyard.s3")
 
 _MESSAGES = {
     "AccessDenied": (403, "Access Denied"),
@@ -68,6 +71,13 @@ def no_such_key(bucket: str, key: str) -> ApiError:
 
 def no_such_version(bucket: str, key: str, version: str) -> ApiError:
     return s3_error("NoSuchVersion", Key=key, VersionId=version)
+
+
+def damaged(bucket: str, key: str, version: str) -> ApiError:
+    """The index says that bytes are there, and the disk does not have them: nothing that a client could repair."""
+    log.error("the bytes of s3://%s/%s version %s are not on the disk, or not all of them: modelyard doctor --verify", bucket, key, version)
+    text = "We encountered an internal error. The bytes of this object are damaged on the platform's disk: modelyard doctor --verify names what is, and what to do."
+    return ApiError("InternalError", text, 500, fields={"Key": key})
 
 
 def no_such_upload(upload: str) -> ApiError:

@@ -166,7 +166,7 @@ def _object_parts(request: dict[str, Any], version: Version) -> dict[str, Any]:
 def _answer(request: dict[str, Any], version: Version, home: Bucket) -> tuple[dict[str, Any], int, int]:
     """The members of the answer, and the piece of the bytes it is about."""
     answer = {**described(version), **version_member(version, home.versioning)}
-    if home.settings and "Lifecycle" in home.settings:
+    if home.settings and "Lifecycle" in home.settings and request.get("VersionId") is None:
         answer |= expiration_member(home.settings, version)
     for asked, member in _RESPONSE.items():
         if request.get(asked) is not None:

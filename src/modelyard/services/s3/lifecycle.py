@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import api
 from modelyard.services.s3.conditions import seconds
 from modelyard.services.s3.depot import depot_of, owned_bucket
@@ -42,6 +42,8 @@ def put_bucket_lifecycle_configuration(call, request):
     if len(set(names)) != len(names):
         raise s3_error("InvalidArgument", "Rule ID must be unique. Found same ID for more than one rule")
     least = request.get("TransitionDefaultMinimumObjectSize", _MINIMUM)
+    if least not in (_MINIMUM, "varies_by_storage_class"):
+        raise s3_error("InvalidRequest", f"Invalid TransitionDefaultMinimumObjectSize found: {least}")
     depot = depot_of(call)
     depot.index.change_settings(home.name, "Lifecycle", {"Rules": kept, "TransitionDefaultMinimumObjectSize": least})
     depot.index.db.grouped(lambda tx: tx.execute("DELETE FROM s3_lifecycle WHERE bucket = ?", (home.name,)))
@@ -111,6 +113,8 @@ def _check_filter(said: Mapping[str, Any]) -> bool:
     tags = [*(both.get("Tags") or ()), *([said["Tag"]] if "Tag" in said else ())]
     if "And" in said and len(both) - ("Tags" in both) + len(both.get("Tags") or ()) < 2:
         raise s3_error("MalformedXML")
+    if len({tag["Key"] for tag in tags}) != len(tags):
+        raise s3_error("InvalidRequest", "Duplicate Tag Keys are not allowed.")
     checked_tags(tags, limit=50)
     more, less = ({**said, **both}.get(f"ObjectSize{name}") for name in ("GreaterThan", "LessThan"))
     if (more is not None and more < 0) or (less is not None and less < 1):
@@ -185,5 +189,6 @@ def _check_days(days: Any, name: str, action: str) -> None:
 def _midnight(date: Any) -> float:
     at = seconds(date)
     if at % DAY_S:
-        raise ApiError("InvalidArgument", "'Date' must be at midnight GMT", 400)
+        told = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        raise invalid_argument("'Date' must be at midnight GMT", "Date", told)
     return at

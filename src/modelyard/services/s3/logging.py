@@ -1,7 +1,8 @@
 """Server access logging of a bucket: where its log objects go. The lines and their delivery are access_lines.py.
 
 Source: PutBucketLogging and "Logging requests with server access logging" of the user guide. The target must be of the same account and
-region and must let S3 write: its policy lets `logging.s3.amazonaws.com` put objects, or its ACL lets the log-delivery group.
+region. Whether it lets S3 write (its policy lets `logging.s3.amazonaws.com` put objects, or its ACL lets the log-delivery group) is asked
+at each delivery: AWS takes the configuration before the policy is there.
 """
 
 from __future__ import annotations
@@ -29,18 +30,21 @@ def put_bucket_logging(call, request):
         depot_of(call).index.change_settings(home.name, "Logging", None)
         return {}
     target = depot_of(call).index.bucket(asked["TargetBucket"])
-    if target is None or target.account != home.account:
-        raise _invalid("The target bucket for logging does not exist or the owner of both buckets is not the same", asked)
+    if target is None:
+        raise _invalid("The target bucket for logging does not exist", asked)
+    if target.account != home.account:
+        raise _invalid("The owner for the bucket to be logged and the target bucket must be the same.", asked)
     if target.region != home.region:
-        raise ApiError("CrossLocationLoggingProhibitted", "Cross S3 location logging not allowed.", 403)
+        where = {"TargetBucketLocation": target.region}
+        if home.region != "us-east-1":
+            where = {"SourceBucketLocation": home.region, **where}
+        raise ApiError("CrossLocationLoggingProhibitted", "Cross S3 location logging not allowed. ", 403, fields=where)
     if asked.get("TargetGrants"):
         if acl.enforced(target):
             raise _invalid("Target grants are not allowed where the target bucket's owner owns every object (BucketOwnerEnforced)", asked)
         raise ApiError("NotImplemented", "TargetGrants of access logs are not built on this platform: use the target bucket's policy.", 501)
     if set(asked.get("TargetObjectKeyFormat") or {}) == {"SimplePrefix", "PartitionedPrefix"}:
         raise s3_error("MalformedXML")
-    if not may_write(call.platform, home, target, asked["TargetPrefix"]):
-        raise _invalid("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket", asked)
     depot_of(call).index.change_settings(home.name, "Logging", asked)
     return {}
 

@@ -23,7 +23,7 @@ from modelyard.kernel.clock import real_now
 from modelyard.kernel.database import Database, Tx
 from modelyard.kernel.errors import ApiError
 from modelyard.services.s3 import api
-from modelyard.services.s3.index import Bucket, Version, dump
+from modelyard.services.s3.index import NULL_VERSION, Bucket, Version, dump
 
 log = logging.getLogger("modelyard.s3")
 
@@ -37,6 +37,9 @@ LISTS = {
 }
 """The lists of a configuration, and the member of each that names the destination."""
 EVENT_BUS = "events"
+_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
+"""The ETag told of a delete marker: that of no bytes."""
+_OF_SETTINGS = ("ObjectTagging:", "ObjectAcl:")
 
 _MIGRATIONS = [
     """
@@ -101,11 +104,15 @@ def note(tx: Tx, home: Bucket, version: Version, cause: Cause, now: float) -> bo
         "targets": wanted,
         **cause.who(),
     }
-    if home.versioning:
+    if home.versioning and version.version != NULL_VERSION:
         told["version"] = version.version
     if version.meta.get("storage"):
         told["storage"] = version.meta["storage"]
-    if not cause.event.endswith(":Delete") or cause.event == "ObjectTagging:Delete":
+    if cause.event.endswith("DeleteMarkerCreated"):
+        told["etag"] = _NOTHING
+    elif cause.event.startswith(_OF_SETTINGS):
+        told |= {"etag": version.etag, "unordered": True}
+    elif not cause.event.endswith(":Delete"):
         told |= {"size": version.size, "etag": version.etag}
     tx.execute("INSERT INTO s3_notices (due_at, body) VALUES (?, ?)", (now, dump(told)))
     return True
@@ -209,12 +216,7 @@ def _publish(platform: Any, number: int, told: Mapping[str, Any]) -> None:
 def record(number: int, told: Mapping[str, Any], name: str) -> dict[str, Any]:
     """One entry of `Records`, as queues, topics and functions get it. The number orders the events of a key."""
     bucket, account, region = told["bucket"]
-    what: dict[str, Any] = {"key": quote_plus(told["key"], safe="/*-._")}
-    if "etag" in told:
-        what |= {"size": told["size"], "eTag": told["etag"]}
-    if "version" in told:
-        what["versionId"] = told["version"]
-    what["sequencer"] = sequencer(number)
+    what = {"key": quote_plus(told["key"], safe="/*-._"), **_object(number, told, "eTag", "versionId")}
     return {
         "eventVersion": "2.1" if told["event"].startswith(("ObjectCreated", "ObjectRemoved")) else "2.3",
         "eventSource": "aws:s3",
@@ -237,12 +239,7 @@ def bridged(number: int, told: Mapping[str, Any]) -> dict[str, Any]:
     """The whole envelope of EventBridge. Its id is of the row, so telling it twice is telling it once."""
     bucket, account, region = told["bucket"]
     event = told["event"]
-    what: dict[str, Any] = {"key": told["key"]}
-    if "etag" in told:
-        what |= {"size": told["size"], "etag": told["etag"]}
-    if "version" in told:
-        what["version-id"] = told["version"]
-    what["sequencer"] = sequencer(number)
+    what = {"key": told["key"], **_object(number, told, "etag", "version-id")}
     detail: dict[str, Any] = {"version": "0", "bucket": {"name": bucket}, "object": what, "request-id": told["request"]}
     detail |= {"requester": told["requester"]}
     if told["requester"] != SOURCE:
@@ -264,6 +261,14 @@ def bridged(number: int, told: Mapping[str, Any]) -> dict[str, Any]:
         "resources": [f"arn:aws:s3:::{bucket}"],
         "detail": detail,
     }
+
+
+def _object(number: int, told: Mapping[str, Any], etag: str, version: str) -> dict[str, Any]:
+    """What both forms tell of the object beside its key. Changes of its tags or ACL have neither size nor place in its order."""
+    what: dict[str, Any] = {"size": told["size"]} if "size" in told else {}
+    what |= {etag: told["etag"]} if "etag" in told else {}
+    what |= {version: told["version"]} if "version" in told else {}
+    return what if "unordered" in told else what | {"sequencer": sequencer(number)}
 
 
 def sequencer(number: int) -> str:

@@ -72,6 +72,8 @@ def _checked(one: Mapping[str, Any], arn: str) -> dict[str, Any]:
     rules = ((one.get("Filter") or {}).get("Key") or {}).get("FilterRules") or []
     names = [str(rule.get("Name", "")).lower() for rule in rules]
     for name, rule in zip(names, rules, strict=True):
+        if not name or rule.get("Value") is None:
+            raise s3_error("MalformedXML")
         if name not in ("prefix", "suffix"):
             raise invalid_argument("filter rule name must be either prefix or suffix", "FilterRule.Name", rule.get("Name", ""))
         if names.count(name) > 1:
@@ -119,10 +121,10 @@ def _check_destinations(call: Any, home: Bucket, document: Mapping[str, Any], sk
             tried.add(arn)
             pieces = arn.split(":")
             if len(pieces) < 6 or pieces[0] != "arn" or pieces[2] != SERVICES[member]:
-                raise invalid_argument("The ARN is not well formed", name, arn)
+                raise invalid_argument("The ARN could not be parsed", _XML_NAMES[name], arn)
             if pieces[3] != home.region:
                 raise invalid_argument(
-                    "The notification destination service region is not valid for the bucket location constraint", name, arn
+                    "The notification destination service region is not valid for the bucket location constraint", _XML_NAMES[name], arn
                 )
             if arn.endswith(".fifo"):
                 wrong.append((arn, f"FIFO {'queues' if pieces[2] == 'sqs' else 'topics'} are not supported as a destination"))
@@ -134,6 +136,7 @@ def _check_destinations(call: Any, home: Bucket, document: Mapping[str, Any], sk
         raise s3_error("InvalidArgument", "Unable to validate the following destination configurations", **fields)
 
 
+_XML_NAMES = {"TopicArn": "Topic", "QueueArn": "Queue", "LambdaFunctionArn": "CloudFunction"}
 _NAMES = {"sqs": "queue", "sns": "topic", "lambda": "function"}
 
 

@@ -137,6 +137,11 @@ class ObjectStore:
     def bucket_exists(self, bucket: str) -> bool:
         return self._depot.index.bucket(bucket) is not None
 
+    def owner(self, bucket: str) -> str | None:
+        """The account whose bucket it is."""
+        home = self._depot.index.bucket(bucket)
+        return home.account if home is not None else None
+
     def admits(self, platform: Any, delivery: Delivery, action: str, more: dict[str, Any] | None = None) -> bool:
         """Whether the policy of the bucket of `delivery.arn` lets the service that delivers do this; `more` are further condition keys."""
         home = self._depot.bucket(delivery.arn.removeprefix("arn:aws:s3:::").partition("/")[0])

@@ -7,6 +7,7 @@ before it is called damaged. Bytes under a customer's key cannot be read here; o
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,13 +20,15 @@ from modelyard.services.s3.depot import SWEEP_GRACE_S, Depot
 from modelyard.services.s3.index import is_small
 from modelyard.services.s3.sealing import opened, sealed_size
 
+DatabaseError = sqlite3.DatabaseError
 PAGE, CHUNK, MOST_NAMED = 500, 1 << 20, 1000
 
 
 @dataclass
 class Found:
     """`missing` (no file), `short` (other size), `wrong` (other bytes, or not readable) name objects and parts: `s3://bucket/key` with
-    version or part; `orphans` are files that no row names and that are old enough not to be on their way."""
+    version or part; `orphans` are files that no row names and that are old enough not to be on their way; `index` is what the index
+    says against itself: damaged pages, rows that do not belong together."""
 
     objects: int = 0
     parts: int = 0
@@ -35,10 +38,11 @@ class Found:
     short: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    index: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        return not (self.missing or self.short or self.wrong or self.orphans)
+        return not (self.missing or self.short or self.wrong or self.orphans or self.index)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,38 @@ class _Row:
 def verify(depot: Depot, orphan_age_s: float = SWEEP_GRACE_S) -> Found:
     """Looks at everything; `orphan_age_s`: real seconds that a file without a row may be old (0: nothing is being written)."""
     found = Found()
+    try:
+        found.index += _index(depot)
+        _look_at_all(depot, found, orphan_age_s)
+    except DatabaseError as problem:
+        found.index.append(f"cannot be read on: {problem}")
+    return found
+
+
+def _index(depot: Depot) -> Iterator[str]:
+    """What is wrong in the index, seen without the files. Each statement sees one state of it."""
+    db = depot.index.db
+    if db.dialect == "sqlite":
+        yield from (f"damaged: {row[0]}" for row in db.read(f"PRAGMA integrity_check({MOST_NAMED})") if row[0] != "ok")
+    loose = db.read(_NAMELESS)[0][0]
+    if loose:
+        yield f"the bytes of {loose} small objects or parts have no name"
+    for bucket, key in db.read(_NOT_CURRENT, (MOST_NAMED,)):
+        yield f"no version of s3://{bucket}/{key} is the current one"
+    for (bucket,) in db.read(
+        "SELECT DISTINCT bucket FROM s3_objects WHERE bucket NOT IN (SELECT name FROM s3_buckets) LIMIT ?", (MOST_NAMED,)
+    ):
+        yield f"there are objects of the bucket {bucket}, but there is no such bucket"
+
+
+_NAMELESS = (
+    "SELECT count(*) FROM s3_small WHERE id NOT IN (SELECT CAST(substr(blob, 2) AS INTEGER) FROM s3_objects WHERE blob >= 'i' "
+    "UNION ALL SELECT CAST(substr(blob, 2) AS INTEGER) FROM s3_parts WHERE blob >= 'i')"
+)
+_NOT_CURRENT = "SELECT bucket, key FROM s3_objects GROUP BY bucket, key HAVING max(latest) = 0 LIMIT ?"
+
+
+def _look_at_all(depot: Depot, found: Found, orphan_age_s: float) -> None:
     for row in _objects(depot):
         found.objects += 1
         _look(depot, row, found)
@@ -64,7 +100,6 @@ def verify(depot: Depot, orphan_age_s: float = SWEEP_GRACE_S) -> Found:
     files = _files(depot, real_now() - orphan_age_s)
     while some := list(islice(files, PAGE)):
         found.orphans += sorted(set(some) - depot.index.known(some))
-    return found
 
 
 def _files(depot: Depot, before: float) -> Iterator[str]:

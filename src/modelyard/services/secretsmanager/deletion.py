@@ -15,12 +15,12 @@ SHORTEST, LONGEST, DAY = 7, 30, 86400.0
 @api.operation
 def delete_secret(call, request):
     days, at_once = request.get("RecoveryWindowInDays"), bool(request.get("ForceDeleteWithoutRecovery"))
-    if days is not None and at_once:
-        raise api.error.InvalidParameterException("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
     if days is not None and not SHORTEST <= days <= LONGEST:
         raise api.error.InvalidParameterException(
             f"The RecoveryWindowInDays value must be between {SHORTEST} and {LONGEST} days (inclusive)."
         )
+    if days is not None and at_once:
+        raise api.error.InvalidParameterException("You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
     if at_once:
         return _at_once(call, request["SecretId"])
     record = the_secret(call, request["SecretId"])

@@ -10,11 +10,16 @@ from modelyard.kernel.records import Record
 from modelyard.services.secretsmanager import api
 from modelyard.services.secretsmanager.secret import SECRET
 
+_WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[^\sA-Z/_+=.@\-!,:;]+")
+
 
 def matching(call: Any, filters: Sequence[Mapping[str, Any]]) -> list[Record]:
     """Secrets of the caller's account and region that pass every filter; one value of each is enough. Raises InvalidParameterException."""
-    if any(not one.get("Key") or not one.get("Values") for one in filters):
-        raise api.error.InvalidParameterException("Each filter needs a Key and Values.")
+    for one in filters:
+        if not one.get("Key"):
+            raise api.error.InvalidParameterException("Invalid filter key")
+        if not one.get("Values"):
+            raise api.error.InvalidParameterException(f"Invalid filter values for key: {one['Key']}")
     found = call.store.list(SECRET.kind, call.account, call.region, order_by="name")
     if not filters:
         return found
@@ -33,12 +38,13 @@ def _fits(record: Record, tags: Mapping[str, str], key: str, values: Sequence[st
 
 def _texts(record: Record, tags: Mapping[str, str], key: str) -> list[str]:
     description = record.spec.get("Description", "")
+    primary = record.spec.get("PrimaryRegion") or (record.region if record.spec.get("Replicas") else None)
     return {
         "name": [record.name],
         "description": [description],
         "tag-key": list(tags),
         "tag-value": list(tags.values()),
-        "primary-region": [],
+        "primary-region": [primary] if primary else [],
         "owning-service": [],
         "all": [record.name, description, *tags, *tags.values()],
     }[key]
@@ -48,6 +54,10 @@ def _one(texts: Sequence[str], value: str, key: str) -> bool:
     """Names and tags begin so, with their case; descriptions and `all` have words that begin so, in any case."""
     if key not in ("description", "all"):
         return any(text.startswith(value) for text in texts)
-    words = [word for text in texts for word in re.split(r"[\s/_+=.@\-!,:;]+", text.lower())]
-    wanted = re.split(r"[\s/_+=.@\-!,:;]+", value.lower())
-    return all(any(word.startswith(one) for word in words) for one in wanted if one)
+    words, wanted = [word for text in texts for word in _words(text)], _words(value)
+    return bool(wanted) and all(any(word.startswith(one) for word in words) for one in wanted)
+
+
+def _words(text: str) -> list[str]:
+    """Between blanks and signs, and where a capital letter begins one: fooBar is foo and bar, HTTPServer http and server."""
+    return [word.lower() for word in _WORD.findall(text)]

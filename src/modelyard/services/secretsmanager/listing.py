@@ -27,7 +27,7 @@ def list_secrets(call, request):
     def place(one: Record) -> list[Any]:
         return [one.name, one.name] if by == "name" else [_SORTED_BY[by](one), one.name]
 
-    descending = request.get("SortOrder", "desc" if by != "name" else "asc") == "desc"
+    descending = request.get("SortOrder") == "desc"
     found.sort(key=place, reverse=descending)
     like = ["", ""] if by == "name" else [0.0, ""]
     after = decode_token(request.get("NextToken"), api.error.InvalidNextTokenException, like)
@@ -36,5 +36,7 @@ def list_secrets(call, request):
     told = []
     for one in found[:limit]:
         versions = {name: version["Stages"] for name, version in one.spec["Versions"].items() if version["Stages"]}
-        told.append(described(call, one) | ({"SecretVersionsToStages": versions} if versions else {}))
+        entry = described(call, one)
+        entry.pop("ReplicationStatus", None)  # DescribeSecret has it only
+        told.append(entry | ({"SecretVersionsToStages": versions} if versions else {}))
     return {"SecretList": told, **({"NextToken": encode_token(place(found[limit - 1]))} if len(found) > limit else {})}

@@ -19,8 +19,10 @@ KINDS = {
 @api.operation
 def get_random_password(call, request):
     excluded, length = set(request.get("ExcludeCharacters", "")), request.get("PasswordLength", LENGTH)
-    kinds = [text for member, text in KINDS.items() if not request.get(member)] + ([" "] if request.get("IncludeSpace") else [])
+    kinds = [text for member, text in KINDS.items() if not request.get(member)]
     kinds = [left for text in kinds if (left := "".join(one for one in text if one not in excluded))]
+    if request.get("IncludeSpace") and " " not in excluded and (length > len(kinds) or not request.get("RequireEachIncludedType", True)):
+        kinds.append(" ")  # may stand in a password, and is none of the types that each must have
     if not kinds:
         raise api.error.InvalidRequestException("The request leaves no characters to make a password of.")
     every = request.get("RequireEachIncludedType", True)

@@ -155,9 +155,7 @@ def _put(call: Any, record: Record, token: str, value: str | bytes, stages: list
         dropped[:] = []
         if have is not None and have["Value"] is not None:
             if value_of(call, now, token) != value:
-                raise api.error.ResourceExistsException(
-                    f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret {now.arn}."
-                )
+                raise _in_use(token, now)
             dropped.append(fresh["Value"])
             return dict(told)
         first = not any(version["Value"] is not None for version in versions.values())
@@ -259,7 +257,15 @@ def _made_before(call: Any, have: Record, token: str, value: str | bytes | None)
         )
     if token in have.spec["Versions"] and value is not None and value_of(call, have, token) == value:
         return {"ARN": have.arn, "Name": have.name, "VersionId": token}
+    if token in have.spec["Versions"]:
+        raise _in_use(token, have)
     raise api.error.ResourceExistsException(f"The operation failed because the secret {have.name} already exists.")
+
+
+def _in_use(token: str, record: Record) -> ApiError:
+    return api.error.ResourceExistsException(
+        f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret {record.arn}."
+    )
 
 
 def _random_end() -> str:

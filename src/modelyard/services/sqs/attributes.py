@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -39,6 +39,18 @@ _CHOICES = {
 }
 _TEXTS = ("Policy", "RedrivePolicy", "RedriveAllowPolicy", "KmsMasterKeyId")
 MOST_RECEIVES = 1000
+COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+QUEUE_NAMES = {"All", "QueueArn", "CreatedTimestamp", "LastModifiedTimestamp", *COUNTS, *_RANGES, *_CHOICES, *_TEXTS}
+SYSTEM_NAMES = {
+    "All", "SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp", "SequenceNumber",
+    "MessageDeduplicationId", "MessageGroupId", "AWSTraceHeader", "DeadLetterQueueSourceArn",
+}  # fmt: skip
+
+
+def check_names(names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise api.error.InvalidAttributeName(f"Unknown Attribute {name}.")
 
 
 def checked_attributes(given: Mapping[str, Any], fifo: bool, arn: str, store: Any) -> dict[str, str]:

@@ -10,13 +10,21 @@ from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.kernel.records import Record
 from modelyard.kernel.store import Moved, Taken
 from modelyard.services.sqs import api
-from modelyard.services.sqs.attributes import checked_attributes, configured, is_fifo, number, redrive_policy
+from modelyard.services.sqs.attributes import (
+    COUNTS,
+    QUEUE_NAMES,
+    check_names,
+    checked_attributes,
+    configured,
+    is_fifo,
+    number,
+    redrive_policy,
+)
 from modelyard.services.sqs.errors import bad, missing, no_queue
 
 QUEUE = static("sqs-queue")
 PURGE_S = 60.0
 MOST_LISTED = 1000
-COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 TOLD = ("QueueArn", "CreatedTimestamp", "LastModifiedTimestamp")
 
 
@@ -114,6 +122,7 @@ def purge_queue(call, request):
 @api.operation
 def get_queue_attributes(call, request):
     queue, names = the_queue(call, request), request.get("AttributeNames") or []
+    check_names(names, QUEUE_NAMES)
     values = configured(queue)
     values.update(QueueArn=queue.arn, CreatedTimestamp=str(int(queue.created_at)), LastModifiedTimestamp=str(int(queue.updated_at)))
     everything = "All" in names

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.kernel.records import Record
 from modelyard.services.sqs import api
-from modelyard.services.sqs.attributes import is_fifo, number, redrive_policy
+from modelyard.services.sqs.attributes import QUEUE_NAMES, SYSTEM_NAMES, check_names, is_fifo, number, redrive_policy
 from modelyard.services.sqs.errors import bad_value
 from modelyard.services.sqs.message import attributes_md5, check_token, md5, sequence_number, told_attributes
 from modelyard.services.sqs.message_store import DeadLetters, Message
@@ -79,8 +79,15 @@ def _bounded(request: dict[str, Any], name: str, default: int, low: int, high: i
 
 
 def _answer(found: list[Message], request: dict[str, Any], queue: Record) -> dict[str, Any]:
-    wanted = [*(request.get("AttributeNames") or []), *(request.get("MessageSystemAttributeNames") or [])]
+    wanted = _system_names(request)
     return {"Messages": [_told(message, wanted, request.get("MessageAttributeNames") or [], queue) for message in found]} if found else {}
+
+
+def _system_names(request: dict[str, Any]) -> list[str]:
+    """The older member and the newer mean the same, though the model says that the older takes names of queue attributes."""
+    names = [*(request.get("AttributeNames") or []), *(request.get("MessageSystemAttributeNames") or [])]
+    check_names(names, SYSTEM_NAMES | QUEUE_NAMES)
+    return names
 
 
 def _told(message: Message, system: list[str], names: list[str], queue: Record) -> dict[str, Any]:

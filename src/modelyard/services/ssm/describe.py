@@ -11,7 +11,7 @@ from modelyard.services.ssm.filters import check_filters, fits_filters
 from modelyard.services.ssm.get import METADATA, told_policies
 from modelyard.services.ssm.parameter import by_prefix, newest
 
-KEYS = {"Name", "Type", "KeyId", "Path", "Label", "Tier", "DataType", "tag:"}
+KEYS = ("Path", "Name", "Type", "KeyId", "Tier", "DataType", "tag:")
 
 
 @api.operation

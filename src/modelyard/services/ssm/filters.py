@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelyard.kernel.errors import validation
 from modelyard.kernel.records import Record
 from modelyard.services.ssm import api
 
-_OPTIONS = {"Name": {"Equals", "BeginsWith", "Contains"}, "Path": {"OneLevel", "Recursive"}}
-_PLAIN = {"Equals", "BeginsWith"}
-_VALUES = {"Type": {"String", "StringList", "SecureString"}, "Tier": {"Standard", "Advanced", "Intelligent-Tiering"}}
-MOST_VALUES = 50
+_TOLD = {"Path": ("Recursive", "OneLevel")}
+_PLAIN = ("BeginsWith", "Equals")
+_VALUES = {"Type": ("String", "StringList", "SecureString"), "Tier": ("Standard", "Advanced", "Intelligent-Tiering")}
+_PATH = re.compile(r"(/[A-Za-z0-9_.\-]+)*/?\Z")
+PATH_RULE = (
+    "The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\". It can't be "
+    'prefixed with "aws" or "ssm" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), '
+    '_ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol "/". '
+    "Valid example: /get/parameters2-/by1./path0_."
+)
 
 
-def check_filters(filters: Sequence[Mapping[str, Any]], keys: Collection[str]) -> None:
+def check_path(path: str) -> None:
+    """Raises what SSM says of a path that no parameter can be below."""
+    if not path.startswith("/") or not _PATH.match(path):
+        raise validation(PATH_RULE)
+
+
+def check_filters(filters: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
     """Raises what SSM says of a filter that it does not have. `keys` are those of the operation; `tag:` stands for all tags."""
     seen = set()
     for one in filters:
         key, option, values = one["Key"], one.get("Option"), one.get("Values") or []
         if key not in keys and not (key.startswith("tag:") and "tag:" in keys):
-            raise api.error.InvalidFilterKey(
-                f"The following filter key is not valid: {key}. Valid filter keys include: [{', '.join(sorted(keys))}]."
-            )
+            told = ", ".join(name for name in keys if name != "tag:")
+            raise api.error.InvalidFilterKey(f"The following filter key is not valid: {key}. Valid filter keys include: [{told}].")
         if key in seen:
-            raise api.error.InvalidFilterKey(f"The following filter key occurs more than once: {key}.")
+            raise api.error.InvalidFilterKey(
+                f"The following filter is duplicated in the request: {key}. A request can contain only one occurrence of a specific filter."
+            )
         seen.add(key)
         if not values and not key.startswith("tag:"):
             raise api.error.InvalidFilterValue(f"The following filter values are missing : null for filter key {key}")
-        if option is not None and option not in _OPTIONS.get(key, _PLAIN):
+        options = _TOLD.get(key, _PLAIN)
+        if option is not None and option not in options and (key, option) != ("Name", "Contains"):
             raise api.error.InvalidFilterOption(
-                f"The following filter option is not valid: {option}. Valid options include: [{', '.join(sorted(_OPTIONS.get(key, _PLAIN)))}]."
+                f"The following filter option is not valid: {option}. Valid options include: [{', '.join(options)}]."
             )
-        if key in _VALUES and (option or "Equals") == "Equals" and not set(values) <= _VALUES[key]:
+        wrong = [value for value in values if key in _VALUES and value not in _VALUES[key]]
+        if wrong and (option or "Equals") == "Equals":
             raise api.error.InvalidFilterValue(
-                f"The following filter value is not valid: {values}. Valid values include: {sorted(_VALUES[key])}"
+                f"The following filter value is not valid: {wrong[0]}. Valid values include: [{', '.join(_VALUES[key])}]."
             )
-        if key == "Path" and not all(value.startswith("/") for value in values):
-            raise api.error.InvalidFilterValue("The parameter path must begin with a slash.")
+        if key == "Path":
+            _check_paths(values)
+
+
+def _check_paths(values: Sequence[str]) -> None:
+    for value in values:
+        if value.lower().startswith(("/aws", "/ssm")):
+            raise validation(
+                'Filters for common parameters can\'t be prefixed with "aws" or "ssm" (case-insensitive). When using global parameters, '
+                "please specify within a global namespace."
+            )
+        check_path(value)
 
 
 def fits_filters(call: Any, record: Record, version: Mapping[str, Any], filters: Sequence[Mapping[str, Any]]) -> bool:
@@ -48,12 +75,12 @@ def fits_filters(call: Any, record: Record, version: Mapping[str, Any], filters:
 def _fits(call: Any, record: Record, version: Mapping[str, Any], key: str, option: str | None, values: Sequence[str]) -> bool:
     if key == "Path":
         return any(_below(record.name, value, option == "Recursive") for value in values)
-    if key == "Label":
-        return any(_compared(label, option, value) for label in record.spec.get("Labels", {}) for value in values)
+    if key == "Name":
+        return any(_compared(rooted(record.name), option, value if option == "Contains" else rooted(value)) for value in values)
     if key.startswith("tag:"):
         tag = call.store.tags(record.arn).get(key[4:])
         return tag is not None and (not values or any(_compared(tag, option, value) for value in values))
-    have = record.name if key == "Name" else version.get(key)
+    have = version.get(key)
     return have is not None and any(_compared(have, option, value) for value in values)
 
 
@@ -63,7 +90,11 @@ def _compared(have: str, option: str | None, value: str) -> bool:
     return value in have if option == "Contains" else have == value
 
 
+def rooted(name: str) -> str:
+    """`name` and `/name` are one parameter."""
+    return name if name.startswith("/") else f"/{name}"
+
+
 def _below(name: str, path: str, recursive: bool) -> bool:
-    prefix = path if path.endswith("/") else f"{path}/"
-    name = name if name.startswith("/") else f"/{name}"
+    prefix, name = path if path.endswith("/") else f"{path}/", rooted(name)
     return name.startswith(prefix) and (recursive or "/" not in name[len(prefix) :])

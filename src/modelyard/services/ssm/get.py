@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from modelyard.kernel.errors import ApiError, validation
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.ssm import api
-from modelyard.services.ssm.filters import check_filters, fits_filters
+from modelyard.services.ssm.filters import check_filters, check_path, fits_filters, rooted
 from modelyard.services.ssm.parameter import (
     by_prefix,
     labels_of,
@@ -52,13 +52,9 @@ def get_parameters(call, request):
 @api.operation
 def get_parameters_by_path(call, request):
     path = request["Path"]
-    if not path.startswith("/"):
-        raise validation(
-            'The parameter doesn\'t meet the parameter name requirements. The parameter name must begin with a forward slash "/". '
-            'It can\'t be prefixed with "aws" or "ssm" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore).'
-        )
+    check_path(path)
     filters = request.get("ParameterFilters") or []
-    check_filters(filters, {"Type", "KeyId", "Label"})
+    check_filters(filters, ("Type", "KeyId", "Label"))
     after = decode_token(request.get("NextToken"), api.error.InvalidNextToken, "") or ""
     limit, shown, last = request.get("MaxResults") or 10, [], ""
     for name, arn, version in _under(call, path if path.endswith("/") else f"{path}/", after, request, filters):
@@ -107,8 +103,8 @@ def _under(call: Any, prefix: str, after: str, request: Mapping[str, Any], filte
     for name, version in public_under(prefix, call.region):
         if name > after and (recursive or "/" not in name[len(prefix) :]):
             yield name, f"arn:aws:ssm:{call.region}::parameter/{name[1:]}", version
-    for record in by_prefix(call.store, call.account, call.region, prefix, after):
-        if not recursive and "/" in record.name[len(prefix) :]:
+    for record in by_prefix(call.store, call.account, call.region, "" if prefix == "/" else prefix, after):
+        if not recursive and "/" in rooted(record.name)[len(prefix) :]:
             continue
         number = next((record.spec.get("Labels", {}).get(one["Values"][0], 0) for one in filters if one["Key"] == "Label"), None)
         version = newest(record) if number is None else version_of(call, record, number)

@@ -22,7 +22,9 @@ def label_parameter_version(call, request):
     def labelled(now: Record) -> dict[str, Any]:
         labels = {**now.spec.get("Labels", {}), **dict.fromkeys(good, number)}
         if sum(version == number for version in labels.values()) > MOST:
-            raise api.error.ParameterVersionLabelLimitExceeded(f"A parameter version can have a maximum of {MOST} labels.")
+            raise api.error.ParameterVersionLabelLimitExceeded(
+                f"A parameter version can have a maximum of {MOST} labels. Move one or more labels to another version and try again."
+            )
         return {"Labels": labels}
 
     if good:

@@ -55,7 +55,9 @@ def split_name(call: Any, given: str) -> tuple[list[str], str]:
     if ":" in given:
         name, _, rest = given.partition(":")
         selector = f":{rest}"
-    if not name or ":" in selector[1:] or selector == ":":
+    if ":" in selector[1:]:
+        return [], ""
+    if not name or selector == ":":
         raise validation(
             f"Invalid parameter name. Please use correct syntax for referencing a version/label, such as name:version or name:label: {given}"
         )

@@ -124,7 +124,7 @@ def _check_value(request: Mapping[str, Any], kind: str) -> None:
     value, pattern = request["Value"], request.get("AllowedPattern")
     if not value:
         raise validation(
-            "1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1"
+            "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1"
         )
     if "{{" in value and "}}" in value.partition("{{")[2]:
         raise validation('Parameter value can\'t nest another parameter. Do not use "{{}}" in the value.')

@@ -9,6 +9,7 @@ from modelyard.services.sts import (  # noqa: E402, F401
     authorization_message,
     caller,
     federation,
+    saml,
     session_token,
     web_identity,
 )

@@ -44,5 +44,5 @@ def get_federation_token(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     return {
         "Credentials": credentials_field(credential),
         "FederatedUser": {"FederatedUserId": credential.principal.user_id, "Arn": arn},
-        **packed,
+        **(packed or {"PackedPolicySize": 0}),
     }

@@ -9,16 +9,11 @@ from typing import Any
 
 from modelyard.kernel.clock import real_now
 from modelyard.kernel.errors import ApiError
-from modelyard.kernel.identity import Principal
 from modelyard.kernel.records import Record
 from modelyard.kernel.service import Call
 from modelyard.services.iam import names
-from modelyard.services.iam.context import Context
-from modelyard.services.iam.document import PolicySet, compile_policy
-from modelyard.services.iam.evaluate import Policies, evaluate
-from modelyard.services.iam.request_context import of_principal, of_transport
-from modelyard.services.iam.trust import in_force
 from modelyard.services.sts import api, jwt, provider_keys
+from modelyard.services.sts.federated import admitted
 from modelyard.services.sts.session import credentials_field, invalid, packed_size, role_duration, session_policies
 
 _TAGS, _SOURCE = "https://aws.amazon.com/tags", "https://aws.amazon.com/source_identity"
@@ -37,7 +32,7 @@ def assume_role_with_web_identity(call: Call, request: dict[str, Any]) -> dict[s
     role = call.platform.identity.role(arn)
     tags, transitive, source = _passed(claims)
     keys = _keys(provider, claims)
-    if role is None or not all(_trusts(call, request, role, provider, keys, action, tags, source) for action in _actions(tags, source)):
+    if role is None or not admitted(call, role, provider, _ACTION, keys, request["RoleSessionName"], tags, source):
         raise ApiError("AccessDenied", f"Not authorized to perform {_ACTION}", 403)
     duration = role_duration(request, role, False)
     policies = session_policies(call, role.account, request)
@@ -112,30 +107,3 @@ def _passed(claims: dict[str, Any]) -> tuple[dict[str, str], list[str], str | No
 def _keys(provider: Record, claims: dict[str, Any]) -> dict[str, Any]:
     said = {claim: claims[claim] for claim in ("aud", "sub", "amr", "email", "oaud") if isinstance(claims.get(claim), (str, list))}
     return {f"{provider.name}:{claim}": value for claim, value in said.items()}
-
-
-def _actions(tags: dict[str, str], source: str | None) -> list[str]:
-    return [_ACTION, *(["sts:TagSession"] if tags else []), *(["sts:SetSourceIdentity"] if source else [])]
-
-
-def _trusts(
-    call: Call,
-    request: dict[str, Any],
-    role: Record,
-    provider: Record,
-    keys: dict[str, Any],
-    action: str,
-    tags: dict[str, str],
-    source: str | None,
-) -> bool:
-    caller = Principal("federated", "", provider.arn, "")
-    more = {
-        **{f"aws:RequestTag/{key}": value for key, value in tags.items()},
-        "aws:TagKeys": list(tags) or None,
-        "sts:RoleSessionName": request["RoleSessionName"],
-        "sts:SourceIdentity": source,
-        "aws:FederatedProvider": provider.arn,
-    }
-    context = Context(keys, of_transport(call), of_principal(caller, {}), more)
-    trust = PolicySet(compile_policy(in_force(call.store, role), f"the trust policy of role {role.name}"))
-    return evaluate(caller, Policies(PolicySet(())), action, role.arn, context, trust, role.account).allowed

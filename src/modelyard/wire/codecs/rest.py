@@ -43,9 +43,10 @@ class RestCodec(Codec):
         takes = []
         for name, member in (self.input.members if self.input else {}).items():
             maker = _TAKES.get(member.location or "")
-            take = maker(name, member, self) if maker is not None else None
-            if take is not None:
-                takes.append(take)
+            if maker is not None:
+                takes.append(maker(name, member, self))
+        if self.hoisted_headers and (hoisted := {h: (n, c) for h, n, c in self._header_members if h.startswith("x-amz-")}):
+            takes.append(_take_hoisted(hoisted))
         return takes
 
     def accept(self, route: Route, request: HttpRequest, body: bytes | Body) -> dict[str, Any]:
@@ -234,17 +235,14 @@ def _header_name(name: str, member: Shape) -> str:
     return member.trait("locationName", name).lower()
 
 
-def _take_hoisted(name: str, member: Shape, codec: RestCodec) -> Take | None:
-    """S3's x-amz-* headers in the query string of a presigned URL."""
-    key, convert = _header_name(name, member), _header_reader(member)
-    if not codec.hoisted_headers or not key.startswith("x-amz-"):
-        return None
+def _take_hoisted(members: dict[str, tuple[str, Callable[[str], Any]]]) -> Take:
+    """S3's x-amz-* headers in the query string of a presigned URL: (member, reader) by header. What a header says goes first."""
 
     def take(route: Route, request: HttpRequest, out: dict[str, Any]) -> None:
-        if name not in out:
-            for query_key, found in route.query.items():
-                if query_key.lower() == key:
-                    out[name] = convert(found[-1])
+        for key, found in route.query.items():
+            known = members.get(key.lower())
+            if known is not None and key.lower() not in request.index:
+                out[known[0]] = known[1](found[-1])
 
     return take
 
@@ -267,7 +265,7 @@ def _take_headers(name: str, member: Shape, codec: RestCodec) -> Take:
     return take
 
 
-_TAKES = {"uri": _take_label, "querystring": _take_query, "header": _take_hoisted, "headers": _take_headers}
+_TAKES = {"uri": _take_label, "querystring": _take_query, "headers": _take_headers}
 
 
 def _header_reader(member: Shape) -> Callable[[str], Any]:

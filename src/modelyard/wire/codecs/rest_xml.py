@@ -50,6 +50,12 @@ S3_ROOTS = {
 clients read any root, others do not."""
 
 
+_EMPTY_IN_TRUTH = {
+    "PutBucketPolicy",
+    "PutBucketTagging",
+    *(f"PutBucket{kind}Configuration" for kind in ("Analytics", "IntelligentTiering", "Inventory", "Metrics")),
+}
+
 ENCRYPTION = "x-amz-server-side-encryption"
 """What makes an object, not what reads it: S3 refuses it there."""
 
@@ -77,7 +83,7 @@ class RestXmlCodec(RestCodec):
         return xml.XmlReader().compile(self.payload_shape)
 
     def _writer(self, strict: bool) -> xml.XmlWriter:
-        return xml.XmlWriter(strict, scalars.write_iso8601_000 if self.is_s3 else scalars.write_iso8601)
+        return xml.XmlWriter(strict, scalars.write_iso8601_s3 if self.is_s3 else scalars.write_iso8601)
 
     @cached_property
     def _writers(self) -> dict[bool, Compiled]:
@@ -108,7 +114,7 @@ class RestXmlCodec(RestCodec):
         status, headers = self.bind(response, strict)
         if self.is_s3 and response.get("ContentRange"):
             status = 206  # the model does not say it
-        if self.is_s3 and self.operation in ("PutBucketPolicy", "PutBucketTagging"):
+        if self.is_s3 and self.operation in _EMPTY_IN_TRUTH:
             status = 204  # nor this
         headers += request_headers(self.is_s3, request_id)
         if self.output is None:

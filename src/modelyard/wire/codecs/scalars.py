@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 from modelyard.kernel.errors import ApiError
@@ -139,20 +140,25 @@ def write_iso8601_s(value: Any) -> str:
     return write_iso8601_ms(math.floor(epoch(value)))[:-5] + "Z"
 
 
-def write_iso8601_000(value: Any) -> str:
-    """`2026-01-02T03:04:05.000Z`: S3 knows whole seconds only, and writes three digits."""
-    return write_iso8601_ms(math.floor(epoch(value)))
-
-
 def write_iso8601_ms(value: Any) -> str:
-    """`2026-01-02T03:04:05.123Z`: EC2 always writes three digits."""
+    """`2026-01-02T03:04:05.678Z`: EC2 always writes three digits."""
     milliseconds = round(epoch(value) * 1000)
     when = _EPOCH + timedelta(milliseconds=milliseconds)
     return f"{when.year:04}-{when.month:02}-{when.day:02}T{when.hour:02}:{when.minute:02}:{when.second:02}.{milliseconds % 1000:03}Z"
 
 
+def write_iso8601_s3(value: Any) -> str:
+    """`2026-01-02T03:04:05.000Z`: S3 keeps whole seconds (Last-Modified is an HTTP date) and always writes three digits."""
+    return write_iso8601_ms(math.floor(epoch(value)))
+
+
 def write_rfc822(value: Any) -> str:
-    return formatdate(math.floor(epoch(value)), usegmt=True)
+    return _http_date(math.floor(epoch(value)))
+
+
+@lru_cache(4096)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def write_unix_text(value: Any) -> str:

@@ -198,7 +198,7 @@ def escape_attribute(text: str) -> str:
 class XmlWriter(Compiler):
     """Members to elements. A compiled function takes `(value, tag, append)`, where tag is the element's name.
 
-    `ec2` and `s3` write timestamps with milliseconds always (`iso8601_ms`).
+    `ec2` and `s3` write timestamps with three digits of milliseconds always.
     """
 
     def __init__(self, strict: bool = False, timestamp: Callable[[Any], str] = scalars.write_iso8601) -> None:

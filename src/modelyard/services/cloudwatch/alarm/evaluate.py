@@ -113,9 +113,12 @@ def reason(alarm: Mapping[str, Any], verdict: Verdict) -> str:
     told = [point for point in verdict.points if _breaches(alarm, point) == alarmed]
     least = needed if alarmed else periods - needed + 1
     compared = f"{were(len(told))} {'' if alarmed else 'not '}{COMPARE[alarm['ComparisonOperator']][1]} the threshold ({number(alarm['Threshold'])})"
+    listed = ", ".join(f"{number(point.value or 0.0)} ({short(point.start)})" for point in reversed(told[-SHOWN:]))
+    if "DatapointsToAlarm" not in alarm:  # CloudWatch counts out of how many only where the alarm says so
+        start = f"Threshold Crossed: {count(len(told), 'datapoint')}"
+        return f"{start} [{listed}] {compared}." if len(told) <= SHOWN else f"{start} {compared}. The most recent datapoints: [{listed}]."
     arrow = "OK -> ALARM" if alarmed else "ALARM -> OK"
     minimum = f"(minimum {count(least, 'datapoint')} for {arrow} transition)."
-    listed = ", ".join(f"{number(point.value or 0.0)} ({short(point.start)})" for point in reversed(told[-SHOWN:]))
     start = f"Threshold Crossed: {len(told)} out of the last {periods} datapoints"
     if len(told) <= SHOWN:
         return f"{start} [{listed}] {compared} {minimum}"

@@ -47,6 +47,7 @@ def _notification(record: Record, old: State, new: State) -> dict[str, Any]:
         "OKActions": alarm.get("OKActions", []),
         "AlarmActions": alarm.get("AlarmActions", []),
         "InsufficientDataActions": alarm.get("InsufficientDataActions", []),
+        "ActionExecutedAfterMuteWindow": False,  # no mute rules
     }
     if "AlarmRule" not in alarm:
         return {**made, "Trigger": _trigger(alarm)}
@@ -81,7 +82,7 @@ def _trigger(alarm: Mapping[str, Any]) -> dict[str, Any]:
         trigger["DatapointsToAlarm"] = alarm["DatapointsToAlarm"]
     return trigger | {
         "ComparisonOperator": alarm["ComparisonOperator"],
-        "Threshold": alarm["Threshold"],
+        "Threshold": float(alarm["Threshold"]),
         "TreatMissingData": alarm.get("TreatMissingData", "missing"),
         "EvaluateLowSampleCountPercentile": alarm.get("EvaluateLowSampleCountPercentile", ""),
     }

@@ -14,12 +14,13 @@ from modelyard.services.cloudwatch.expressions.parse import ExpressionError
 @dataclass(frozen=True)
 class Series:
     """`points` is start of period (epoch seconds) → value; `period` in seconds; `origin` what PROP() of a label may ask: MetricName,
-    Namespace, Stat, Dim.<name>."""
+    Namespace, Stat, Dim.<name>. `units` are there where the metric has values of several; the first one's are these."""
 
     points: Mapping[float, float]
     label: str = ""
     period: float = 60.0
     origin: Mapping[str, str] = field(default_factory=dict)
+    units: tuple[str, ...] = ()
 
     def map(self, function: Callable[[float], float | None]) -> Series:
         made = {at: _try(function, value) for at, value in self.points.items()}

@@ -4,48 +4,49 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from modelyard.services.logs.insights.advanced import diff, filter_index, join, pattern, unmask
 from modelyard.services.logs.insights.expressions import Malformed, Parser, Value, matched, truth
+from modelyard.services.logs.insights.program import MOST_ROWS, Program, Step, Sub
+from modelyard.services.logs.insights.sources import read_source
 from modelyard.services.logs.insights.values import Row, sort_key, text
 
-MOST_ROWS = 10_000
 MOST_GROUPS = 100_000
-NOT_BUILT = {"pattern", "diff", "unmask", "anomaly", "source", "lookup", "filterindex", "join"}
-Step = Callable[[Iterable[Row]], Iterator[Row]]
-
-
-@dataclass
-class Program:
-    """`steps` in order; `newest_first` is how events are best read; `shown`: columns in order; `plain`: rows are still events."""
-
-    steps: list[Step] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    plain: bool = True
-    newest_first: bool = True
-    limited: bool = False
-    passing: bool = True
-    """Nothing so far changes the order of events or their number but by leaving out."""
-
-    filters: int = 0
-    """How many of the steps lie before the first that counts, sorts or cuts: what passes those has matched."""
-    count: Step = iter
-
-    def rows(self, events: Iterable[Row]) -> Iterator[Row]:
-        found: Iterable[Row] = events
-        for step in (*self.steps[: self.filters], self.count, *self.steps[self.filters :]):
-            found = step(found)
-        return iter(found)
+NOT_BUILT = {"anomaly", "lookup", "logcompare", "addtotals"}
 
 
 def compile_query(query: str, now_ms: int) -> Program:
     """Raises Malformed."""
-    parser, program = Parser(query, now_ms), Program()
+    parser = Parser(query, now_ms)
+    subs: list[Sub] = []
+
+    def inner() -> Sub:
+        """Reads a query up to the parenthesis that closes it."""
+        kept, parser.columns, parser.slots = (parser.columns, parser.slots), None, None
+        sub = Sub(_read(parser, ")"))
+        parser.columns, parser.slots = kept
+        subs.append(sub)
+        return sub
+
+    parser.inner = inner
+    program = _read(parser, "")
+    program.subs = subs
+    program.unmasks = parser.unmasks or any(one.unmasks for one in (program, *(sub.program for sub in subs)))
+    return program
+
+
+def _read(parser: Parser, closing: str) -> Program:
+    """Commands up to the end, or up to `closing`."""
+    program = Program()
     if parser.peek().kind == "end":
         raise Malformed("the query is empty", 0, 0)
     parser.take("|")
+    if parser.take("source"):
+        program.source = read_source(parser)
+        if _ended(parser, closing):
+            return _shown(program)
     while True:
         token = parser.next()
         read = _COMMANDS.get(token.text.lower()) if token.kind == "name" else None
@@ -53,17 +54,27 @@ def compile_query(query: str, now_ms: int) -> Program:
             if token.text.lower() in NOT_BUILT:
                 raise Malformed(f"the command {token.text} is not built on this platform yet", token.start, token.end - 1)
             raise parser.unexpected(token, f"expected one of {', '.join(sorted(_COMMANDS))}")
-        open_still = program.filters == len(program.steps) and read in (_fields, _filter, _parse, _display)
+        open_still = program.filters == len(program.steps) and read in (_fields, _filter, _parse, _display, filter_index)
         read(parser, program)
         if open_still:
             program.filters = len(program.steps)
-        after = parser.next()
-        if after.kind == "end":
-            break
-        if after.text != "|":
-            raise parser.unexpected(after)
-    if not program.shown:
-        program.shown = ["@timestamp", "@message"]
+        if _ended(parser, closing):
+            return _shown(program)
+
+
+def _ended(parser: Parser, closing: str) -> bool:
+    after = parser.next()
+    if after.kind == "end" and not closing:
+        return True
+    if closing and after.text == closing:
+        return True
+    if after.text != "|":
+        raise parser.unexpected(after)
+    return False
+
+
+def _shown(program: Program) -> Program:
+    program.shown = program.shown or ["@timestamp", "@message"]
     return program
 
 
@@ -118,6 +129,7 @@ def _limit(parser: Parser, program: Program) -> None:
 def _sort(parser: Parser, program: Program) -> None:
     keys: list[tuple[Value, bool]] = []
     only = ""
+    parser.take("by")
     while True:
         value, only = parser.expression()
         way = parser.take("asc", "desc")
@@ -346,4 +358,9 @@ _COMMANDS: dict[str, Callable[[Parser, Program], None]] = {
     "parse": _parse,
     "dedup": _dedup,
     "unnest": _unnest,
+    "pattern": pattern,
+    "diff": diff,
+    "join": join,
+    "filterindex": filter_index,
+    "unmask": unmask,
 }

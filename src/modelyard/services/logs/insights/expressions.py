@@ -21,10 +21,10 @@ DEEPEST = 60
 _SPACE = re.compile(r"(?:\s+|#[^\n]*)*")
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<span>\d+[A-Za-z]+)
+    |(?P<span>(?!\d+[eE]\d)\d+[A-Za-z]+)
     |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)
-    |(?P<name>[@A-Za-z_][\w@]*(?:\.[\w@]+)*|`[^`]+`)
-    |(?P<op>=~|!=|<=|>=|==|[-+*/%^=<>(),|\[\]])""",
+    |(?P<name>[@A-Za-z_][\w@]*(?:\.(?:[\w@]+|`[^`]+`))*|`[^`]+`)
+    |(?P<op>=~|!=|<=|>=|==|[-+*/%^=<>(),|:\[\]])""",
     re.VERBOSE,
 )
 _REGEX = re.compile(r"/((?:[^/\\\n]|\\.)+)/(i?)")
@@ -73,6 +73,9 @@ class Parser:
         self.query, self.now_ms, self.at = query, now_ms, 0
         self.columns: set[str] | None = None
         self.slots: list[Slot] | None = None
+        self.unmasks = False
+        self.inner: Callable[[], Any] = lambda: None
+        """Reads a query within this one, up to its closing parenthesis."""
         self._depth = 0
 
     # --- tokens ------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ class Parser:
         token = self.next()
         if token.kind != "name":
             raise self.unexpected(token, "expected the name of a field")
-        return token.text.strip("`")
+        return token.text.replace("`", "")
 
     def names(self) -> list[str]:
         found = [self.name()]
@@ -234,6 +237,9 @@ class Parser:
         opened = self.next()
         if opened.text not in ("[", "("):
             raise self.unexpected(opened, "expected a list in square brackets")
+        if opened.text == "(" and self.peek().text.lower() in ("source", "fields", "filter", "stats", "parse"):
+            sub = self.inner()
+            return lambda row: (value := values.text(left(row))) is not None and value in sub.values()
         items = [self._sum()]
         while self.take(","):
             items.append(self._sum())
@@ -283,7 +289,7 @@ class Parser:
                 return lambda row: low == "true"
             if low == "null":
                 return lambda row: None
-            name = token.text.strip("`")
+            name = token.text.replace("`", "")
             return lambda row: row[name]
         raise self.unexpected(token)
 
@@ -311,6 +317,7 @@ class Parser:
             self.expect(")")
             move = span.floor if name == "datefloor" else span.ceil
             return lambda row: None if (at := number(value(row))) is None else move(at)
+        self.unmasks |= name == "unmask"
         if name not in FUNCTIONS:
             raise Malformed(f"unknown function {token.text} at line {self._line(token.start)}", token.start, token.end - 1)
         fewest, most, function = FUNCTIONS[name]

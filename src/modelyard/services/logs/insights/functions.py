@@ -145,6 +145,7 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {
     "sqrt": (1, 1, _numeric(math.sqrt)),
     "ispresent": (1, 1, lambda value: value is not None),
     "coalesce": (1, MANY, lambda *given: next((value for value in given if value is not None), None)),
+    "unmask": (1, 1, lambda value: value),
     "isempty": (1, 1, lambda value: value is None or text(value) == ""),
     "isblank": (1, 1, lambda value: value is None or not text(value).strip()),
     "concat": (1, MANY, lambda *given: "".join(text(value) or "" for value in given)[:LONGEST_TEXT]),

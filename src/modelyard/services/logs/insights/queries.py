@@ -13,13 +13,16 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.paging import decode_token, encode_token
 from modelyard.services.logs import api
-from modelyard.services.logs.groups import the_group, the_named_group
+from modelyard.services.logs.groups import group_arn, the_group, the_named_group
 from modelyard.services.logs.insights.commands import compile_query
 from modelyard.services.logs.insights.expressions import Malformed
+from modelyard.services.logs.insights.program import Program
 from modelyard.services.logs.insights.query_store import Query, QueryStore
 from modelyard.services.logs.insights.values import document_of, leaves, text
+from modelyard.services.logs.log_store import Group
 
-MOST_GROUPS, MOST_AT_ONCE = 50, 30
+MOST_GROUPS, MOST_BY_SOURCE, MOST_AT_ONCE = 50, 10_000, 30
+MEMBERS = ("logGroupName", "logGroupNames", "logGroupIdentifiers")
 MILLISECONDS_FROM = 100_000_000_000
 """Start and end are epoch seconds; what is larger than this is taken as milliseconds, as AWS does."""
 PAGE_ROWS, MOST_FIELDS = 10_000, 1000
@@ -31,15 +34,17 @@ def start_query(call, request):
     language = request.get("queryLanguage", "CWLI")
     if language != "CWLI":
         raise api.error.InvalidParameterException(f"Queries in {language} are not built on this platform yet; use Logs Insights QL (CWLI).")
-    groups = [_searched(call, name) for name in _named_groups(request)]
     start, end = _ms(request["startTime"], 0), _ms(request["endTime"], 999)
     if end < start:
         raise api.error.InvalidParameterException("Query's end time must not be before its start time.")
     now = int(call.now() * 1000)
     try:
-        compile_query(request["queryString"], now)
+        program = compile_query(request["queryString"], now)
     except Malformed as problem:
         raise _malformed(problem.message, problem.start, problem.end) from None
+    groups = _groups(call, request, program)
+    if program.source is not None:
+        start, end = (given if said is None else said for given, said in ((start, program.source.start_ms), (end, program.source.end_ms)))
     if groups and all(end < max(group.oldest_ms(now), 0) for group in groups):
         raise _malformed(
             "Query's end date and time is either before the log groups creation time or exceeds the log groups log retention settings"
@@ -169,7 +174,7 @@ _NOTHING = {"recordsMatched": 0.0, "recordsScanned": 0.0, "bytesScanned": 0.0}
 
 
 def _named_groups(request: dict) -> list[str]:
-    given = [member for member in ("logGroupName", "logGroupNames", "logGroupIdentifiers") if request.get(member)]
+    given = [member for member in MEMBERS if request.get(member)]
     if len(given) != 1:
         raise api.error.InvalidParameterException(
             "A StartQuery operation must include exactly one of logGroupName, logGroupNames, logGroupIdentifiers."
@@ -179,6 +184,34 @@ def _named_groups(request: dict) -> list[str]:
     if len(names) > MOST_GROUPS:
         raise api.error.InvalidParameterException(f"A query can search at most {MOST_GROUPS} log groups.")
     return list(dict.fromkeys(names))
+
+
+def _groups(call, request: dict, program: Program) -> list[Group]:
+    """The groups that are asked, by SOURCE or by members of the request; of those the request does not name, whether the caller may."""
+    sources = [sub.program.source for sub in program.subs if sub.program.source is not None]
+    if program.source is None:
+        groups = [_searched(call, name) for name in _named_groups(request)]
+    else:
+        if any(request.get(member) for member in MEMBERS):
+            raise api.error.InvalidParameterException(
+                "Log groups are given by SOURCE in the query or by a member of the request, not by both."
+            )
+        sources.append(program.source)
+        groups = []
+    for source in sources:
+        for name in source.names:
+            _searched(call, name)
+        found = source.groups(call.platform.logs, call.account, call.region)
+        if len(found) > MOST_BY_SOURCE:
+            raise api.error.InvalidParameterException(f"SOURCE selects more than {MOST_BY_SOURCE} log groups; select fewer.")
+        for name in found:
+            call.authorize("logs:StartQuery", f"{group_arn(call, name)}:*")
+        if source is program.source:
+            groups = [_searched(call, name) for name in found]
+    if program.unmasks:
+        for group in groups:
+            call.authorize("logs:Unmask", f"{group_arn(call, group.name)}:*")
+    return groups
 
 
 def _searched(call, name: str):

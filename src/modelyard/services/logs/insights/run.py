@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from time import monotonic
 from typing import Any
 
 from modelyard.services.logs import api
+from modelyard.services.logs.indexes import indexed
 from modelyard.services.logs.insights.commands import TooManyGroups, compile_query
 from modelyard.services.logs.insights.expressions import Malformed, TooSlow
+from modelyard.services.logs.insights.program import Program
 from modelyard.services.logs.insights.query_store import Query, QueryStore
-from modelyard.services.logs.insights.values import Row, text
+from modelyard.services.logs.insights.values import EarlierRow, Row, text
 from modelyard.services.logs.log_store import LogEvent
 
 log = logging.getLogger("modelyard.logs.insights")
 LONGEST_S, TELL_S, LOOK_EVERY = 3600.0, 0.5, 512
-DEFAULT_ROWS = 10_000
+DEFAULT_ROWS, MOST_INNER = 10_000, 50_000
+SHIFTS_MS = {"previousday": 86_400_000, "previousweek": 7 * 86_400_000, "previousmonth": 30 * 86_400_000}
 
 
 class Stopped(Exception):
@@ -60,13 +63,25 @@ def _rows(scan: Scan, query: Query) -> list[list[list[str]]]:
     if limit is None or program.limited:
         limit = 100_000 if program.limited else DEFAULT_ROWS
     program.count = scan.match
+    for sub in program.subs:
+        sub.rows = list(islice(sub.program.rows(scan.events(sub.program)), MOST_INNER + 1))
+        if len(sub.rows) > MOST_INNER:
+            raise TooManyGroups(f"a query within the query has more than {MOST_INNER} rows")
     found = []
-    for row in islice(program.rows(scan.events(program.newest_first)), limit):
+    events = scan.events(program)
+    if program.diff is not None:
+        events = chain(events, scan.events(program, earlier_ms(query, program.diff)))
+    for row in islice(program.rows(events), limit):
         told = [[name, said] for name in program.shown if (said := text(row[name])) is not None]
         if program.plain:
             told.append(["@ptr", row["@ptr"]])
         found.append(told)
     return found
+
+
+def earlier_ms(query: Query, span: str) -> int:
+    """How long before lies the span that a query is compared with."""
+    return SHIFTS_MS.get(span) or query.spec["end_ms"] + 1 - query.spec["start_ms"]
 
 
 class Scan:
@@ -92,11 +107,17 @@ class Scan:
             self.matched += 1
             yield row
 
-    def events(self, newest_first: bool) -> Iterator[Row]:
+    def events(self, program: Program, earlier_ms: int = 0) -> Iterator[Row]:
+        """Of the groups of the program's SOURCE, or of the query. With `earlier_ms` those of so much before."""
         query, sources, floors, streams = self._query, {}, {}, []
-        for name in query.spec["groups"]:
+        names, start_ms, end_ms = query.spec["groups"], query.spec["start_ms"], query.spec["end_ms"]
+        if program.source is not None:
+            names = program.source.groups(self._logs, query.account, query.region)
+            start_ms = start_ms if program.source.start_ms is None else program.source.start_ms
+            end_ms = end_ms if program.source.end_ms is None else program.source.end_ms
+        for name in names:
             group = self._logs.group(query.account, query.region, name)
-            if group is None:
+            if group is None or not set(program.indexed) <= indexed(self._logs, group):
                 continue
             self.groups += 1
             for stream in self._logs.streams(group, limit=1_000_000):
@@ -105,8 +126,9 @@ class Scan:
                 streams.append(stream)
         began = told = monotonic()
         events: Iterator[LogEvent] = self._logs.scan(
-            streams, start_ms=query.spec["start_ms"], end_ms=query.spec["end_ms"] + 1, newest_first=newest_first
+            streams, start_ms=start_ms - earlier_ms, end_ms=end_ms + 1 - earlier_ms, newest_first=program.newest_first
         )
+        make = EarlierRow if earlier_ms else Row
         for event in events:
             if event.at_ms < floors[event.stream_id]:
                 continue
@@ -118,4 +140,4 @@ class Scan:
                     raise Stopped
                 if now - began > LONGEST_S:
                     raise Expired
-            yield Row(event, sources[event.stream_id])
+            yield make(event, sources[event.stream_id])

@@ -56,6 +56,12 @@ class Row(dict):
         return None if self.document is None else dig(self.document, name)
 
 
+class EarlierRow(Row):
+    """An event of the span that a query is compared with."""
+
+    __slots__ = ()
+
+
 def document_of(message: str) -> Any:
     """The object or list that a message is, or None."""
     start = message.lstrip()[:1]

@@ -40,8 +40,6 @@ def create_processing_job(call, request):
     check_config(call, request.get("ExperimentConfig"))
     name = request["ProcessingJobName"]
     arn = arn_of(call, "processing-job", name)
-    if tags:
-        call.authorize("sagemaker:AddTags", arn)
     if call.store.by_arn(arn):  # names that differ only in case have one ARN
         raise _taken(arn)
     try:
