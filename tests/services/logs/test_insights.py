@@ -58,6 +58,8 @@ def rows(answer):
         ("filter @message like /lat\\w+ :=/ | fields strlen(level) as n, @logStream", [{"@logStream": "s"}]),
         ('filter @message not like "level" | display @log', [{"@log": "123456789012:/q"}]),
         ("stats count(*) as n by level | sort n desc, level | limit 2", [{"level": "INFO", "n": "2"}, {"n": "1"}]),
+        ("fields ms | filter ms > 1.1e2 | sort by ms desc", [{"ms": "250"}, {"ms": "110.5"}]),
+        ("fields user.`name` as who | filter ms = 25e1", [{"who": "bob"}]),
         ("filter ispresent(level) | stats sum(ms), avg(ms), min(ms), max(ms) - min(ms) as span, pct(ms, 50) as p50",
          [{"sum(ms)": "400.5", "avg(ms)": "100.125", "min(ms)": "10", "span": "240", "p50": "70.25"}]),
         ("stats count_distinct(level) as d, latest(level) as last, earliest(path) as first, sortsFirst(level) as a, sortsLast(level) as z",

@@ -131,7 +131,7 @@ def filter_index(parser: Parser, program: Program) -> None:
     token = parser.peek()
     if token.kind != "name":
         raise parser.unexpected(token, "expected the name of an indexed field")
-    program.indexed.append(token.text.strip("`"))
+    program.indexed.append(token.text.replace("`", ""))
     value, _ = parser.expression()
     program.steps.append(lambda rows: (row for row in rows if truth(value(row))))
 

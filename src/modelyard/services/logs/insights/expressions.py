@@ -21,9 +21,9 @@ DEEPEST = 60
 _SPACE = re.compile(r"(?:\s+|#[^\n]*)*")
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<span>\d+[A-Za-z]+)
+    |(?P<span>(?!\d+[eE]\d)\d+[A-Za-z]+)
     |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)
-    |(?P<name>[@A-Za-z_][\w@]*(?:\.[\w@]+)*|`[^`]+`)
+    |(?P<name>[@A-Za-z_][\w@]*(?:\.(?:[\w@]+|`[^`]+`))*|`[^`]+`)
     |(?P<op>=~|!=|<=|>=|==|[-+*/%^=<>(),|:\[\]])""",
     re.VERBOSE,
 )
@@ -125,7 +125,7 @@ class Parser:
         token = self.next()
         if token.kind != "name":
             raise self.unexpected(token, "expected the name of a field")
-        return token.text.strip("`")
+        return token.text.replace("`", "")
 
     def names(self) -> list[str]:
         found = [self.name()]
@@ -289,7 +289,7 @@ class Parser:
                 return lambda row: low == "true"
             if low == "null":
                 return lambda row: None
-            name = token.text.strip("`")
+            name = token.text.replace("`", "")
             return lambda row: row[name]
         raise self.unexpected(token)
 
