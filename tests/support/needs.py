@@ -30,6 +30,11 @@ LARGE = ("pytorch-2.13", "huggingface-4.57", "tensorflow-2.15", "tensorflow-2.19
 """Images of more than a GiB, whose build takes a minute with packages at hand and many without."""
 
 
+def only_on_sqlite(why: str) -> pytest.MarkDecorator:
+    """Of a test that looks into SQLite itself, where the tests run on PostgreSQL (tests/support/postgres.py)."""
+    return pytest.mark.skipif(os.environ.get("MODELYARD_TEST_STORE") == "postgresql", reason=why)
+
+
 def large_image(env: str) -> Path:
     """The environment of a large image. Skips unless it is built already (`modelyard images build NAME`) or
     MODELYARD_TEST_LARGE_IMAGES is set, which builds it."""

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from modelyard.services.s3 import blobs
 from modelyard.services.s3.ingest import SMALL
 from modelyard.services.s3.verify import verify
+from tests.support.needs import only_on_sqlite
 from tests.support.platform import InProcess
 
 
@@ -80,6 +81,7 @@ def test_files(yard, s3, room, after):
     assert s3.get_object(Bucket="bkt", Key="new")["Body"].read() == body
 
 
+@only_on_sqlite("a limit of SQLite's own")
 def test_the_index(yard, s3):
     """SQLite's own limit of pages: it fails as it does on a full disk."""
     writer = yard.platform.parts["s3"].index.db._writer

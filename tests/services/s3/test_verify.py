@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from modelyard.cli import doctor, exits
 from modelyard.services.s3.ingest import SMALL
 from modelyard.services.s3.verify import verify
+from tests.support.needs import only_on_sqlite
 from tests.support.platform import InProcess
 
 PART = 5 << 20
@@ -78,6 +79,7 @@ def test_each_damage_is_named(filled):
     assert verify(filled, 3600.0).orphans == []
 
 
+@only_on_sqlite("the command takes the store from the settings that `modelyard up` leaves in the data folder")
 def test_the_command_and_its_exit_code(filled, yard, capsys):
     asked = argparse.Namespace(data=yard.platform.settings.data, json=True, verify=True)
     assert doctor.run(asked) == exits.OK

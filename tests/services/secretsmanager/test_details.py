@@ -54,7 +54,7 @@ def test_every_operation_refuses_what_is_no_name(sm, name):
         "untag_resource": {"TagKeys": ["a"]},
     }
     for operation, more in told.items():
-        with pytest.raises(ClientError, match="Invalid name. Must be a valid name") as caught:
+        with pytest.raises(ClientError, match="Invalid name") as caught:
             getattr(sm, operation)(SecretId=name, **more)
         assert caught.value.response["Error"]["Code"] == "ValidationException"
 

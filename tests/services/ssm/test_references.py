@@ -70,3 +70,18 @@ def test_a_name_with_and_without_its_slash_is_one(yard):
     ssm.put_parameter(Name="/a/b", Value="v", Type="String")
     for asked in ("a/b", "/a//b"):
         refused("ValidationException", ssm.get_parameter, "sub-paths divided by slash symbol", Name=asked)
+
+
+def test_an_image_is_another_one_in_each_region(yard):
+    here, there = yard.client("ssm"), yard.client("ssm", region="eu-north-1")
+    for name in (
+        "ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+        "ami-windows-latest/Windows_Server-2022-English-Full-Base",
+        "ecs/optimized-ami/amazon-linux-2023/arm64/recommended/image_id",
+        "debian/release/12/latest/amd64",
+    ):
+        ids = {client.get_parameter(Name=f"/aws/service/{name}")["Parameter"]["Value"] for client in (here, there)}
+        assert len(ids) == 2 and all(one.startswith("ami-0") for one in ids)
+    recommended = "/aws/service/ecs/optimized-ami/amazon-linux-2/recommended"
+    whole = json.loads(here.get_parameter(Name=recommended)["Parameter"]["Value"])
+    assert whole["image_id"] == here.get_parameter(Name=f"{recommended}/image_id")["Parameter"]["Value"]

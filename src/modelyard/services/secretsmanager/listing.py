@@ -36,6 +36,7 @@ def list_secrets(call, request):
     told = []
     for one in found[:limit]:
         versions = {name: version["Stages"] for name, version in one.spec["Versions"].items() if version["Stages"]}
-        entry = {member: value for member, value in described(call, one).items() if member != "ReplicationStatus"}  # no member of the list's
+        entry = described(call, one)
+        entry.pop("ReplicationStatus", None)  # DescribeSecret has it only
         told.append(entry | ({"SecretVersionsToStages": versions} if versions else {}))
     return {"SecretList": told, **({"NextToken": encode_token(place(found[limit - 1]))} if len(found) > limit else {})}

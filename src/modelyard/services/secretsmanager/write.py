@@ -75,10 +75,11 @@ def create_secret(call, request):
 
 @api.operation
 def put_secret_value(call, request):
-    record, value = the_secret(call, request["SecretId"]), _value(request)
-    check_primary(record)
+    value = _value(request)
     if value is None:
         raise api.error.InvalidRequestException("You must provide either SecretString or SecretBinary.")
+    record = the_secret(call, request["SecretId"])
+    check_primary(record)
     stages = list(dict.fromkeys(request.get("VersionStages") or [CURRENT]))
     token = request_token(request)
     record = _put(call, record, token, value, stages, {})

@@ -1,12 +1,13 @@
 """Public parameters under /aws/service that templates take as defaults: read only, and of no account.
 
-Their values name what is here, not what Amazon runs: an AMI ID is made from the parameter's name, so that it is the same everywhere
-on this platform and names the same system; regions are those that botocore knows.
+Their values name what is here, not what Amazon runs: an AMI ID is made from the region and the parameter's name, so that it is another one
+in each region, as AWS's are, and always the same there; regions are those that botocore knows.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -25,7 +26,12 @@ _DEEP_LEARNING = (
     "oss-nvidia-driver-gpu-pytorch-2.7-amazon-linux-2023",
 )  # fmt: skip
 _UBUNTU = ("18.04", "20.04", "22.04", "24.04")
-_ECS = ("amazon-linux-2", "amazon-linux-2023")
+_ECS = {
+    **dict.fromkeys(("amazon-linux-2", "amazon-linux-2/arm64", "amazon-linux-2/gpu", "amazon-linux-2/inf", "amazon-linux-2/kernel-5.10"), "Amazon Linux 2"),
+    **dict.fromkeys(("amazon-linux-2023", "amazon-linux-2023/arm64", "amazon-linux-2023/gpu", "amazon-linux-2023/neuron"), "Amazon Linux 2023"),
+}  # fmt: skip
+_WINDOWS = tuple(f"Windows_Server-{year}-English-{kind}-Base" for year in (2016, 2019, 2022, 2025) for kind in ("Full", "Core"))
+_DEBIAN = ("11", "12", "13")
 _WORLD = f"{ROOT}global-infrastructure/"
 _CALLED = {"applicationautoscaling": "application-autoscaling"}
 _PARTS = {"modelyard", "sagemaker_runtime", "sagemaker_metrics"}
@@ -39,21 +45,35 @@ _DISTRIBUTION_ACCOUNTS = {
 """Whose images SageMaker Distribution is. Source: "SageMaker Distribution" in the SageMaker developer guide."""
 
 
-def ami_id(name: str) -> str:
-    return "ami-0" + hashlib.sha256(name.encode()).hexdigest()[:16]
+def ami_id(name: str, region: str) -> str:
+    return "ami-0" + hashlib.sha256(f"{region} {name}".encode()).hexdigest()[:16]
 
 
-@cache
-def _fixed() -> Mapping[str, tuple[str, str]]:
-    """Name → (value, data type)."""
+def _images(region: str) -> dict[str, tuple[str, str]]:
+    """Name → (ID of an image, data type)."""
     images = [f"{ROOT}ami-amazon-linux-latest/{name}" for name in _AMAZON_LINUX]
     for release in _UBUNTU:
         for machine in ("amd64", "arm64"):
             disk = "ebs-gp3" if release == "24.04" else "ebs-gp2"
             images.append(f"{ROOT}canonical/ubuntu/server/{release}/stable/current/{machine}/hvm/{disk}/ami-id")
-    images += [f"{ROOT}ecs/optimized-ami/{system}/recommended/image_id" for system in _ECS]
+    images += [f"{ROOT}debian/release/{release}/latest/{machine}" for release in _DEBIAN for machine in ("amd64", "arm64")]
+    images += [f"{ROOT}ami-windows-latest/{name}" for name in _WINDOWS]
     images += [f"{ROOT}deeplearning/ami/x86_64/{name}/latest/ami-id" for name in _DEEP_LEARNING]
-    found = {name: (ami_id(name), IMAGE) for name in images}
+    found = {name: (ami_id(name, region), IMAGE) for name in images}
+    for system, title in _ECS.items():
+        recommended = f"{ROOT}ecs/optimized-ami/{system}/recommended"
+        image = ami_id(f"{recommended}/image_id", region)
+        whole = {"schema_version": 1, "image_name": f"ecs-optimized-{system.replace('/', '-')}", "image_id": image, "os": title}
+        found[f"{recommended}/image_id"] = (image, IMAGE)
+        found[recommended] = (json.dumps(whole), "text")
+        found |= {f"{recommended}/{member}": (whole[member], "text") for member in ("image_name", "os")}
+    return found
+
+
+@cache
+def _world() -> Mapping[str, tuple[str, str]]:
+    """Name → (value, data type) of what is the same in all regions."""
+    found: dict[str, tuple[str, str]] = {}
     services = _services()
     for service in services:
         found[f"{_WORLD}services/{service}"] = (service, "text")
@@ -101,7 +121,7 @@ def public_under(path: str, region: str) -> list[tuple[str, dict[str, Any]]]:
 @cache
 def _in_region(region: str) -> Mapping[str, tuple[str, str]]:
     owner = _DISTRIBUTION_ACCOUNTS.get(region)
-    return dict(sorted({**_fixed(), **({_DISTRIBUTION: (owner, "text")} if owner else {})}.items()))
+    return dict(sorted({**_world(), **_images(region), **({_DISTRIBUTION: (owner, "text")} if owner else {})}.items()))
 
 
 def _version(value: str, data_type: str) -> dict[str, Any]:

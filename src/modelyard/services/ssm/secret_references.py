@@ -27,7 +27,7 @@ def referenced(call: Any, given: str, decrypt: bool) -> dict[str, Any]:
     """The Parameter that stands for a secret. Raises ParameterNotFound, ValidationException, or the AccessDenied of Secrets Manager."""
     if not decrypt:
         raise validation("WithDecryption flag must be True for retrieving a Secret Manager secret.")
-    name, colon, version = given.removeprefix(PREFIX).partition(":")
+    name, _, version = given.removeprefix(PREFIX).partition(":")
     request = {"SecretId": name} | ({"VersionId" if _ID.match(version) else "VersionStage": version} if version else {})
     try:
         found = call.invoke("secretsmanager", "GetSecretValue", request)
