@@ -4,7 +4,7 @@
 
 In process, on one thread, over a real metric store in a folder of its own. Ingest: PutMetricData's path below the wire, 1,000 data points a
 call, beside the floor: the same rows inserted into a plain SQLite table, one commit per 1,000. Queries: the given number of metrics have minute
-points for the given days, all different, rolled up as housekeeping does; each query is asked seven times, median, and its answer written in the
+points for the given days, all different, rolled up as housekeeping does; each query is asked five times, median, and its answer written in the
 protocols of boto3 (the figure that counts is with the first of them) and the AWS CLI. Floor of a query: numpy sums over an array of a metric's minute points, already in memory. Limit: 100 ms.
 """
 
@@ -31,12 +31,13 @@ from modelyard.kernel.clock import ManualClock  # noqa: E402
 from modelyard.kernel.database import SQLite  # noqa: E402
 from modelyard.services.cloudwatch import periods  # noqa: E402
 from modelyard.services.cloudwatch.metric_store import MAPPED_MIB, MetricStore  # noqa: E402
-from modelyard.services.cloudwatch.metrics import get_metric_data  # noqa: E402
+from modelyard.services.cloudwatch.metrics import get_metric_data, get_metric_statistics  # noqa: E402
 from modelyard.services.cloudwatch.rollup import SLOTS  # noqa: E402
+from modelyard.services.cloudwatch.widget.image import get_metric_widget_image  # noqa: E402
 from modelyard.wire.codec import codec  # noqa: E402
 
 NOW, LIMIT_MS, BATCH = 1_700_006_400.0, 100.0, 1_000
-ROUNDS, PROTOCOLS = 7, ("smithy-rpc-v2-cbor", "json", "query")
+ROUNDS, PROTOCOLS = 5, ("smithy-rpc-v2-cbor", "json", "query")
 WHERE = ("123456789012", "us-east-1")
 
 
@@ -114,17 +115,18 @@ def queries(store: MetricStore, metrics: int, days: int) -> dict[str, Any]:
     start, hour = NOW - days * 86_400, NOW - days * 86_400 + 3_600 - 300  # CloudWatch rounds to 5 minutes: not on the hour
     some = min(metrics, 500)
     asked: dict[str, dict[str, Any]] = {}
-    for stat in ("Average", "p99"):
+    for stat in ("Average", "p99", "tm99"):
         asked |= {
             f"1 metric, {days} days by 5 minutes, {stat}": _data(start, [_metric(metrics // 2, 300, stat)]),
-            f"1 metric, {days} days by the hour, {stat}": _data(hour, [_metric(metrics // 2, 3_600, stat)]),
+            f"1 metric, {days} days by the hour, {stat}": _data(start, [_metric(metrics // 2, 3_600, stat)]),
             f"{some} metrics, {days} days by the day, {stat}": _data(start, [_metric(n, 86_400, stat) for n in range(some)]),
             f"the same from {(NOW - hour) % 3_600 / 60:g} minutes to an hour on, {stat}": _data(
                 hour, [_metric(n, 86_400, stat) for n in range(some)]
             ),
             f"{some} metrics, {days} days by the hour, {stat}": _data(start, [_metric(n, 3_600, stat) for n in range(some)]),
-            f"SEARCH of all, {days} days by the day, {stat}": _data(start, [_search("{App,Host} load", stat)]),
+            f"SEARCH of {some}, {days} days by the day, {stat}": _data(start, [_search("{App,Host} load", stat)]),
         }
+    asked[f"all, {days} days by the day, added up by Metrics Insights"] = _data(start, [{"Id": "q", "Expression": "SELECT SUM(load) FROM App", "Period": 86_400}])  # fmt: skip
     found: dict[str, Any] = {}
     call = SimpleNamespace(account=WHERE[0], region=WHERE[1], platform=SimpleNamespace(metrics=store), now=lambda: NOW)
     for name, request in asked.items():
@@ -141,11 +143,33 @@ def queries(store: MetricStore, metrics: int, days: int) -> dict[str, Any]:
         whole = parts["operation"] + parts[PROTOCOLS[0]]
         told = ", ".join(f"{part} {ms:.1f}" for part, ms in parts.items())
         found[f"{name}: ms ({points} points)"] = f"{whole:.1f} ({told})  {'ok' if whole <= LIMIT_MS else 'OVER THE LIMIT'}"
+    found |= others(store, call, start, metrics, days)
     memory = np.random.default_rng(1).random((days * 24, 60))
     found["floor: numpy hourly sums of one metric in memory, ms"] = round(
         statistics.median(_seconds(lambda: memory.sum(axis=1)) * 1e3 for _ in range(20)), 3
     )
     return found
+
+
+def others(store: MetricStore, call: Any, start: float, metrics: int, days: int) -> dict[str, Any]:
+    """GetMetricStatistics, and a picture of ten metrics."""
+    asked = {
+        "Namespace": "App",
+        "MetricName": "load",
+        "Dimensions": _host(metrics // 2),
+        "StartTime": start,
+        "EndTime": NOW,
+        "Period": 3_600,
+    }
+    rows = [["App", "load", "Host", f"h{n:04}"] for n in range(min(metrics, 10))]
+    widget = {"metrics": rows, "start": f"-P{days}D", "period": 3_600, "width": 600, "height": 400}
+    picture = {"MetricWidget": json.dumps(widget)}
+    took = {
+        f"GetMetricStatistics, {days} days by the hour, Average": lambda: get_metric_statistics(call, {**asked, "Statistics": ["Average"]}),
+        f"GetMetricStatistics, {days} days by the hour, p99": lambda: get_metric_statistics(call, {**asked, "ExtendedStatistics": ["p99"]}),
+        f"GetMetricWidgetImage, 10 metrics, {days} days by the hour": lambda: get_metric_widget_image(call, picture),
+    }
+    return {f"{name}, ms": round(statistics.median(_seconds(work) for _ in range(ROUNDS)) * 1e3, 1) for name, work in took.items()}
 
 
 def _data(start: float, asked: list[dict[str, Any]]) -> dict[str, Any]:

@@ -94,7 +94,8 @@ def check_data(check: Any, prefix: str, operation: str, members: dict[str, str],
         resources = [check["resources"]] if check["resources"] else []
     else:
         resources = resources_of(privilege, prefix, operation, members, definition, overrides)
-    data = [f"{prefix}:{check['action']}", resources]
+    action = check["action"]
+    data = [action if ":" in action else f"{prefix}:{action}", resources]
     if "if" in check or "unless" in check:
         data += [check.get("if"), check.get("unless")]
     return data

@@ -7,6 +7,7 @@
 set -u
 tests=${TESTS:-tests}
 workers=${WORKERS:-2}
+slow_workers=${SLOW_WORKERS:-$((workers + 1))} # they wait more than they compute
 report=$(mktemp -d)
 trap 'rm -rf "$report"' EXIT
 # What the user's shell points at must not reach the tests.
@@ -39,9 +40,9 @@ again() {
 failed=0
 # No restart of a crashed worker: with loadfile the others would wait for its tests for ever.
 # Files in the order of tests/conftest.py, the longest first.
-spread="-n $workers --dist loadfile --no-loadscope-reorder --max-worker-restart=0"
-part quick -m "not slow" $spread || failed=1
-part slow -m slow $spread
+spread="--dist loadfile --no-loadscope-reorder --max-worker-restart=0"
+part quick -m "not slow" -n "$workers" $spread || failed=1
+part slow -m slow -n "$slow_workers" $spread
 case $? in
 0) ;;
 1) again || failed=1 ;; # tests failed

@@ -14,7 +14,7 @@ def module(name):
     made = types.ModuleType(name)
     exec("import time\\ndef nap(s):\\n    began = time.monotonic(); time.sleep(s); return time.monotonic() - began", made.__dict__)
     return made
-print(module("sagemaker.session").nap(0.6) < 0.5, module("botocore.waiter").nap(0.6) < 0.5, module("sagemakerish").nap(0.6) >= 0.6)
+print(module("sagemaker.session").nap(20) < 15, module("botocore.waiter").nap(20) < 15, module("sagemakerish").nap(0.6) >= 0.6)
 print(getattr(sys, "hidden_one_ran", False))
 """
 

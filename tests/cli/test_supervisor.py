@@ -78,7 +78,7 @@ def test_down_ends_what_a_killed_supervisor_left(platform):
 def test_down_ends_a_running_platform(platform):
     before = platform.start().ready()
     assert stopping.stop(platform.data)["processes"] == 3
-    assert platform.process.wait(5) == 0
+    assert platform.process.wait(60) == 0
     assert not any(processes.alive(p["pid"], p["start"]) for p in before["processes"])
     assert stopping.stop(platform.data) == {"processes": 0, "runs": 0}
 

@@ -142,7 +142,7 @@ class Clients:
         self.stopping.wait(0.02)
 
 
-KILLS = 30
+KILLS = 20
 
 
 @pytest.mark.parametrize("seed", [7])
@@ -169,7 +169,7 @@ def test_a_monkey_with_kill_9(realm, seed):
                 killed.append(role)
             if len(killed) % 8 == 0:
                 updated += _update(realm, updated)
-            if len(killed) >= 16 and "supervisor" not in killed:
+            if len(killed) >= 12 and "supervisor" not in killed:
                 realm.kill(realm.pids("supervisor")[0])
                 killed.append("supervisor")
                 realm.up()
@@ -270,7 +270,7 @@ def test_the_payload_killed_is_the_users_failure_and_the_shim_killed_the_platfor
 
 @pytest.mark.parametrize("phase", ["Downloading", "Uploading"])
 def test_both_engines_killed_in_the_middle_of_a_copy(realm, phase):
-    megabytes = 200
+    megabytes = 80
     with tempfile.NamedTemporaryFile() as file:
         for _ in range(megabytes):
             file.write(os.urandom(1 << 20))

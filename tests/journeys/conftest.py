@@ -18,6 +18,7 @@ from modelyard.cli.environment import quick_polls as short_pauses
 from modelyard.config import Settings
 from modelyard.runtime.images import ImageStore
 from tests.support import patience
+from tests.support.aws_commands import Commands
 from tests.support.needs import require
 
 HERE = Path(__file__).parent
@@ -125,6 +126,29 @@ def environment(name: str) -> Path:
     """The Python of a client's environment, built on first use by the same store as the images of jobs."""
     images = ImageStore(Settings(data=Path("unused")))
     return images.ensure(images.of_environment(name)) / "bin" / "python"
+
+
+class CommandLine:
+    """`aws(*words)` is the AWS CLI with what `modelyard run` gives it, in a folder of its own: answers what it printed (parsed where it
+    is JSON), or where another `code` is expected what it said on stderr."""
+
+    def __init__(self, yard: Yard, commands: Commands, folder: Path) -> None:
+        self.folder, self._commands = folder, commands
+        self._environment = dict(pair.split("=", 1) for pair in yard.run("env", "-0").stdout.split("\0") if pair)
+
+    def __call__(self, *words: str, code: int = 0, timeout: float = 240) -> Any:
+        done = self._commands.run(list(words), self._environment, self.folder, timeout)
+        assert done.returncode == code, f"aws {' '.join(words)[:200]} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+        if code:
+            return done.stderr
+        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+
+
+@pytest.fixture(scope="session")
+def aws_commands():
+    made = Commands()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

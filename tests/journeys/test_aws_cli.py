@@ -10,30 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import ROOT, wait
+from tests.journeys.conftest import ROOT, CommandLine, wait
+from tests.journeys.jobs import finished
+from tests.support.boxes import FINAL
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
 IRIS = ROOT / "examples" / "iris.csv"
 
 
 @pytest.fixture(scope="module")
-def aws(yard, tmp_path_factory):
-    """`aws(*words)` answers what it printed (parsed when it is JSON); `code` is the exit code that is expected."""
-    folder = tmp_path_factory.mktemp("cli")
-    words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws"]
-
-    def call(*more, code=0, timeout=240):
-        done = yard.run(*words, *more, code=code, timeout=timeout, cwd=folder)
-        if code:
-            return done.stderr
-        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
-
-    call.folder = folder
-    return call
+def aws(yard, aws_commands, tmp_path_factory):
+    return CommandLine(yard, aws_commands, tmp_path_factory.mktemp("cli"))
 
 
-def test_who_am_i(aws):
-    said = aws("sts", "get-caller-identity")
+def test_who_am_i(yard, aws):
+    words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws", "sts", "get-caller-identity"]
+    said = json.loads(yard.run(*words).stdout)
+    assert aws("sts", "get-caller-identity") == said, "from the shell, and as these tests call it"
     assert set(said) == {"UserId", "Account", "Arn"}
     assert said["Arn"].startswith(f"arn:aws:sts::{said['Account']}:assumed-role/")
 
@@ -73,7 +66,7 @@ def test_buckets_and_objects(aws):
 
 
 @pytest.fixture(scope="module")
-def job(aws):
+def job(aws, yard):
     """A training job from a JSON file, waited for with the CLI's waiter."""
     aws("s3", "mb", "s3://cli-train")
     aws("s3", "cp", "--no-progress", str(IRIS), "s3://cli-train/train/iris.csv")
@@ -93,6 +86,7 @@ def job(aws):
     (aws.folder / "job.json").write_text(json.dumps(request))
     made = aws("sagemaker", "create-training-job", "--cli-input-json", "file://job.json")
     assert made["TrainingJobArn"].endswith(":training-job/cli-iris")
+    finished(yard, "cli-iris")  # the CLI's waiter looks every two minutes
     aws("sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", "cli-iris")
     return aws("sagemaker", "describe-training-job", "--training-job-name", "cli-iris")
 
@@ -172,7 +166,7 @@ def test_what_is_not_built(aws):
     assert "ListApps" in said
 
 
-def test_a_processing_job_from_json_with_its_waiter(aws):
+def test_a_processing_job_from_json_with_its_waiter(aws, yard):
     aws("s3", "mb", "s3://cli-process")
     (aws.folder / "count.py").write_text(
         "n = len(open('/opt/ml/processing/input/data/rows.txt').readlines())\nopen('/opt/ml/processing/out/n', 'w').write(str(n))"
@@ -201,6 +195,8 @@ def test_a_processing_job_from_json_with_its_waiter(aws):
     }
     (aws.folder / "processing.json").write_text(json.dumps(request))
     aws("sagemaker", "create-processing-job", "--cli-input-json", "file://processing.json")
+    client = yard.client("sagemaker")
+    wait(lambda: client.describe_processing_job(ProcessingJobName="cli-count")["ProcessingJobStatus"] in FINAL, 60)
     aws("sagemaker", "wait", "processing-job-completed-or-stopped", "--processing-job-name", "cli-count")
     told = aws("sagemaker", "describe-processing-job", "--processing-job-name", "cli-count")
     assert told["ProcessingJobStatus"] == "Completed"

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import socket
-import sys
 import threading
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import wait
+from tests.journeys.conftest import CommandLine, wait
 
 LONGEST = 40.0
 """Of twenty endpoints that never answer a few at a time would hold a delivery up for minutes: each is given up after 15 s."""
 
 
 @pytest.fixture(scope="module")
-def aws(yard, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli")
-    words = ["env", f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", "aws"]
-
-    def call(*more, code=0):
-        done = yard.run(*words, *more, code=code, timeout=60, cwd=folder)
-        if code:
-            return done.stderr
-        return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
-
-    return call
+def aws(yard, aws_commands, tmp_path_factory):
+    return CommandLine(yard, aws_commands, tmp_path_factory.mktemp("cli"))
 
 
 class Hook:

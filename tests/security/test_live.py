@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import importlib.util
 import json
@@ -116,8 +117,13 @@ def test_giants_are_turned_away(live, giant):
     assert live.healthy()
 
 
+@functools.cache
+def gzip_bomb() -> bytes:
+    return gzip.compress(b"\0" * (1 << 30), 1)
+
+
 def test_a_gzip_bomb_is_not_unpacked(live):
-    body = gzip.compress(b"\0" * (1 << 30), 1)
+    body = gzip_bomb()
     memory = live.gateway.memory_info().rss
     head = f"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: SageMaker.Search\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     said = talk(live.port, head.encode() + body, timeout_s=30)

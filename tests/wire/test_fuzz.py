@@ -16,6 +16,7 @@ from modelyard.wire.gateway import Gateway
 from modelyard.wire.limits import Limits
 from tests.support.background import BackgroundServer
 from tests.support.doors import make_platform, talk
+from tests.support.patience import SLOWNESS, deadline
 
 s3, sts, sagemaker = Service("s3"), Service("sts"), Service("sagemaker")
 
@@ -49,7 +50,7 @@ def door(request):
     with BackgroundServer(gateway.handle, limits, pool=gateway.pool) as server:
         yield server
         assert talk(server.port, b"GET /_modelyard/health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
-        end = time.monotonic() + 5
+        end = deadline(5)
         while server.server.connections and time.monotonic() < end:
             time.sleep(0.05)
         assert not server.server.connections
@@ -60,8 +61,8 @@ FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 def judge(port: int, data: bytes, caplog=None) -> bytes:
     began = time.monotonic()
-    out = talk(port, data, half_close=True, timeout_s=8)
-    assert time.monotonic() - began < 6, data
+    out = talk(port, data, half_close=True, timeout_s=8 * SLOWNESS)
+    assert time.monotonic() - began < 6 * SLOWNESS, data
     assert b"HTTP/1.1 5" not in out.replace(b"HTTP/1.1 501", b"") and b"Traceback" not in out, (data, out)
     return out
 

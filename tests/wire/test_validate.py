@@ -70,7 +70,7 @@ def test_maps_tell_of_keys_and_values():
         ("logs", "CreateLogGroup", {"logGroupName": "a b"}, "InvalidParameterException", "at 'logGroupName'"),
         ("sagemaker-runtime", "InvokeEndpoint", {"EndpointName": "a b", "Body": b""}, "ValidationError", "at 'endpointName'"),
         ("cloudwatch", "PutMetricData", {"MetricData": []}, "MissingParameter", "The parameter Namespace is required."),
-        ("s3", "PutBucketVersioning", {"Bucket": "b"}, "InvalidArgument", "versioningConfiguration"),
+        ("s3", "PutBucketVersioning", {"Bucket": "b"}, "MissingRequestBodyError", "Request Body is empty"),
         ("ec2", "TerminateInstances", {}, "MissingParameter", "The request must contain the parameter InstanceIds"),
         ("lambda", "GetFunction", {"FunctionName": ""}, "ValidationException", "at 'functionName'"),
     ],

@@ -317,6 +317,8 @@ def _s3(report: Report) -> ApiError:
         return ApiError("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'", 400)
     if place == "storageClass":
         return ApiError("InvalidStorageClass", "The storage class you specified is not valid", 400, fields={"StorageClassRequested": value})
+    if report[0].startswith("Value null at ") and place.endswith(("onfiguration", "tagging", "delete", "Status", "Controls")):
+        return ApiError("MissingRequestBodyError", "Request Body is empty", 400)
     if place in _S3_REQUESTS:
         return ApiError("InvalidRequest", _S3_REQUESTS[place].format(value), 400)
     if place in _S3_WORDS:

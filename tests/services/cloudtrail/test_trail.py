@@ -413,3 +413,28 @@ def test_permissions_asked_by_the_thousand_are_kept_in_bounds(yard):
     assert len(answer["Deleted"]) == 1000
     role = f"arn:aws:iam::{ACCOUNT}:role/ModelyardExecutionRole"
     assert yard.platform.trail.uses(role)["s3:DeleteObject", "arn:aws:s3:::bucket-b/*", True, ""][0] == 1000
+
+
+def test_secrets_of_command_lines_and_addresses_are_hidden():
+    words = ["python", "run.py", "--password", "hunter2", "--api-key=abcd", "--epochs", "3", "--token"]
+    asked = {"AppSpecification": {"ImageUri": "i", "ContainerEntrypoint": words}}
+    found = Redacted("sagemaker", "CreateProcessingJobRequest", asked)
+    assert found.value["appSpecification"]["containerEntrypoint"] == [
+        "python", "run.py", "--password", HIDDEN, f"--api-key={HIDDEN}", "--epochs", "3", "--token",
+    ]  # fmt: skip
+    assert found.without_secrets("no program hunter2 here") == f"no program {HIDDEN} here"
+    asked = {"CodeRepositoryName": "r", "GitConfig": {"RepositoryUrl": "https://ann:hunter2@git.example/x.git"}}
+    found = Redacted("sagemaker", "CreateCodeRepositoryInput", asked)
+    assert found.value["gitConfig"]["repositoryUrl"] == f"https://ann:{HIDDEN}@git.example/x.git"
+
+
+def test_what_services_do_with_keys_for_a_caller(yard):
+    secrets = yard.client("secretsmanager")
+    secrets.create_secret(Name="word", SecretString="hunter2")
+    secrets.get_secret_value(SecretId="word")
+    (made,), (read,) = look(yard, EventName="GenerateDataKey"), look(yard, EventName="Decrypt")
+    for event in (made, read):
+        assert event["eventSource"] == "kms.amazonaws.com" and event["userIdentity"]["type"] == "AssumedRole"
+        assert event["userIdentity"]["invokedBy"] == event["sourceIPAddress"] == "secretsmanager.amazonaws.com"
+        assert event["resources"][0]["type"] == "AWS::KMS::Key" and "SecretARN" in event["requestParameters"]["encryptionContext"]
+    assert "hunter2" not in json.dumps([made, read])

@@ -211,6 +211,30 @@ def test_advanced_selectors(yard):
     assert "AdvancedEventSelectors" not in trail.get_event_selectors(TrailName="all-calls")
 
 
+def test_data_events_of_other_services(yard):
+    trail, clock = a_trail(yard), yard.platform.clock
+    topic = yard.client("sns").create_topic(Name="news")["TopicArn"]
+    queue = yard.client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    kinds = ("AWS::SageMaker::Endpoint", "AWS::SNS::Topic", "AWS::SQS::Queue", "AWS::CloudWatch::Metric")
+    fields = [[{"Field": "eventCategory", "Equals": ["Data"]}, {"Field": "resources.type", "Equals": [kind]}] for kind in kinds]
+    trail.put_event_selectors(TrailName="all-calls", AdvancedEventSelectors=[{"FieldSelectors": one} for one in fields])
+    trail.start_logging(Name="all-calls")
+    clock.advance(1)
+    with pytest.raises(ClientError):
+        yard.client("sagemaker-runtime").invoke_endpoint(EndpointName="nothing", Body=b"secret payload", TargetVariant="v")
+    yard.client("sns").publish(TopicArn=topic, Message="secret news")
+    yard.client("sqs").send_message(QueueUrl=queue, MessageBody="secret work")
+    yard.client("cloudwatch").put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Value": 1}])
+    clock.advance(120)
+    yard.settle()
+    _, events = delivered(yard)
+    assert [(event["eventSource"].partition(".")[0], event["eventName"]) for event in events] == [
+        ("sagemaker", "InvokeEndpoint"), ("sns", "Publish"), ("sqs", "SendMessage"), ("monitoring", "PutMetricData"),
+    ]  # fmt: skip
+    assert events[0]["resources"][0]["type"] == "AWS::SageMaker::Endpoint" and events[0]["requestParameters"]["endpointName"] == "nothing"
+    assert "secret" not in json.dumps(events)
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [

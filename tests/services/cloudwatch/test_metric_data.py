@@ -299,3 +299,47 @@ def test_labels_tell_series_of_one_metric_apart(moved):
     assert named(("Sum", 60, {}), ("Sum", 30, {})) == ["m 60", "m 30"]
     assert named(("Sum", 60, {}), ("Minimum", 60, {"Label": "low"})) == ["m", "low"]
     assert named(("Sum", 60, {}), ("Minimum", 60, {"ReturnData": False})) == ["m"]
+
+
+def test_a_put_of_over_a_megabyte_is_refused(moved):
+    client = moved.client("cloudwatch")
+    dimensions = [{"Name": f"d{n}", "Value": "v" * 1_000} for n in range(30)]
+    data = [{"MetricName": f"m{n}", "Value": 1.0, "Dimensions": dimensions} for n in range(35)]
+    with pytest.raises(ClientError, match="1048576 bytes") as wrong:  # boto3 sends it as some 10 KB of gzip
+        client.put_metric_data(Namespace="App", MetricData=data)
+    assert wrong.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    client.put_metric_data(Namespace="App", MetricData=data[:30])
+    assert len(client.list_metrics(Namespace="App")["Metrics"]) == 30
+
+
+def test_a_statistic_set_may_come_with_values(moved):
+    """As AWS takes it; the set counts."""
+    sets = {"SampleCount": 10, "Sum": 55, "Minimum": 1, "Maximum": 10}
+    datum = {"MetricName": "m", "Values": [1.0, 10.0], "StatisticValues": sets, "Timestamp": moved.clock.now()}
+    moved.client("cloudwatch").put_metric_data(Namespace="App", MetricData=[datum])
+    metric = {"Metric": {"Namespace": "App", "MetricName": "m"}, "Period": 60, "Stat": "Sum"}
+    (one,) = ask(moved, {"Id": "a", "MetricStat": metric}, start=moved.clock.now(), end=moved.clock.now() + 60)["MetricDataResults"]
+    assert one["Values"] == [55.0]
+
+
+def test_1440_data_points_from_any_second_on(moved):
+    """The start is rounded down after the limit was looked at."""
+    moved.clock.advance(31.5)
+    asked = {"Namespace": "App", "MetricName": "m", "Period": 60, "Statistics": ["Sum"]}
+    end = moved.clock.now()
+    assert moved.client("cloudwatch").get_metric_statistics(**asked, StartTime=at(end - DAY), EndTime=at(end))["Datapoints"] == []
+    for start in (end, end - 0.2):
+        with pytest.raises(ClientError, match="StartTime must be less than the parameter EndTime"):
+            moved.client("cloudwatch").get_metric_statistics(**asked, StartTime=at(start), EndTime=at(end))
+
+
+def test_search_by_account(filled):
+    found = [
+        len(
+            ask(filled, {"Id": "a", "Expression": f"""SEARCH(':aws.AccountId="{account}" MetricName="m"', 'Sum', 60)"""})[
+                "MetricDataResults"
+            ]
+        )
+        for account in ("123456789012", "LOCAL", "111122223333")
+    ]
+    assert found == [1, 1, 0]

@@ -12,6 +12,7 @@ from modelyard.kernel.database import SQLite
 from modelyard.services.cloudwatch import seen
 from modelyard.services.cloudwatch.heap import Heap
 from modelyard.services.cloudwatch.metric_store import MetricStore
+from modelyard.services.cloudwatch.statistic import extended
 
 START, DAY, HOUR = 1_699_999_200.0, 86_400, 3_600
 """A whole hour."""
@@ -224,3 +225,57 @@ def test_an_answer_sees_a_point_once_while_it_is_moved(store):
     store.db.read = read
     ask(store, START, START + HOUR, 3600)
     assert len([sql for sql in seen_by if "metric_packs" in sql or "metric_points" in sql]) == 1
+
+
+@pytest.mark.parametrize(
+    "stat", ["p0", "p50", "p99.5", "p100", "tm80", "tm(20%:70%)", "TM(3:7)", "wm90", "WM(2:)", "tc50", "ts50", "PR(2:5)", "iqm"]
+)
+@pytest.mark.parametrize("weighted", [1.0, 3.0, 0.5])
+def test_statistics_of_many_series_are_those_of_their_values(store, stat, weighted):
+    chance, wanted = random.Random(3), extended(stat)
+    values = {}
+    for name in "abc":
+        for _ in range(60):
+            at, value = START + chance.randint(0, 3 * HOUR - 1), float(chance.randint(-3, 9))
+            store.put("1", "r", "N", [{"MetricName": name, "Values": [value], "Counts": [weighted], "Timestamp": at}])
+            values.setdefault((name, (at - START) // HOUR), []).append((value, weighted))
+    put(store, START + HOUR, 1.0, name="b", Value=None, StatisticValues={"SampleCount": 2, "Sum": 3, "Minimum": 1, "Maximum": 2})
+    ids = store.find("1", "r", [("N", name, []) for name in "abc"])
+    for _ in range(2):  # as rows, then as packs
+        ((_, spread),) = store.spreads(ids, START, START + 3 * HOUR, HOUR, None, START)
+        found = spread.statistic(wanted)
+        for line, name in enumerate("abc"):
+            for hour in range(3):
+                told = None if (name, hour) == ("b", 1) else wanted.of(values[name, hour])
+                assert np.isnan(found[line, hour]) if told is None else found[line, hour] == pytest.approx(told), (name, hour)
+        store.clock.advance(8 * HOUR)
+        store.sweep()
+
+
+@pytest.mark.parametrize("end", [0, 7 * HOUR])
+def test_days_are_made_of_what_their_hours_are_made_of(store, monkeypatch, end):
+    chance, midnight = random.Random(5), START - START % DAY
+    for hour in range(3 * 24):
+        for _ in range(chance.choice([1, 4])):
+            put(store, midnight + HOUR * hour, float(chance.randint(0, 50)), name="m")
+        put(store, midnight + HOUR * hour, 1.0, name="sets")
+    sets = {"SampleCount": 2, "Sum": 3, "Minimum": 1, "Maximum": 2}
+    put(store, midnight + 30 * HOUR, 1.0, name="sets", Value=None, StatisticValues=sets)
+    ids = store.find("1", "r", [("N", "m", []), ("N", "sets", [])])
+
+    def by_the_day(stat):
+        ((_, spread),) = store.spreads(ids, midnight, midnight + 2 * DAY + end, DAY, None, midnight)
+        return spread.statistic(extended(stat)).tolist(), [part.counts.sum() for part in spread.parts]
+
+    store.clock.advance(4 * DAY)
+    store.sweep()
+    put(store, midnight + HOUR, 70.0)
+    store.clock.advance(HOUR)
+    store.sweep()
+    stats = ["p50", "p100", "tm50", "tc100"]
+    days = [by_the_day(stat) for stat in stats]
+    assert days[1][0][0][0] == 70.0 and np.isnan(days[0][0][1][1]) and not np.isnan(days[0][0][1][0])
+    monkeypatch.setattr(seen, "days", lambda *_: None)
+    hours = [by_the_day(stat) for stat in stats]
+    assert [str(values) for values, _ in days] == [str(values) for values, _ in hours]
+    assert days[0][1] != hours[0][1]

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from modelyard.services.iam import managed, service_linked_role
-from tests.services.iam.conftest import Yard, allow, policy
+from tests.services.iam.conftest import ACCOUNT, Yard, allow, policy
 from tests.services.iam.test_roles_and_policies import TRUST, refused
 from tests.support import inproc
 from tests.support.platform import InProcess
@@ -104,3 +104,26 @@ def test_iam_does_not_tell_the_wrong_value(client: Any) -> None:
     assert word.value.response["Error"]["Message"] == (
         "1 validation error detected: Value at 'status' failed to satisfy constraint: Member must satisfy enum value set"
     )
+
+
+def test_a_name_in_another_case_is_the_same_role_to_a_policy_too(yard: Yard) -> None:
+    yard.role("Admin", Path="/protected/")
+    keeper = yard.user(
+        "ann",
+        allow("iam:*"),
+        {"Effect": "Deny", "Action": "iam:PutRolePolicy", "Resource": f"arn:aws:iam::{ACCOUNT}:role/protected/Admin"},
+    )
+    put = {"PolicyName": "p", "PolicyDocument": policy(allow("*"))}
+    for name in ("Admin", "admin", "ADMIN"):
+        assert yard("iam", "GetRole", keeper, RoleName=name)["Role"]["RoleName"] == "Admin"
+        assert refused(yard, "iam", "PutRolePolicy", keeper, RoleName=name, **put)[0] == "AccessDenied"
+
+
+def test_a_boundary_is_asked_for_by_whom_the_name_means(yard: Yard) -> None:
+    fence = yard("iam", "CreatePolicy", PolicyName="Fence", PolicyDocument=policy(allow("s3:*")))["Policy"]["Arn"]
+    yard.role("Inside", PermissionsBoundary=fence)
+    within = {"StringEquals": {"iam:PermissionsBoundary": fence}}
+    keeper = yard.user("ann", allow("iam:PutRolePolicy", Condition=within))
+    put = {"PolicyName": "p", "PolicyDocument": policy(allow("s3:*"))}
+    yard("iam", "PutRolePolicy", keeper, RoleName="inside", **put)
+    assert refused(yard, "iam", "PutRolePolicy", keeper, RoleName="outside", **put)[0] == "AccessDenied"

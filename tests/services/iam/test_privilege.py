@@ -13,7 +13,7 @@ from tests.services.iam.conftest import ACCOUNT, Yard, allow, deny, policy
 
 ASK_THEMSELVES = {
     "iam": {"ChangePassword", "GetAccessKeyLastUsed"},
-    "sts": {"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"},
+    "sts": {"AssumeRole", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"},
 }
 OPERATIONS = [("iam", name) for name in sorted(iam.api.operations)] + [("sts", name) for name in sorted(sts.api.operations)]
 

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from modelyard.services.iam.bootstrap import ensure_account
+from tests.services.sqs.test_who_may import allow, user
 from tests.support import inproc
 from tests.support.platform import ACCOUNT, InProcess
 
@@ -191,3 +192,21 @@ def test_what_aws_says(logs):
         )[0]
         == "AccessDeniedException"
     )
+
+
+def test_who_may_not_is_denied(yard, logs, role, queue):
+    arn = logs.put_destination(destinationName="d", targetArn=queue[0], roleArn=role)["destination"]["arn"]
+    nobody = user(yard, "nobody")("logs")
+    delivery = {"name": "x", "deliveryDestinationConfiguration": {"destinationResourceArn": "arn:aws:s3:::b"}}
+    for work in (
+        lambda: nobody.put_destination(destinationName="d", targetArn=queue[0], roleArn=role),
+        lambda: nobody.put_destination_policy(destinationName="d", accessPolicy=policy(arn, OTHER)),
+        lambda: nobody.describe_destinations(),
+        lambda: nobody.delete_destination(destinationName="d"),
+        lambda: nobody.put_delivery_destination(**delivery),
+        lambda: nobody.put_index_policy(logGroupIdentifier="/g", policyDocument='{"Fields": ["a"]}'),
+    ):
+        assert refused(work)[0] in ("AccessDeniedException", "AccessDenied")
+    some = user(yard, "some", allow("logs:PutDestination*", arn), allow("logs:PutDestination", arn + "2"))("logs")
+    some.put_destination_policy(destinationName="d", accessPolicy=policy(arn, OTHER))
+    assert refused(lambda: some.put_destination(destinationName="d2", targetArn=queue[0], roleArn=role))[1].count("iam:PassRole")

@@ -44,6 +44,7 @@ def put(logs, *messages):
         ('{ $.a.b = "b*" && $.n > 6.5 }', JSON, {"$.a.b": "boo", "$.n": "7"}),
         ("{ $.n = 8 || ($.n >= 7 && $.n != 8) }", JSON, {"$.n": "7"}),
         ("{ $.n < 7 }", JSON, None),
+        ("[]", "a b", {}),
         ("{ $.list[1].k = %^y+$% }", JSON, {"$.list[1].k": "yy"}),
         ("{ $.list[*].k = x }", JSON, {"$.list[*].k": "x"}),
         ("{ $.nil IS NULL }", JSON, {}),

@@ -83,7 +83,9 @@ def test_checksums_of_the_whole(s3, bucket, algorithm, kind):
         Bucket=bucket, Key="m", ObjectAttributes=["ETag", "Checksum", "ObjectParts", "ObjectSize", "StorageClass"]
     )
     assert about["ObjectSize"] == 6 * MIB and about["ObjectParts"]["TotalPartsCount"] == 2 and about["StorageClass"] == "STANDARD"
-    assert about["Checksum"][f"Checksum{algorithm}"] == made[f"Checksum{algorithm}"].partition("-")[0]  # without the number of parts, as AWS
+    assert (
+        about["Checksum"][f"Checksum{algorithm}"] == made[f"Checksum{algorithm}"].partition("-")[0]
+    )  # without the number of parts, as AWS
 
 
 def test_refusals(s3, bucket, refused):

@@ -156,7 +156,7 @@ def test_a_slow_shadow_is_dropped_from_and_counted(hosting, monkeypatch):
     began = time.monotonic()
     for _ in range(30):
         assert invoke(hosting)["Body"].read() == b"live:1,2"
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50, "the shadow takes a minute"
     eventually(lambda: counted(hosting, DROPPED, "candidate") == 27)
     assert counted(hosting, "Invocations", "candidate") == 0, "the three are under way"
     assert counted(hosting, "Invocations", "live") == 30

@@ -224,8 +224,8 @@ def test_a_long_poll_ends_with_the_message(yard, sqs):
     url = make(sqs)
     threading.Timer(0.3, lambda: yard.client("sqs").send_message(QueueUrl=url, MessageBody="late")).start()
     began = time.monotonic()
-    assert bodies(sqs, url, WaitTimeSeconds=10) == ["late"]
-    assert time.monotonic() - began < 5
+    assert bodies(sqs, url, WaitTimeSeconds=20) == ["late"]
+    assert time.monotonic() - began < 18
 
 
 def test_a_long_poll_notices_another_process(yard, sqs):
@@ -238,8 +238,8 @@ def test_a_long_poll_notices_another_process(yard, sqs):
     other = MessageStore(SQLite(yard.settings.data / "queues.db"), yard.platform.clock)
     threading.Timer(0.3, lambda: other.send(uid, [Outgoing("id", "late", {}, {}, None, 0.0, 60.0)])).start()
     began = time.monotonic()
-    assert bodies(sqs, url, WaitTimeSeconds=10) == ["late"]
-    assert time.monotonic() - began < 5
+    assert bodies(sqs, url, WaitTimeSeconds=20) == ["late"]
+    assert time.monotonic() - began < 18
 
 
 def test_many_who_wait_hold_no_thread(yard, sqs):

@@ -169,7 +169,9 @@ def forged() -> dict[str, str]:
         "of the same ID": response(only_mine.replace("</saml:Issuer>", f"</saml:Issuer>{mark}", 1), f"<x>{good}</x>"),
         "twice signed": response(good.replace("</saml:Issuer>", f"</saml:Issuer>{mark}", 1)),
         "the good one within the signature": response(
-            mine.replace("</saml:Issuer>", "</saml:Issuer>" + mark.replace("</ds:Signature>", f"<ds:Object>{good}</ds:Object></ds:Signature>"), 1)
+            mine.replace(
+                "</saml:Issuer>", "</saml:Issuer>" + mark.replace("</ds:Signature>", f"<ds:Object>{good}</ds:Object></ds:Signature>"), 1
+            )
         ),
         "inclusive form": response(signed(unsigned(), method="http://www.w3.org/TR/2001/REC-xml-c14n-20010315")),
         "with a DTD": response(good).replace("\n", '<!DOCTYPE x [<!ENTITY a "root">]>', 1),
@@ -195,7 +197,11 @@ def test_a_comment_within_a_name_cuts_nothing_off(yard: Yard) -> None:
     [
         ({"issuer": "https://else"}, "InvalidIdentityToken", "Issuer not present in specified provider"),
         ({"audience": "https://else"}, "InvalidIdentityToken", "Response does not contain the required audience."),
-        ({"recipient": "https://signin.aws.amazon.com.else/saml"}, "InvalidIdentityToken", "Response does not contain the required recipient."),
+        (
+            {"recipient": "https://signin.aws.amazon.com.else/saml"},
+            "InvalidIdentityToken",
+            "Response does not contain the required recipient.",
+        ),
         ({"until": -1.0}, "ExpiredTokenException", "Response has expired"),
         ({"session": ' SessionNotOnOrAfter="2020-01-01T00:00:00Z"'}, "ExpiredTokenException", "Response has expired"),
         ({"issued": -400.0}, "ExpiredTokenException", "Token must be redeemed within 5 minutes of issuance"),
@@ -233,9 +239,7 @@ def test_encrypted_assertions_are_refused_in_plain_words() -> None:
 
 def test_the_canonical_form() -> None:
     """As the specification's examples have it: attributes by namespace, no unused declarations, characters as references."""
-    text = (
-        '<a:x xmlns:a="urn:a" xmlns:b="urn:b" xmlns="urn:d" b:z="1" c="&lt;&#9;&quot;" a:y="2"><y xmlns=""/><!-- no --><b:w>\r\n&gt;&#13;]</b:w></a:x>'
-    )
+    text = '<a:x xmlns:a="urn:a" xmlns:b="urn:b" xmlns="urn:d" b:z="1" c="&lt;&#9;&quot;" a:y="2"><y xmlns=""/><!-- no --><b:w>\r\n&gt;&#13;]</b:w></a:x>'
     assert canonical(parse(text)).decode() == (
         '<a:x xmlns:a="urn:a" xmlns:b="urn:b" c="&lt;&#x9;&quot;" a:y="2" b:z="1"><y></y><b:w>\n&gt;&#xD;]</b:w></a:x>'
     )

@@ -22,6 +22,14 @@ _NOT_SECRET = re.compile(
     r"|tokenissue|^passwordpolicy$|passwordlength|passwordreset|allowuserstochange|passwordreuse|maxpasswordage|^max.*tokens?$|requirepassword"
     r"|^secret(id|arn|name)$|^passwordlastused$|^requiresecret|^excludepunctuation"
 )
+_FLAG = re.compile(r"--?([A-Za-z][\w-]*)(=.*)?", re.DOTALL).fullmatch
+_WITH_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^/@\s:]*:)([^/@\s]+)@", re.IGNORECASE).match
+"""The address of a repository or server, with who logs in there."""
+_MESSAGES = {
+    "sqs": {"MessageBody", "MessageAttributes", "MessageSystemAttributes"},
+    "sns": {"Message", "Subject", "MessageAttributes"},
+}
+"""What senders say; CloudTrail hides it."""
 _OPEN_MAPS = ("environment", "environmentvariables")
 
 
@@ -62,12 +70,36 @@ class Redacted:
             return self._structure(shape, value)
         if kind == "list" and isinstance(value, (list, tuple)):
             member = self._shapes[shape["member"]["shape"]]
-            return [self._value(member, name, one) for one in value]
+            return self._words([self._value(member, name, one) for one in value])
         if kind == "map" and isinstance(value, Mapping):
             return self._map(shape, name, value)
         if kind == "timestamp" and isinstance(value, (int, float, datetime)):
             return _seconds(value) if self._as_asked else told_moment(_seconds(value))
+        if isinstance(value, str) and (found := _WITH_PASSWORD(value)):
+            self.secrets.append(found[2])
+            return f"{found[1]}{HIDDEN}{value[found.end(2) :]}"
         return value if isinstance(value, (str, int, float, bool)) else str(value)
+
+    def _words(self, words: list[Any]) -> list[Any]:
+        """A command line says its secrets after a flag: `--password x`, `--token=x`."""
+        found: list[Any] = []
+        expected = False
+        for word in words:
+            flag = _FLAG(word) if isinstance(word, str) else None
+            name, value = flag.groups() if flag is not None else ("", "")
+            if name and is_secret(name.replace("-", "_")):
+                expected = not value
+                if value:
+                    self.secrets.append(value[1:])
+                    word = f"{word[: -len(value)]}={HIDDEN}"
+            elif expected and not name and isinstance(word, str):
+                expected = False
+                self.secrets.append(word)
+                word = HIDDEN
+            else:
+                expected = False
+            found.append(word)
+        return found
 
     def _structure(self, shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
         members, payload, found = shape.get("members", {}), shape.get("payload"), {}
@@ -78,6 +110,10 @@ class Redacted:
             inner = self._shapes[member["shape"]]
             if inner.get("type") == "blob" or inner.get("eventstream") or (name == payload and inner.get("streaming")):
                 self._hide(one)
+                continue
+            if name in _MESSAGES.get(self._service, ()):
+                self._hide(one)
+                found[self._spelled(name)] = HIDDEN
                 continue
             found[self._spelled(name)] = self._value(inner, name, one)
         return found

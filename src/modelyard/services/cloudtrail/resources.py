@@ -40,6 +40,8 @@ def of_call(call: Call, arns: list[str], said: Mapping[str, Any] | None) -> list
     new = _ARN_OF_NEW.get(call.service, lambda said: None)(said or {})
     if new is not None and (not arns or any(re.search(r"[*?]", arn) for arn in arns)):
         return [resource(new, call.account)]
+    if not any("*" not in arn for arn in arns) and kinds.is_data(call.service, call.operation) and (kind := kinds.data_type(call.service)):
+        return [{"accountId": call.account, "type": kind}]
     return [resource(re.sub(r":log-stream:\**$", "", arn), call.account) for arn in arns if "*" not in arn]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAPPED_MIB = 2_048
 """Of the file: a month of minutes of 1,000 metrics takes a third of it."""
-MOST_AT_ONCE, FEW_AT_ONCE, MOST_CELLS = 100, 10, 250_000
+MOST_AT_ONCE, FEW_AT_ONCE, MOST_CELLS = 100, 25, 250_000
 """Series per statement, of sums and of values; periods of all of them that are in memory at once."""
 
 MIGRATIONS = [

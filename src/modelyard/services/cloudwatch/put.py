@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import orjson
+
+from modelyard.kernel.errors import ApiError
 from modelyard.services.cloudwatch import api
 
 OLDEST_SECONDS, NEWEST_SECONDS = 14 * 86_400, 2 * 3_600
 MOST_METRICS, MOST_VALUES, MOST_DIMENSIONS = 1_000, 150, 30
 LARGEST, MOST_PROBLEMS = 2.0**360, 20
+LARGEST_REQUEST = 1 << 20
+"""Bytes of a request as JSON, before a client compresses it."""
 ENTITY_KEYS = {"Type", "ResourceType", "Identifier", "Name", "Environment", "AwsAccountId"}
 
 
@@ -17,6 +22,10 @@ ENTITY_KEYS = {"Type", "ResourceType", "Identifier", "Name", "Environment", "Aws
 def put_metric_data(call, request):
     if not request.get("MetricData") and not request.get("EntityMetricData"):
         raise api.error.MissingRequiredParameterException("The parameter MetricData is required.")
+    if len(orjson.dumps(request)) > LARGEST_REQUEST:
+        raise ApiError(
+            "RequestEntityTooLarge", f"Request size exceeds the limit of {LARGEST_REQUEST} bytes: put fewer metrics at once.", 413
+        )
     namespace = request["Namespace"]
     if namespace.startswith("AWS/"):
         raise _bad("The value AWS/ for parameter Namespace is invalid. Namespaces that begin with AWS/ are those of AWS services.")

@@ -189,7 +189,7 @@ class Queries:
     def _search(self, text: str, stat: str, period: float) -> list[Series]:
         if not statistic.is_known(stat):
             raise ExpressionError(f"{stat} is not a statistic")
-        matches, asked = matcher(text), []
+        matches, asked = matcher(text, self._where[0]), []
         for one, namespace, name, dimensions in self._metrics.series(*self._where, since=self._now - SEARCHED_SECONDS):
             pairs = tuple((d["Name"], d["Value"]) for d in dimensions)
             if matches(Metric(namespace, name, pairs)):

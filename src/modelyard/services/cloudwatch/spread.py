@@ -64,7 +64,7 @@ class Spread:
     unknown: list[np.ndarray] = field(default_factory=list)
     units: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Of lines that have values of several units: the first one's are here."""
-    _known: dict[tuple[float, int, bytes], tuple[slice, np.ndarray]] = field(default_factory=dict)
+    _known: dict[tuple[float, int, float, float, bytes], tuple[slice, np.ndarray]] = field(default_factory=dict)
 
     @cached_property
     def _days_until(self) -> float:
@@ -88,7 +88,7 @@ class Spread:
                 return
         if not blob and (values := packs.single_values(body)) is not None:
             head, value = values
-            key = (start, size, head)
+            key = (start, size, -math.inf, math.inf, head)
             if key not in self._known:
                 self._known[key] = self.windows.of(start + packs.read_head(head).slots * float(size))
             wanted, of = self._known[key]
@@ -119,7 +119,7 @@ class Spread:
         self, start: float, size: int, at: np.ndarray, since: float = -math.inf, until: float = math.inf
     ) -> tuple[slice, np.ndarray]:
         """Of the periods of a pack: most series have the same ones."""
-        key = (start, size, at.tobytes())
+        key = (start, size, since, until, at.tobytes())
         if key not in self._known:
             wanted, of = self.windows.of(at)
             begin, end = max(wanted.start, int(np.searchsorted(at, since))), min(wanted.stop, int(np.searchsorted(at, until)))

@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from modelyard.kernel.errors import ApiError
 from modelyard.kernel.service import Call
 from modelyard.services.iam import names
 
@@ -152,8 +153,8 @@ def _iam_path(call: Call, request: Request, member: str, value: str) -> str:
     """`/path/name` of a role, user, group or policy: the path of the request, or of the resource that is there."""
     if isinstance(request.get("Path"), str):
         return request["Path"] + value
-    record = call.store.get(_IAM_KINDS.get(member, ""), call.account, names.GLOBAL, value)
-    return (record.spec.get("Path", "/") if record is not None else "/") + value
+    record = names.of_name(call.store, _IAM_KINDS[member], call.account, value) if member in _IAM_KINDS else None
+    return f"{record.spec.get('Path', '/')}{record.name}" if record is not None else f"/{value}"
 
 
 def _copy_source(call: Call, request: Request, member: str, value: Any) -> str:
@@ -215,6 +216,15 @@ def _new_secret(call: Call, request: Request, member: str, value: str) -> str:
     return f"arn:aws:secretsmanager:{call.region}:{call.account}:secret:{value}-??????"
 
 
+def _key(call: Call, request: Request, member: str, value: str) -> str:
+    """The ARN of a KMS key by its id, ARN or alias; none of one that is not there."""
+    keys = call.platform.parts.get("kms")
+    try:
+        return keys.arn(call.account, call.region, value) if keys is not None else ""
+    except ApiError:
+        return ""
+
+
 _IAM_KINDS = {
     "RoleName": names.ROLE.kind,
     "UserName": names.USER.kind,
@@ -232,6 +242,7 @@ _TRANSFORMS: dict[str, Callable[[Call, Request, str, Any], str]] = {
     "parameter": _parameter,
     "secret": _secret,
     "new_secret": _new_secret,
+    "key": _key,
     "copy_source": _copy_source,
     "copy_version": _copy_version,
 }

@@ -22,10 +22,7 @@ MAX_TAGS = 50
 
 def find(call: Call, kind: Lifecycle, name: str, missing: str) -> Record:
     """The caller's account's resource of this name, in whatever case it is asked for; NoSuchEntity with the given text."""
-    record = call.store.get(kind.kind, call.account, names.GLOBAL, name)
-    if record is None:
-        others = call.store.list(kind.kind, call.account, names.GLOBAL, contains=name)
-        record = next((one for one in others if one.name.lower() == name.lower()), None)
+    record = names.of_name(call.store, kind.kind, call.account, name)
     if record is None:
         raise api.error.NoSuchEntityException(missing)
     return record

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from modelyard.kernel.lifecycle import static
+from modelyard.kernel.records import Record
+from modelyard.kernel.store import Store
 
 GLOBAL = "global"
 ACCOUNT = static("iam-account")
@@ -38,6 +40,15 @@ def root_arn(account: str) -> str:
 
 def session_arn(account: str, role_name: str, session_name: str) -> str:
     return f"arn:aws:sts::{account}:assumed-role/{role_name}/{session_name}"
+
+
+def of_name(store: Store, kind: str, account: str, name: str) -> Record | None:
+    """The account's resource of a name in any case, as requests name it. Whatever decides on a request goes by the record found, never
+    by the name as it was written: a policy about role `Admin` is about a request for `admin` too."""
+    record = store.get(kind, account, GLOBAL, name)
+    if record is None:
+        record = next((one for one in store.list(kind, account, GLOBAL, contains=name) if one.name.lower() == name.lower()), None)
+    return record
 
 
 def split_role_arn(role_arn: str) -> tuple[str, str] | None:

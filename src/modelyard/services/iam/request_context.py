@@ -71,14 +71,25 @@ def of_call(
         lambda: of_transport(call),
         lambda: {**_of_iam_entity(call, request), **of_request(request, "iam")} if service == "iam" else of_request(request, service),
         lambda: of_principal(call.principal, caller.tags),
-        {
-            "aws:ResourceAccount": owner or call.account,
-            "s3:ResourceAccount": owner or call.account,
-            "sagemaker:TaggingAction": call.operation if need.action == "sagemaker:AddTags" and call.operation != "AddTags" else None,
-        },
+        {"aws:ResourceAccount": owner or call.account, "s3:ResourceAccount": owner or call.account},
+        _on_the_way(call, need.action) if call.service == "sagemaker" else {},
         more,
         lazy=_further(call, need, request),
     )
+
+
+def _on_the_way(call: Call, action: str) -> dict[str, Any]:
+    """Of what SageMaker does with a resource that it makes: its tags, and the grant for its volumes."""
+    if action == "sagemaker:AddTags" and call.operation != "AddTags":
+        return {"sagemaker:TaggingAction": call.operation}
+    if action == "kms:CreateGrant":
+        via = {
+            "kms:ViaService": f"sagemaker.{call.region}.amazonaws.com",
+            "aws:ViaAWSService": True,
+            "aws:CalledVia": ["sagemaker.amazonaws.com"],
+        }
+        return {**via, "kms:GrantIsForAWSResource": True, "kms:CallerAccount": call.principal.account}
+    return {}
 
 
 def of_transport(call: Call) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def _of_iam_entity(call: Call, request: Mapping[str, Any]) -> dict[str, Any]:
     """iam:PermissionsBoundary is the boundary of the user or role that is changed, unless the request itself sets one."""
     for member, kind in (("RoleName", names.ROLE), ("UserName", names.USER)):
         if isinstance(request.get(member), str):
-            record = call.store.get(kind.kind, call.account, names.GLOBAL, request[member])
+            record = names.of_name(call.store, kind.kind, call.account, request[member])
             return {"iam:PermissionsBoundary": record.spec.get("PermissionsBoundary")} if record is not None else {}
     return {}
 

@@ -21,7 +21,7 @@ from modelyard.services.iam.patterns import glob
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 _STATEMENT = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition", "Principal", "NotPrincipal"}
-_TRUSTED = tuple(f"sts:{name}" for name in "assumerole assumerolewithsaml assumerolewithwebidentity tagsession setsourceidentity setcontext".split())
+_TRUSTED = ("assumerole", "assumerolewithsaml", "assumerolewithwebidentity", "tagsession", "setsourceidentity", "setcontext")
 _VENDOR = re.compile(r"\*|[a-zA-Z0-9.-]*").fullmatch
 _SID = re.compile(r"[0-9A-Za-z]*").fullmatch
 _PRINCIPALS = {
@@ -106,7 +106,7 @@ def trust_policy(text: str) -> Mapping[str, Any]:
             raise malformed("Missing required field Action")
         _actions(statement)
         for action in _texts(statement, "Action"):
-            if not any(map(glob(action.lower()), _TRUSTED)):
+            if not any(glob(action.lower())(f"sts:{name}") for name in _TRUSTED):
                 raise malformed("AssumeRole policy may only specify STS AssumeRole actions.")
     _sids(statements)
     return document

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from modelyard.kernel.ids import new_uuid
 from modelyard.kernel.records import Record
+from modelyard.kernel.service import Call
 from modelyard.services.kms.root import Root
 
 DATA_KEY_BYTES = 32
@@ -38,7 +41,9 @@ class Keys:
 
         key = key_of_blob(self._platform.store, region, blob)
         self._check(key, "Decrypt", context, call)
-        return key.arn, decrypt_with(self.root, key, blob, context, self._platform.clock.now())
+        plaintext = decrypt_with(self.root, key, blob, context, self._platform.clock.now())
+        self._tell(call, "Decrypt", key, context)
+        return key.arn, plaintext
 
     def arn(self, account: str, region: str, key_ref: str) -> str:
         """The ARN of the key that is meant. Raises NotFoundException."""
@@ -54,6 +59,7 @@ class Keys:
     def _key(self, account: str, region: str, ref: str, action: str, context: Mapping[str, str], call: Any) -> Record:
         key = self._find(account, region, ref)
         self._check(key, action, context, call)
+        self._tell(call, action, key, context)
         return key
 
     def _find(self, account: str, region: str, ref: str) -> Record:
@@ -74,6 +80,18 @@ class Keys:
         check_state(key, self._platform.clock.now())
         if key.spec["KeySpec"] != "SYMMETRIC_DEFAULT":
             raise api.error.InvalidKeyUsageException(f"{key.arn} key spec is {key.spec['KeySpec']} which is not valid for {action}.")
+
+    def _tell(self, call: Any, action: str, key: Record, context: Mapping[str, str]) -> None:
+        """The audit trail hears of what the service does with the key in the caller's name, as of a call of KMS."""
+        trail = self._platform.parts.get("trail")
+        if not isinstance(call, Call) or trail is None:
+            return
+        inner = replace(
+            call, service="kms", operation=action, held=None, auth=None, further=[(f"kms:{action}", key.arn, {})], weighed=None, ruled=None,
+            invoked_by=call.service, request_id=new_uuid(),
+        )  # fmt: skip
+        asked = {"KeyId": key.arn, "EncryptionContext": dict(context), **({"KeySpec": "AES_256"} if action == "GenerateDataKey" else {})}
+        trail.note(inner, asked, None, None)
 
 
 def install(platform: Any) -> Keys:

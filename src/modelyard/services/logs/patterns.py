@@ -170,6 +170,8 @@ def _told(value: Any) -> str:
 def _columns(text: str, error: Failure) -> Pattern:
     if not text.endswith("]"):
         raise error(f"Invalid metric filter pattern: no closing bracket in {text!r}")
+    if not text[1:-1].strip():  # no column at all: everything, as AWS takes it
+        return Pattern(lambda message: {}, lambda message, selector: None, "columns")
     names, tests, gap, terms = [], [], None, []
     for place, part in enumerate(_split(text[1:-1])):
         if part == "...":

@@ -105,7 +105,10 @@ class Keyring:
                 "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.",
             )
         if not hmac.compare_digest(_check_of(customer, sealed["salt"]), sealed["check"]):
-            raise s3_error("AccessDenied", "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.")
+            raise s3_error(
+                "AccessDenied",
+                "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.",
+            )
         return customer
 
 

@@ -57,7 +57,9 @@ def meta_of(request: Mapping[str, Any]) -> dict[str, Any]:
         meta["tags"] = tags_of_header(request["Tagging"])
     storage = request.get("StorageClass", "STANDARD")
     if storage not in STORAGE_CLASSES:
-        raise ApiError("InvalidStorageClass", "The storage class you specified is not valid", 400, fields={"StorageClassRequested": storage})
+        raise ApiError(
+            "InvalidStorageClass", "The storage class you specified is not valid", 400, fields={"StorageClassRequested": storage}
+        )
     if storage != "STANDARD":
         meta["storage"] = storage
     return meta

@@ -161,7 +161,11 @@ def _request(form: Form, key: str) -> dict[str, Any]:
         one["locationName"].lower(): (name, shapes[one["shape"]]) for name, one in members.items() if one.get("location") == "header"
     }
     request: dict[str, Any] = {"Bucket": form.bucket, "Key": key}
-    user = {name[len("x-amz-meta-") :]: mailtext.encoded(value, words_too=True) for name, value in form.fields.items() if name.startswith("x-amz-meta-")}
+    user = {
+        name[len("x-amz-meta-") :]: mailtext.encoded(value, words_too=True)
+        for name, value in form.fields.items()
+        if name.startswith("x-amz-meta-")
+    }
     if user:
         request["Metadata"] = user
     for name, value in form.fields.items():
@@ -211,7 +215,9 @@ def _answer(call: Any, form: Form, key: str, made: dict[str, Any]) -> RawRespons
     path = quote(key) if call.host.startswith(f"{form.bucket}.") else f"{form.bucket}/{quote(key)}"
     location = f"{scheme}://{call.host}/{path}"
     headers = [("etag", etag), ("location", _one_line(location))]
-    checksums = [(f"x-amz-checksum-{name[len('Checksum') :].lower()}", value) for name, value in made.items() if name.startswith("Checksum")]
+    checksums = [
+        (f"x-amz-checksum-{name[len('Checksum') :].lower()}", value) for name, value in made.items() if name.startswith("Checksum")
+    ]
     headers += checksums
     if "VersionId" in made:
         headers.append(("x-amz-version-id", made["VersionId"]))

@@ -33,7 +33,11 @@ def list_parts(call, request):
                 "LastModified": part.modified,
                 "ETag": f'"{part.etag}"',
                 "Size": part.size,
-                **{f"Checksum{name}": value for name, value in part.checksums.items() if upload.meta["asked"] and name == upload.meta["algorithm"]},
+                **{
+                    f"Checksum{name}": value
+                    for name, value in part.checksums.items()
+                    if upload.meta["asked"] and name == upload.meta["algorithm"]
+                },
             }
             for part in page
         ],

@@ -25,7 +25,9 @@ from modelyard.services.sts.xml_tree import BadXml, Element, canonical, parse
 PROTOCOL, ASSERTION = "urn:oasis:names:tc:SAML:2.0:protocol", "urn:oasis:names:tc:SAML:2.0:assertion"
 METADATA, DS = "urn:oasis:names:tc:SAML:2.0:metadata", "http://www.w3.org/2000/09/xmldsig#"
 EXCLUSIVE, ENVELOPED = "http://www.w3.org/2001/10/xml-exc-c14n#", f"{DS}enveloped-signature"
-_SIGNATURES = {f"http://www.w3.org/2001/04/xmldsig-more#rsa-sha{bits}": hash for bits, hash in ((256, SHA256), (384, SHA384), (512, SHA512))}
+_SIGNATURES = {
+    f"http://www.w3.org/2001/04/xmldsig-more#rsa-sha{bits}": hash for bits, hash in ((256, SHA256), (384, SHA384), (512, SHA512))
+}
 _DIGESTS = {
     "http://www.w3.org/2001/04/xmlenc#sha256": "sha256",
     "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",

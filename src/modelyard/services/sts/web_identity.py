@@ -107,4 +107,3 @@ def _passed(claims: dict[str, Any]) -> tuple[dict[str, str], list[str], str | No
 def _keys(provider: Record, claims: dict[str, Any]) -> dict[str, Any]:
     said = {claim: claims[claim] for claim in ("aud", "sub", "amr", "email", "oaud") if isinstance(claims.get(claim), (str, list))}
     return {f"{provider.name}:{claim}": value for claim, value in said.items()}
-

@@ -123,7 +123,8 @@ def _written(element: Element, told: Mapping[str, str], without: Element | None,
             new[prefix] = namespace
     names = [f' xmlns{f":{prefix}" if prefix else ""}="{_attribute(new[prefix])}"' for prefix in sorted(new)]
     values = [
-        f' {key}="{_attribute(value)}"' for key, value in sorted(element.attributes.items(), key=lambda item: _order(item[0], element.scope))
+        f' {key}="{_attribute(value)}"'
+        for key, value in sorted(element.attributes.items(), key=lambda item: _order(item[0], element.scope))
     ]
     yield f"<{element.name}{''.join(names)}{''.join(values)}>"
     inner = {**told, **new}

@@ -26,8 +26,8 @@ _SCHEMA = re.compile(r"\s*\{([^}]*)\}")
 _TOKEN = re.compile(r'\s*(?:([()=])|"((?:[^"\\]|\\.)*)"|([^\s()="{}]+))')
 
 
-def matcher(text: str) -> Test:
-    """Whether a metric is found; raises ExpressionError."""
+def matcher(text: str, account: str = "") -> Test:
+    """Whether a metric of this account is found; raises ExpressionError."""
     schema = _SCHEMA.match(text)
     tests: list[Test] = []
     if schema is not None:
@@ -37,7 +37,7 @@ def matcher(text: str) -> Test:
         text = text[schema.end() :]
     tokens = _tokens(text)
     if tokens:
-        parser = _Parser(tokens)
+        parser = _Parser(tokens, account)
         tests.append(parser.either())
         if parser.at < len(tokens):
             raise ExpressionError(f"Unexpected {tokens[parser.at][1]!r} in the search expression")
@@ -61,8 +61,8 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
-    def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
-        self.tokens, self.at, self._read = tokens, 0, _all_tokens
+    def __init__(self, tokens: Sequence[tuple[str, str]], account: str) -> None:
+        self.tokens, self.at, self._read, self._account = tokens, 0, _all_tokens, account
 
     def _next(self) -> tuple[str, str]:
         return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
@@ -112,6 +112,8 @@ class _Parser:
                 return [metric.name]
             if name.lower() == "namespace":
                 return [metric.namespace]
+            if name.lower() == ":aws.accountid":
+                return [self._account, "LOCAL"]
             return [value for key, value in metric.dimensions if key == name]
 
         if self._next() == ("sign", "("):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from modelyard.services.logs.insights.expressions import Malformed, Parser, Value, truth
+from modelyard.services.logs.insights.expressions import Malformed, Parser, Value, plain_name, truth
 from modelyard.services.logs.insights.patterns import Patterns, difference_row, pattern_row
 from modelyard.services.logs.insights.program import Program
 from modelyard.services.logs.insights.values import EarlierRow, Row, text
@@ -117,7 +117,7 @@ def _key(parser: Parser, names: dict[str, str]) -> tuple[str, str]:
     said = {}
     for place in range(2):
         token = parser.next()
-        side, _, rest = token.text.replace("`", "").partition(".")
+        side, _, rest = plain_name(token.text).partition(".")
         if token.kind != "name" or not rest or side not in names.values() or side in said:
             raise parser.unexpected(token, f"expected a field of {names['left']} and one of {names['right']}")
         said[side] = rest
@@ -131,7 +131,7 @@ def filter_index(parser: Parser, program: Program) -> None:
     token = parser.peek()
     if token.kind != "name":
         raise parser.unexpected(token, "expected the name of an indexed field")
-    program.indexed.append(token.text.strip("`"))
+    program.indexed.append(plain_name(token.text))
     value, _ = parser.expression()
     program.steps.append(lambda rows: (row for row in rows if truth(value(row))))
 

@@ -129,6 +129,7 @@ def _limit(parser: Parser, program: Program) -> None:
 def _sort(parser: Parser, program: Program) -> None:
     keys: list[tuple[Value, bool]] = []
     only = ""
+    parser.take("by")
     while True:
         value, only = parser.expression()
         way = parser.take("asc", "desc")

@@ -21,9 +21,9 @@ DEEPEST = 60
 _SPACE = re.compile(r"(?:\s+|#[^\n]*)*")
 _TOKEN = re.compile(
     r"""(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<span>\d+[A-Za-z]+)
+    |(?P<span>(?!\d+[eE]\d)\d+[A-Za-z]+)
     |(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+)
-    |(?P<name>[@A-Za-z_][\w@]*(?:\.[\w@]+)*|`[^`]+`)
+    |(?P<name>(?![iI][nN]\[)[@A-Za-z_][\w@]*(?:\.(?:[\w@]+|`[^`]+`)|\[\d+\])*|[iI][nN]|`[^`]+`)
     |(?P<op>=~|!=|<=|>=|==|[-+*/%^=<>(),|:\[\]])""",
     re.VERBOSE,
 )
@@ -125,7 +125,7 @@ class Parser:
         token = self.next()
         if token.kind != "name":
             raise self.unexpected(token, "expected the name of a field")
-        return token.text.strip("`")
+        return plain_name(token.text)
 
     def names(self) -> list[str]:
         found = [self.name()]
@@ -289,7 +289,8 @@ class Parser:
                 return lambda row: low == "true"
             if low == "null":
                 return lambda row: None
-            name = token.text.strip("`")
+            said = token.text.replace("`", "")
+            name = said if said in (self.columns or ()) else plain_name(token.text)
             return lambda row: row[name]
         raise self.unexpected(token)
 
@@ -389,6 +390,13 @@ class Parser:
 
 
 # --- helpers -------------------------------------------------------------------------------------
+
+
+def plain_name(said: str) -> str:
+    """Of a field: without backticks, with `list[0]` as `list.0`."""
+    if said.startswith("`"):
+        return said.strip("`")
+    return said.replace("`", "").replace("[", ".").replace("]", "")
 
 
 def unquote(said: str) -> str:

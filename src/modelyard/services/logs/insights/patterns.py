@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-ALIKE, MOST_PATTERNS, LONGEST = 0.6, 5_000, 4096
+ALIKE, MOST_PATTERNS, MOST_KNOWN, LONGEST = 0.6, 5_000, 20_000, 4096
 _KINDS = (
     (
         "Time",
@@ -54,27 +54,38 @@ class Patterns:
 
     def __init__(self) -> None:
         self._leaves: dict[tuple[int, str, str], list[Cluster]] = {}
+        self._known: dict[str, Cluster] = {}
         self._count = 0
         self.total = 0
 
     def add(self, text: str, earlier: bool = False) -> None:
-        words = _WORDS.findall(_CHANGING.sub(lambda found: f"\0{found.lastgroup}\0", text[:LONGEST]))
-        said = [word for word in words if not word.isspace()][:2]
-        leaf = self._leaves.setdefault((len(words), *[*said, "", ""][:2]), [])
-        cluster = next((one for one in leaf if _alike(one.words, words)), None)
+        masked = _CHANGING.sub(lambda found: f"\0{found.lastgroup}\0", text[:LONGEST])
+        cluster = self._known.get(masked) or self._cluster(masked)
         if cluster is None:
-            if self._count >= MOST_PATTERNS:
-                return
-            self._count += 1
-            cluster = Cluster(words)
-            leaf.append(cluster)
-        elif cluster.words != words:
-            cluster.words = [a if a == b else "\0Token\0" for a, b in zip(cluster.words, words, strict=True)]
+            return
         if earlier:
             cluster.earlier += 1
         else:
             self.total += 1
             cluster.count += 1
+
+    def _cluster(self, masked: str) -> Cluster | None:
+        """That of a line; None where there are too many patterns already."""
+        words = _WORDS.findall(masked)
+        said = [word for word in words if not word.isspace()][:2]
+        leaf = self._leaves.setdefault((len(words), *[*said, "", ""][:2]), [])
+        cluster = next((one for one in leaf if _alike(one.words, words)), None)
+        if cluster is None:
+            if self._count >= MOST_PATTERNS:
+                return None
+            self._count += 1
+            cluster = Cluster(words)
+            leaf.append(cluster)
+        elif cluster.words != words:
+            cluster.words = [a if a == b else "\0Token\0" for a, b in zip(cluster.words, words, strict=True)]
+        if len(self._known) < MOST_KNOWN:
+            self._known[masked] = cluster
+        return cluster
 
     def found(self) -> Iterator[Cluster]:
         merged: dict[str, Cluster] = {}

@@ -31,10 +31,22 @@ class Row(dict):
         self.document: Any = self
 
     def __missing__(self, name: str) -> Any:
+        if "." in name and (found := self._inside(name)) is not None:
+            return found
         if self.event is None:
             return None
         value = self[name] = self._field(name)
         return value
+
+    def _inside(self, name: str) -> Any:
+        """Of a column that is a map or a list: `column.attribute.0`."""
+        place = name.find(".")
+        while place > 0:
+            column = self.get(name[:place])
+            if isinstance(column, (dict, list)):
+                return dig(column, name[place + 1 :])
+            place = name.find(".", place + 1)
+        return None
 
     def _field(self, name: str) -> Any:
         event = self.event
