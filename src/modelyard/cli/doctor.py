@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def verify(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from modelyard import app, datafolder
+    from modelyard.services.kms.root import WrongRoot
     from modelyard.services.s3 import verify as look
     from modelyard.services.s3.depot import SWEEP_GRACE_S
 
@@ -102,6 +104,9 @@ def verify(args: argparse.Namespace) -> int:
     try:
         platform = app.build_platform(datafolder.load_settings(args.data), "worker")
         found = look.verify(platform.parts["s3"], SWEEP_GRACE_S if datafolder.holder(args.data) is not None else 0.0)
+    except WrongRoot as problem:
+        print(problem, file=sys.stderr)
+        return exits.FAILED
     except look.DatabaseError as problem:
         found = look.Found(index=[f"a database of {args.data} cannot be opened: {problem}"])
     if args.json:

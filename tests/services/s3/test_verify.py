@@ -140,3 +140,12 @@ def test_a_file_that_is_no_database_is_an_answer(tmp_path, capsys):
     (tmp_path / "s3.db").write_bytes(os.urandom(8192))
     assert doctor.run(argparse.Namespace(data=tmp_path, json=False, verify=True)) == exits.FAILED
     assert "cannot be opened" in capsys.readouterr().out
+
+
+def test_a_folder_without_its_root_key_is_told_in_a_line(tmp_path, capsys):
+    yard = InProcess(tmp_path)
+    yard.platform.kms.encrypt("123456789012", "us-east-1", "alias/aws/s3", b"x", {})
+    yard.close()
+    (tmp_path / "secrets/root.key").unlink()
+    assert doctor.run(argparse.Namespace(data=tmp_path, json=False, verify=True)) == exits.FAILED
+    assert "root.key is missing" in capsys.readouterr().err
