@@ -305,7 +305,12 @@ def child_main(role: str, words: list[str]) -> int:
     if args.leash is not None:
         threading.Thread(target=_hold_leash, args=(args.leash,), name="leash", daemon=True).start()
     settings = datafolder.load_settings(args.data)
-    platform = build_platform(settings, role)
+    from modelyard.services.kms.root import WrongRoot
+
+    try:
+        platform = build_platform(settings, role)
+    except WrongRoot as problem:
+        sys.exit(str(problem))  # the last line of this process's log, which `modelyard up` shows
     return gateway_main(platform, args.listener, args.egress) if role == "gateway" else engine_main(platform)
 
 

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,8 @@ class Supervisor:
         for child in self.children:
             if child.failures >= HOPELESS_FAILURES:
                 path = self.settings.data / "logs" / f"{child.role}-{child.index}.log"
-                return f"the {child.role} does not start; {path} ends with:\n" + "\n".join(
-                    path.read_text(errors="replace").splitlines()[-8:]
-                )
+                lines = [line for line, _ in groupby(path.read_text(errors="replace").splitlines())]  # each try said the same
+                return f"the {child.role} does not start; {path} ends with:\n" + "\n".join(lines[-8:])
         if time.monotonic() > patience:
             return f"the platform did not answer within {READY_SECONDS:.0f} s; see {self.settings.data}/logs"
         return None

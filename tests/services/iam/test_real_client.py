@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from modelyard.services import iam, sts
 from modelyard.wire.gateway import Gateway
 from tests.services.iam import tour
 from tests.services.iam.conftest import ACCOUNT, Yard, allow, policy
+from tests.services.sts import test_saml
 from tests.support import inproc
 
 TRUST = policy({"Effect": "Allow", "Principal": {"AWS": ACCOUNT, "Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"})
@@ -76,8 +78,18 @@ def test_every_operation_once(wire: Wire) -> None:
         tokens.assume_role_with_web_identity, RoleArn=f"arn:aws:iam::{ACCOUNT}:role/R", RoleSessionName="ss", WebIdentityToken="x.y.z"
     )
     assert said[:2] == ("InvalidIdentityToken", 400)
+    saml(client, tokens)
     built = {("iam", name) for name in iam.api.operations} | {("sts", name) for name in sts.api.operations}
     assert built - wire.asked == set()
+
+
+def saml(client: Any, tokens: Any) -> None:
+    client.create_saml_provider(Name="Corp", SAMLMetadataDocument=test_saml.METADATA.ljust(1000))
+    trust = policy({"Effect": "Allow", "Principal": {"Federated": test_saml.PROVIDER}, "Action": "sts:AssumeRoleWithSAML"})
+    client.create_role(RoleName="Lab", AssumeRolePolicyDocument=trust)
+    said = base64.b64encode(test_saml.response(test_saml.signed(test_saml.unsigned())).encode()).decode()
+    got = tokens.assume_role_with_saml(RoleArn=test_saml.ROLE, PrincipalArn=test_saml.PROVIDER, SAMLAssertion=said)
+    assert got["AssumedRoleUser"]["Arn"].endswith(":assumed-role/Lab/ann") and got["Issuer"] == "https://idp.corp.example"
 
 
 def roles(client: Any) -> None:

@@ -439,3 +439,19 @@ def test_permissions_are_tried_without_ciphertext(kms):
     blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
     hmac_key = make(kms, KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
     refused("IncorrectKeyException", kms.decrypt, "does not identify a CMK", KeyId=hmac_key, CiphertextBlob=blob)
+
+
+def test_an_error_without_words_has_no_message_member(kms):
+    """botocore copies what stands in the body beside the code."""
+    with pytest.raises(ClientError) as caught:
+        kms.decrypt(CiphertextBlob=b"nothing")
+    assert (
+        caught.value.response["Error"] == {"Code": "InvalidCiphertextException", "Message": ""} and "message" not in caught.value.response
+    )
+
+
+def test_a_disabled_key_is_refused_before_its_kind_is_looked_at(kms):
+    key = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["KeyId"]
+    refused("UnsupportedOperationException", kms.rotate_key_on_demand, KeyId=key)
+    kms.disable_key(KeyId=key)
+    refused("DisabledException", kms.rotate_key_on_demand, KeyId=key)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from modelyard import app
 from modelyard.kernel.clock import ManualClock
 from modelyard.kernel.errors import ApiError
 from modelyard.services.kms.root import FACT, Root, WrongRoot
@@ -96,3 +97,13 @@ def test_one_root_key_however_many_begin_at_once(tmp_path, yard):
     with ThreadPoolExecutor(8) as pool:
         roots = list(pool.map(lambda _: Root(tmp_path / "new", yard.platform.store), range(8)))
     assert {root.open(roots[0].seal(b"x", "p"), "p") for root in roots} == {b"x"}
+
+
+def test_a_process_without_the_root_key_says_so_and_no_more(tmp_path, monkeypatch):
+    def refused(settings, role):
+        raise WrongRoot("root.key is missing")
+
+    monkeypatch.setattr(app, "build_platform", refused)
+    with pytest.raises(SystemExit) as ended:
+        app.child_main("engine", ["--data", str(tmp_path)])
+    assert ended.value.code == "root.key is missing"
