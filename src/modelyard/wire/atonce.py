@@ -149,7 +149,22 @@ class Errand:
 class Found:
     """What was made of a request, but for its payload, and holds for those that are like it."""
 
-    __slots__ = ("alike", "answers", "arn", "asked", "call", "exchange", "mark", "needs", "payload", "plan", "request", "route", "start", "who")
+    __slots__ = (
+        "alike",
+        "answers",
+        "arn",
+        "asked",
+        "call",
+        "exchange",
+        "mark",
+        "needs",
+        "payload",
+        "plan",
+        "request",
+        "route",
+        "start",
+        "who",
+    )
 
     def __init__(self, errand: Errand, payload_member: str, mark: Any) -> None:
         self.route, self.plan, self.who, self.start = errand.route, errand.plan, errand.who, errand.start

@@ -55,8 +55,23 @@ def test_upload_on_condition_conflicts_with_what_came_between(s3, bucket):
     assert error(complete(upload, IfMatch=etag))["Code"] == "NoSuchKey"
     complete(begin(), IfNoneMatch="*")()
     assert s3.head_object(Bucket=bucket, Key="k")["ContentLength"] == 1
-    assert error(lambda: s3.put_object(Bucket=bucket, Key="k", IfMatch="*"))["additionalMessage"].startswith("We don't accept")
+    assert error(lambda: s3.put_object(Bucket=bucket, Key="k", IfNoneMatch="x"))["additionalMessage"].startswith("We don't accept")
     assert error(lambda: s3.put_object(Bucket=bucket, Key="k", IfMatch="x", IfNoneMatch="*"))["Header"] == "If-Match,If-None-Match"
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("SHA256", "COMPOSITE"), ("CRC32", "FULL_OBJECT")])
+def test_the_checksum_of_a_completed_upload_is_the_objects(s3, bucket, algorithm, kind):
+    def upload(key, **stated):
+        made = {"Bucket": bucket, "Key": key}
+        made["UploadId"] = s3.create_multipart_upload(**made, ChecksumAlgorithm=algorithm, ChecksumType=kind)["UploadId"]
+        part = s3.upload_part(**made, PartNumber=1, Body=b"bytes", ChecksumAlgorithm=algorithm)
+        name = f"Checksum{algorithm}"
+        return s3.complete_multipart_upload(
+            **made, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"], name: part[name]}]}, **stated
+        )[name]
+
+    whole = upload("a")
+    assert upload("b", **{f"Checksum{algorithm}": whole}) == whole
 
 
 def test_deletes_on_condition_of_what_is_deleted(s3, bucket):

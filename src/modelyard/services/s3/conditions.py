@@ -55,9 +55,8 @@ def write_condition(request: Mapping[str, Any]) -> Any:
     if_match, if_none = request.get("IfMatch"), request.get("IfNoneMatch")
     if if_match is not None and if_none is not None:
         raise _not_taken("If-Match,If-None-Match", "Multiple conditional request headers present in the request")
-    if if_match == "*" or if_none not in (None, "*"):
-        header = "If-Match" if if_match else "If-None-Match"
-        raise _not_taken(header, f"We don't accept the provided value of {header} header for this API")
+    if if_none not in (None, "*"):
+        raise _not_taken("If-None-Match", "We don't accept the provided value of If-None-Match header for this API")
 
     def check(have: Version | None) -> None:
         if if_match is not None:
