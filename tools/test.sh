@@ -1,8 +1,8 @@
 #!/bin/sh
 # The whole suite: quick tests, then the slow ones (they start platforms and jobs and wait for them); both share the cores, file by file.
 # Skipped tests are listed with their reason. TESTS and WORKERS come from make.
-# Slow tests that failed, ten at most, run once more, alone: what passes then is a flake. It is told loudly and fails nothing; what
-# fails twice does, and so does a quick test that fails once.
+# Tests that failed run once more, alone, where they are few (three quick ones, ten slow ones): what passes then is a flake. It is told
+# loudly and fails nothing; what fails twice does.
 # The last line is the one plain count of all parts.
 set -u
 tests=${TESTS:-tests}
@@ -25,15 +25,20 @@ part() {
     return $code
 }
 
-# Whether the slow tests that failed all pass alone.
-again() {
-    count=$(.venv/bin/python tools/count_tests.py --failed "$report/slow.xml")
-    if [ "$count" -gt 10 ]; then
-        echo "== $count slow tests failed: too many for flakes, none runs once more"
+# A part, and its few failed tests once more: whether all have passed by then.
+chances() {
+    name=$1 most=$2
+    shift 2
+    part "$name" "$@" $spread
+    code=$?
+    [ $code -eq 1 ] || return $code # 1: tests failed. Else a worker died or pytest itself failed: tests that never ran are no flakes
+    count=$(.venv/bin/python tools/count_tests.py --failed "$report/$name.xml")
+    if [ "$count" -gt "$most" ]; then
+        echo "== $count $name tests failed: too many for flakes, none runs once more"
         return 1
     fi
-    echo "== $count slow test(s) failed: once more, alone"
-    .venv/bin/python -m pytest $tests -q -rsfE -m slow -n 0 --junitxml="$report/again.xml" -o cache_dir="$report/slow" \
+    echo "== $count $name test(s) failed: once more, alone"
+    .venv/bin/python -m pytest $tests -q -rsfE "$@" -n 0 --junitxml="$report/$name-again.xml" -o cache_dir="$report/$name" \
         --last-failed --last-failed-no-failures none
 }
 
@@ -41,14 +46,11 @@ failed=0
 # No restart of a crashed worker: with loadfile the others would wait for its tests for ever.
 # Files in the order of tests/conftest.py, the longest first.
 spread="--dist loadfile --no-loadscope-reorder --max-worker-restart=0"
-part quick -m "not slow" -n "$workers" $spread || failed=1
-part slow -m slow -n "$slow_workers" $spread
-case $? in
-0) ;;
-1) again || failed=1 ;; # tests failed
-*) failed=1 ;;          # a worker died, pytest itself failed: tests that never ran are no flakes
-esac
+chances quick 3 -m "not slow" -n "$workers" || failed=1
+chances slow 10 -m slow -n "$slow_workers" || failed=1
 set -- "$report/quick.xml" "$report/slow.xml"
-[ -f "$report/again.xml" ] && set -- "$@" --again "$report/again.xml"
+for second in "$report"/*-again.xml; do
+    [ -f "$second" ] && set -- "$@" --again "$second"
+done
 .venv/bin/python tools/count_tests.py "$@" || failed=1
 exit $failed
