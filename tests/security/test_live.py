@@ -45,10 +45,12 @@ class Live:
         return subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True, timeout=240).stdout
 
     def settled(self) -> tuple[int, int]:
-        """(open descriptors, resident bytes) once nobody is connected any more."""
-        until, before = patience.deadline(30), -1
-        while time.monotonic() < until and self.gateway.num_fds() != before:
-            before = self.gateway.num_fds()
+        """(open descriptors, resident bytes) once nobody is connected any more: a connection that was refused is held for some seconds,
+        so that its client reads why."""
+        until, before, same = patience.deadline(30), -1, 0
+        while time.monotonic() < until and same < 5:
+            now = self.gateway.num_fds()
+            before, same = now, same + 1 if now == before else 0
             time.sleep(1)
         return self.gateway.num_fds(), self.gateway.memory_info().rss
 
