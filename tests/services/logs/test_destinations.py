@@ -13,16 +13,9 @@ from botocore.exceptions import ClientError
 from modelyard.services.iam.bootstrap import ensure_account
 from tests.services.sqs.test_who_may import allow, user
 from tests.support import inproc
-from tests.support.platform import ACCOUNT, InProcess
+from tests.support.platform import ACCOUNT
 
 OTHER = "210987654321"
-
-
-@pytest.fixture
-def yard(tmp_path):
-    yard = InProcess(tmp_path)
-    yield yard
-    yard.close()
 
 
 @pytest.fixture
