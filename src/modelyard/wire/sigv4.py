@@ -23,6 +23,7 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Credential, Identity, Principal
 from modelyard.wire import signing
 from modelyard.wire.autherrors import auth_error, s3_mismatch
+from modelyard.wire.codecs.scalars import write_iso8601_s
 from modelyard.wire.http import HttpRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -276,12 +277,8 @@ def _check_presigned(claim: Claim, now: float, family: str) -> None:
 
 def expired(at: float, now: float, **fields: str) -> ApiError:
     """What S3 says of a presigned URL whose time is over."""
-    times = {"Expires": iso(at), "ServerTime": iso(now)}
+    times = {"Expires": write_iso8601_s(at), "ServerTime": write_iso8601_s(now)}
     return ApiError("AccessDenied", "Request has expired", 403, fields={**fields, **times})
-
-
-def iso(at: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
 def verify(request: HttpRequest, claim: Claim, credential: Credential, payload_hash: str, family: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ class Signer:
         return self._key.sign(text.encode(), PKCS1v15(), SHA256()).hex()
 
 
+signer_of = lru_cache(4)(Signer)
+"""Of a folder of secrets: its key is read and checked once, not for each region of each hour."""
+
+
 def _new_key() -> bytes:
     from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -61,7 +66,7 @@ def list_public_keys(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if start is not None and end is not None and start > end:
         raise api.error.InvalidTimeRangeException("The specified time range is not valid. The start time must be before the end time.")
     decode_token(request.get("NextToken"), api.error.InvalidTokenException, like="")
-    signer, now = Signer(call.platform.settings.secrets), call.now()
+    signer, now = signer_of(call.platform.settings.secrets), call.now()
     validity = {"ValidityStartTime": min(start or now, now) - _VALID_S, "ValidityEndTime": max(end or now, now) + _VALID_S}
     return {"PublicKeyList": [{"Value": signer.public, "Fingerprint": signer.fingerprint, **validity}]}
 
@@ -83,7 +88,7 @@ def put(platform: Any, trail: Record, folder: str, region: str, span: tuple[floa
     """Puts the digest of (start, end] of platform time; answers what the next one says of it. `folder` is the trail's in its bucket;
     `before` is the answer for the last one (None: the chain begins)."""
     start, end = span
-    bucket, signer = trail.spec["S3BucketName"], Signer(platform.settings.secrets)
+    bucket, signer = trail.spec["S3BucketName"], signer_of(platform.settings.secrets)
     at = datetime.fromtimestamp(int(end), UTC)
     name = f"{trail.account}_CloudTrail-Digest_{region}_{trail.name}_{trail.region}_{at:%Y%m%dT%H%M%SZ}.json.gz"
     key = f"{folder}CloudTrail-Digest/{region}/{at:%Y/%m/%d}/{name}"

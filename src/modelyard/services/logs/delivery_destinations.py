@@ -13,9 +13,9 @@ import orjson
 from modelyard.kernel.errors import ApiError
 from modelyard.kernel.lifecycle import static
 from modelyard.kernel.records import Record
-from modelyard.kernel.store import Moved, Taken
+from modelyard.kernel.store import Moved
 from modelyard.services.iam.resource_documents import BadDocument, checked
-from modelyard.services.logs import api
+from modelyard.services.logs import api, named
 from modelyard.services.logs.named import after_token, with_token
 
 DESTINATION = static("log-delivery-destination")
@@ -35,14 +35,8 @@ def put_delivery_destination(call, request):
     if there and request.get("outputFormat", there.spec.get("outputFormat")) != there.spec.get("outputFormat"):
         raise _invalid("Update to existing Delivery Destination with new Output Format is not allowed.")
     arn = f"arn:aws:logs:{call.region}:{call.account}:delivery-destination:{name}"
-    spec = {"resource": resource, "type": kind, "outputFormat": request.get("outputFormat"), "policy": None}
-    try:
-        if there is None:
-            there = call.store.create(DESTINATION, account=call.account, region=call.region, name=name, arn=arn, spec=spec)
-        else:
-            there = call.store.request(there, {**there.spec, "resource": resource, "type": kind}, due=False)
-    except (Taken, Moved):
-        raise _conflict() from None
+    before = there.spec if there else {"outputFormat": request.get("outputFormat"), "policy": None}
+    there = named.put(call, there, DESTINATION, name, arn, {**before, "resource": resource, "type": kind}, _conflict)
     if request.get("tags"):
         call.store.set_tags(arn, request["tags"])
     return {"deliveryDestination": _describe(there)}
@@ -62,12 +56,7 @@ def describe_delivery_destinations(call, request):
 
 @api.operation
 def delete_delivery_destination(call, request):
-    there = _the_destination(call, request["name"])
-    call.store.remove_tags(there.arn, call.store.tags(there.arn))
-    try:
-        call.store.delete(there)
-    except Moved:
-        raise _conflict() from None
+    named.delete(call, _the_destination(call, request["name"]), _conflict)
     return {}
 
 

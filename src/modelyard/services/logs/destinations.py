@@ -14,10 +14,10 @@ from modelyard.kernel.errors import ApiError
 from modelyard.kernel.identity import Principal
 from modelyard.kernel.lifecycle import static
 from modelyard.kernel.records import Record
-from modelyard.kernel.store import Moved, Taken
+from modelyard.kernel.store import Moved
 from modelyard.kernel.targets import Delivery, deliver
 from modelyard.services.iam.resource_documents import BadDocument, checked
-from modelyard.services.logs import api
+from modelyard.services.logs import api, named
 from modelyard.services.logs.awslogs import SOURCE, control_message
 from modelyard.services.logs.named import after_token, with_token
 
@@ -43,13 +43,7 @@ def put_destination(call, request):
         raise api.error.InvalidParameterException(
             f"Could not deliver test message to specified destination {target}. Check if the destination is valid: {problem.message}"
         ) from problem
-    try:
-        if there is None:
-            there = call.store.create(DESTINATION, account=call.account, region=call.region, name=name, arn=arn, spec=spec)
-        else:
-            there = call.store.request(there, spec, due=False)
-    except (Taken, Moved):
-        raise _under_way() from None
+    there = named.put(call, there, DESTINATION, name, arn, spec, _under_way)
     if request.get("tags"):
         call.store.set_tags(arn, request["tags"])
     return {"destination": _describe(there)}
@@ -80,12 +74,7 @@ def describe_destinations(call, request):
 
 @api.operation
 def delete_destination(call, request):
-    there = _the_destination(call, request["destinationName"])
-    call.store.remove_tags(there.arn, call.store.tags(there.arn))
-    try:
-        call.store.delete(there)
-    except Moved:
-        raise _under_way() from None
+    named.delete(call, _the_destination(call, request["destinationName"]), _under_way)
     return {}
 
 
